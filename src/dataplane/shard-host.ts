@@ -1,0 +1,71 @@
+/**
+ * What a core can be asked to do with the shards it owns: the seam between the data plane, which
+ * carries requests, and `src/shard`, which does the work. The front holds a `RemoteShard` with the
+ * same verbs (see `dataplane.ts`).
+ */
+
+import type { CheckpointContent } from '../domain/checkpoint.ts'
+import type {
+  Include,
+  ScrollPage,
+  ScrollPosition,
+  ShardAnswer,
+  ShardQuery,
+  ShardStats,
+  StoredPoint,
+  VerifyFault,
+} from '../domain/search.ts'
+
+/** One shard inside its core. Methods without a promise run to the end in one turn. */
+export interface HostedShard {
+  /**
+   * Applies one log record, whole or (where it throws) not at all; `lsn` grows from call to call,
+   * and an lsn that was applied before is ignored. Rows of other shards are skipped. Afterwards
+   * every row is searchable: it waits in the delta, which is searched exactly.
+   *
+   * @param payload the bytes of the log record, encoded by `src/codecs/batch-codec.ts`.
+   */
+  apply(lsn: number, payload: Uint8Array): void
+
+  search(query: ShardQuery): ShardAnswer
+
+  /** The stored points of `ids`, null where there is none. */
+  fetch(ids: readonly string[], include: Include): readonly (StoredPoint | null)[]
+
+  /** Live points after `after` (null: from the start) that match the filter (JSON text or null). */
+  scroll(
+    after: ScrollPosition | null,
+    limit: number,
+    filter: string | null,
+    include: Include,
+  ): ScrollPage
+
+  /** Ids of the live points that match, at most `limit` of them. */
+  matchingIds(filter: string, limit: number): readonly string[]
+
+  count(filter: string | null): number
+
+  /**
+   * Moves points from the delta into the graph until `budgetMs` have passed or none is left.
+   *
+   * @returns true where more work waits. False while a graph is being saved.
+   */
+  indexSlice(budgetMs: number): boolean
+
+  /**
+   * Writes what changed since the last checkpoint to the bucket, beside serving, and says what the
+   * new one consists of. It exists only once the front has written its manifest; parts that no
+   * manifest names are garbage.
+   *
+   * @param graph `always` at shutdown, `if_worth` otherwise (a tenth of the elements changed).
+   */
+  checkpoint(graph: 'always' | 'if_worth'): Promise<CheckpointContent>
+
+  /** Checks the shard against itself: maps, tombstones, graph size, delta. Empty is clean. */
+  verify(): Promise<readonly VerifyFault[]>
+
+  stats(): ShardStats
+
+  /** Releases memory and files. No call follows. */
+  close(): Promise<void>
+}

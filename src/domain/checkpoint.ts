@@ -1,0 +1,49 @@
+/**
+ * What a checkpoint consists of. It exists when its manifest does.
+ *
+ *     points parts  rows in (lsn, row) order; a later row or delete of the same id hides them
+ *     delete parts  (id, lsn) of deletes that hide rows of earlier parts
+ *     graphs        one for each shard, with the (lsn, row) of each label; derived, may be absent
+ *
+ * Parts are immutable and shared by manifests. Order of `parts` is order of lsn.
+ */
+
+import type { HnswConfig } from './hnsw-config.ts'
+
+/** An immutable object and how to tell that it is still the one that was written. */
+export interface StoredFile {
+  readonly key: string
+  readonly bytes: number
+  /** SHA-256 of the whole object, in hex. */
+  readonly sha256: string
+}
+
+export interface PartRef extends StoredFile {
+  readonly kind: 'points' | 'deletes'
+  readonly shard: number
+  readonly rows: number
+  /** Rows that were hidden by a later write when the manifest was made. */
+  readonly deadRows: number
+  readonly firstLsn: number
+  readonly lastLsn: number
+}
+
+export interface GraphRef {
+  readonly shard: number
+  readonly generation: number
+  readonly config: HnswConfig
+  /** The hnswlib file. */
+  readonly graph: StoredFile
+  /** The (lsn, row) of each label in label order. */
+  readonly labels: StoredFile
+  /** Every row up to this (lsn, row) that was live is in the graph. */
+  readonly indexedLsn: number
+  readonly elements: number
+}
+
+export interface CheckpointContent {
+  /** Every write up to this lsn is in the parts. */
+  readonly lsn: number
+  readonly parts: readonly PartRef[]
+  readonly graphs: readonly GraphRef[]
+}

@@ -1,0 +1,28 @@
+/**
+ * The parameters of one HNSW graph (Malkov and Yashunin, 2016) and of the search over it.
+ */
+
+export interface HnswConfig {
+  /** Links of a node on the upper layers; twice as many on layer 0. */
+  readonly m: number
+  /** Candidates kept while a point is inserted. hnswlib uses max(efConstruction, m). */
+  readonly efConstruction: number
+  /** Candidates kept while searching; null lets the server choose. hnswlib uses max(ef, k). */
+  readonly efSearch: number | null
+  /** Seeds the levels of the nodes: same vectors, order, config and seed give the same bytes. */
+  readonly seed: number
+}
+
+export const HNSW_BOUNDS = {
+  m: [2, 128],
+  efConstruction: [4, 2000],
+  efSearch: [1, 10_000],
+  seed: [0, 0xffff_ffff],
+} as const
+
+export const HNSW_DEFAULTS: HnswConfig = { m: 16, efConstruction: 200, efSearch: null, seed: 42 }
+
+/** The ef that a search uses when neither the request nor the config names one. */
+export function defaultEf(k: number): number {
+  return Math.min(512, Math.max(64, 8 * k))
+}

@@ -1,0 +1,100 @@
+/**
+ * What is asked of the shards of an index and what they answer, between front and cores.
+ */
+
+export interface Include {
+  readonly metadata: boolean
+  readonly vector: boolean
+  readonly text: boolean
+}
+
+export interface ShardQuery {
+  /** The query vector, as the client sent it, or the id of a stored point (itself left out). */
+  readonly target: { readonly vector: Float32Array } | { readonly id: string }
+  /** 1 to the configured bound. */
+  readonly k: number
+  /** Asked for by the request; null leaves it to the config, and then to `defaultEf`. */
+  readonly ef: number | null
+  /** True: ground truth by a scan over every live point that matches. */
+  readonly exact: boolean
+  /** A validated filter (see `filter.ts`) as JSON text, or null. */
+  readonly filter: string | null
+  readonly include: Include
+}
+
+/** A stored point as a reader sees it. */
+export interface StoredPoint {
+  readonly id: string
+  /** The lsn that wrote it. */
+  readonly version: number
+  /** JSON text of an object, or null where the point has none; null also where not included. */
+  readonly metadata: string | null
+  readonly text: string | null
+  readonly vector: Float32Array | null
+}
+
+export interface Hit extends StoredPoint {
+  readonly distance: number
+}
+
+export const SEARCH_PATHS = ['exact', 'graph', 'graph_filtered'] as const
+
+export type SearchPath = (typeof SEARCH_PATHS)[number]
+
+export interface ShardAnswer {
+  /** Nearest first, at most k. */
+  readonly hits: readonly Hit[]
+  readonly path: SearchPath
+  /** Candidates that the graph search kept; 0 on the exact path. */
+  readonly efUsed: number
+  readonly generation: number
+  /** Fewer than k live points match at all. */
+  readonly exhausted: boolean
+  /** Every write up to this lsn was seen. */
+  readonly lsn: number
+}
+
+/** Where a scroll goes on: after the row `(lsn, row)`. */
+export interface ScrollPosition {
+  readonly lsn: number
+  readonly row: number
+}
+
+export interface ScrollPage {
+  /** In (lsn, row) order. */
+  readonly points: readonly StoredPoint[]
+  /** `positions[i]` is that of `points[i]`: the front merges shards by it. */
+  readonly positions: readonly ScrollPosition[]
+  /** True where nothing comes after the last point. */
+  readonly done: boolean
+}
+
+export interface ShardStats {
+  /** Points that a search can find. */
+  readonly livePoints: number
+  /** Rows held, dead ones included. */
+  readonly rows: number
+  /** Live rows that wait in the delta. */
+  readonly deltaPoints: number
+  /** Elements of the graph, and those of them that are dead. */
+  readonly graphElements: number
+  readonly tombstones: number
+  readonly generation: number
+  /** Last write seen. */
+  readonly appliedLsn: number
+  /** Every write up to this lsn is in the graph. */
+  readonly indexedLsn: number
+  readonly memoryBytes: number
+  /** Bytes of live vectors: livePoints × dimension × 4. */
+  readonly rawBytes: number
+  /** Bytes of metadata JSON, ids and texts. */
+  readonly payloadBytes: number
+  /** Points a second that went into the graph lately; 0 where none did. */
+  readonly insertRate: number
+}
+
+/** One broken rule that `verify` found; none means clean. */
+export interface VerifyFault {
+  readonly what: string
+  readonly detail: string
+}

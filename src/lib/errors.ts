@@ -1,0 +1,121 @@
+/**
+ * Every operating error that vectord can report, in one table.
+ *
+ * The table is the contract with clients: a code never changes its meaning or its status.
+ * `docs/errors.md` has one row for each code; a test fails when the two differ.
+ */
+
+interface ErrorKind {
+  /** HTTP status that the error reply sends. */
+  readonly status: number
+  /** True where the same request may succeed later without a change. */
+  readonly retryable: boolean
+}
+
+export const ERROR_KINDS = {
+  // The request itself.
+  bad_request: { status: 400, retryable: false },
+  malformed_body: { status: 400, retryable: false },
+  invalid_name: { status: 400, retryable: false },
+  invalid_points: { status: 400, retryable: false },
+  invalid_vector: { status: 400, retryable: false },
+  vector_dimension_mismatch: { status: 400, retryable: false },
+  invalid_filter: { status: 400, retryable: false },
+  invalid_cursor: { status: 400, retryable: false },
+  limit_exceeded: { status: 400, retryable: false },
+  body_too_large: { status: 413, retryable: false },
+  unsupported_media_type: { status: 415, retryable: false },
+  revision_mismatch: { status: 412, retryable: true },
+  idempotency_key_reused: { status: 422, retryable: false },
+  request_quarantined: { status: 422, retryable: false },
+
+  // Who asks.
+  unauthenticated: { status: 401, retryable: false },
+  forbidden: { status: 403, retryable: false },
+  bucket_protected: { status: 403, retryable: false },
+  rate_limited: { status: 429, retryable: true },
+
+  // What is asked for.
+  route_not_found: { status: 404, retryable: false },
+  index_not_found: { status: 404, retryable: false },
+  point_not_found: { status: 404, retryable: false },
+  bucket_not_found: { status: 404, retryable: false },
+  object_not_found: { status: 404, retryable: false },
+  operation_not_found: { status: 404, retryable: false },
+  index_exists: { status: 409, retryable: false },
+  bucket_exists: { status: 409, retryable: false },
+  bucket_in_use: { status: 409, retryable: false },
+  object_exists: { status: 409, retryable: false },
+  not_configured: { status: 409, retryable: false },
+
+  // The service is not ready for it now.
+  delta_full: { status: 429, retryable: true },
+  core_suspended: { status: 429, retryable: true },
+  core_degraded: { status: 503, retryable: true },
+  core_unavailable: { status: 503, retryable: true },
+  index_loading: { status: 503, retryable: true },
+  index_unavailable: { status: 503, retryable: true },
+  not_owner: { status: 503, retryable: true },
+  bucket_unreachable: { status: 503, retryable: true },
+  overloaded: { status: 503, retryable: true },
+  shutting_down: { status: 503, retryable: true },
+  deadline_exceeded: { status: 504, retryable: true },
+  storage_full: { status: 507, retryable: true },
+  memory_full: { status: 507, retryable: true },
+
+  // Something that was stored is not what was stored, or vectord itself is at fault.
+  log_fenced: { status: 503, retryable: true },
+  log_corrupt: { status: 500, retryable: false },
+  object_corrupt: { status: 500, retryable: false },
+  format_too_new: { status: 500, retryable: false },
+  storage_error: { status: 500, retryable: true },
+  internal: { status: 500, retryable: false },
+
+  // At start-up: the process says so and ends.
+  invalid_config: { status: 500, retryable: false },
+  root_locked: { status: 500, retryable: true },
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorCode = keyof typeof ERROR_KINDS
+
+export type ErrorDetail = string | number | boolean | null | readonly ErrorDetail[] | ErrorDetails
+
+/** Facts that a client or an operator can act on. Never secrets, never vectors. */
+export interface ErrorDetails {
+  readonly [name: string]: ErrorDetail
+}
+
+export interface VectordErrorOptions {
+  readonly details?: ErrorDetails
+  readonly cause?: unknown
+  /** Seconds after which a retry is worth it; becomes `Retry-After`, rounded up to whole seconds. */
+  readonly retryAfterS?: number
+}
+
+export class VectordError extends Error {
+  override readonly name = 'VectordError'
+  readonly code: ErrorCode
+  readonly details: ErrorDetails
+  readonly retryAfterS: number | null
+
+  /** `message` is one sentence for a person; `details` holds the same facts for a program. */
+  constructor(code: ErrorCode, message: string, options: VectordErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.details = options.details ?? {}
+    this.retryAfterS = options.retryAfterS ?? null
+  }
+
+  get status(): number {
+    return ERROR_KINDS[this.code].status
+  }
+
+  get retryable(): boolean {
+    return ERROR_KINDS[this.code].retryable
+  }
+}
+
+/** True where `error` is a `VectordError` with one of `codes`. */
+export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): error is VectordError {
+  return error instanceof VectordError && codes.includes(error.code)
+}

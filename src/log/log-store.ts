@@ -1,0 +1,52 @@
+/**
+ * The contract of a write-ahead log: one for each index, one writer, numbered records.
+ *
+ * Backends: `segment-log.ts` (files in a local bucket) and `object-log.ts` (one object a group in
+ * an `ObjectStore`). Each passes `test/log/log-store.suite.ts`.
+ *
+ *     append(a) append(b) … ──▶ one group ──▶ one fdatasync, or one put-if-absent ──▶ lsn, lsn
+ *
+ * lsn are integers from 1, each used once; they grow, and may skip numbers after a failed append.
+ */
+
+export interface LogRecord {
+  readonly lsn: number
+  readonly payload: Uint8Array
+}
+
+export interface LogStore {
+  /** The lsn of the last durable record, 0 where there was none. */
+  readonly lastLsn: number
+  /** Bytes that the log holds now. */
+  readonly bytes: number
+
+  /**
+   * Appends one record; durable once resolved. Records of calls that come while a group is being
+   * written share the next group. Resolves in lsn order.
+   *
+   * What failed is not in the log afterwards, as far as the storage can still be told so: a record
+   * whose append was rejected is either absent after a restart or, where the storage lost the
+   * answer, present whole.
+   *
+   * @throws {VectordError} `storage_full`, `storage_error`, `bucket_unreachable`; `log_fenced` when
+   *   another writer has taken over: every later append then fails the same way.
+   */
+  append(payload: Uint8Array): Promise<number>
+
+  /**
+   * The durable records after `afterLsn`, in order.
+   *
+   * @throws {VectordError} `log_corrupt` naming the file or object and the offset; also where
+   *   records between `afterLsn` and the end are missing.
+   */
+  read(afterLsn: number): AsyncIterable<LogRecord>
+
+  /** Gives up the records up to and including `lsn`, by whole segments or groups. */
+  truncate(lsn: number): Promise<void>
+
+  /** Reads everything and checks it. @throws as `read`. */
+  verify(): Promise<{ readonly records: number; readonly bytes: number }>
+
+  /** Waits for the appends under way and releases files. Idempotent. */
+  close(): Promise<void>
+}
