@@ -1,0 +1,139 @@
+/**
+ * What the rest of the service may ask of the indexes: the seam between routes and `src/indexes`.
+ *
+ * Requests have been parsed into domain values before; sizes and dimensions are checked here.
+ */
+
+import type { HnswConfig } from '../domain/hnsw-config.ts'
+import type { Metric } from '../domain/metric.ts'
+import type {
+  Include,
+  ScrollPosition,
+  ShardAnswer,
+  ShardQuery,
+  ShardStats,
+  StoredPoint,
+  VerifyFault,
+} from '../domain/search.ts'
+import type { WriteBatch } from '../domain/write-batch.ts'
+
+export interface IndexSettings {
+  readonly name: string
+  readonly dimension: number
+  readonly metric: Metric
+  readonly bucket: string
+  readonly backend: 'hnsw'
+  readonly hnsw: HnswConfig
+  readonly shards: number
+  readonly keepLastVersions: number
+}
+
+export type IndexState = 'loading' | 'ready' | 'degraded' | 'unavailable' | 'deleting'
+
+export interface IndexInfo extends IndexSettings {
+  /** Revision of the meta document: the `ETag`. */
+  readonly revision: number
+  readonly createdMs: number
+  readonly state: IndexState
+  /** Why it is not ready, or null. */
+  readonly reason: string | null
+  /** 0 to 1 while loading. */
+  readonly progress: number
+  /** Last durable write. */
+  readonly lsn: number
+  readonly checkpointLsn: number
+  readonly logBytes: number
+  /** Summed over the shards; null while none of them serves. */
+  readonly stats: ShardStats | null
+}
+
+export interface WriteOptions {
+  /** `logged` answers when durable; `applied` when searchable too. */
+  readonly ack: 'applied' | 'logged'
+  /** Milliseconds since the Unix epoch; past it the answer is `deadline_exceeded`. */
+  readonly deadlineMs: number
+}
+
+export interface ReadOptions {
+  /** The answer sees every write up to this lsn. */
+  readonly minLsn: number
+  readonly deadlineMs: number
+}
+
+export interface ScrollRequest {
+  readonly after: ScrollPosition | null
+  readonly limit: number
+  /** JSON text of a validated filter, or null. */
+  readonly filter: string | null
+  readonly include: Include
+}
+
+export interface ScrollReply {
+  readonly points: readonly StoredPoint[]
+  /** Where the next page starts; null at the end. */
+  readonly next: ScrollPosition | null
+  readonly lsn: number
+}
+
+export interface VerifyReport {
+  readonly clean: boolean
+  readonly faults: readonly VerifyFault[]
+  readonly logRecords: number
+  readonly livePoints: number
+}
+
+export interface ManagedIndex {
+  readonly info: IndexInfo
+
+  /** Durable once resolved. @throws `vector_dimension_mismatch`, `delta_full`, `index_loading` … */
+  write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }>
+
+  /** Resolves the filter to ids and deletes those; the log holds ids, never filters. */
+  deleteMatching(
+    filter: string,
+    options: WriteOptions,
+  ): Promise<{ readonly lsn: number; readonly deleted: number }>
+
+  search(query: ShardQuery, options: ReadOptions): Promise<ShardAnswer>
+
+  fetch(
+    ids: readonly string[],
+    include: Include,
+    options: ReadOptions,
+  ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly lsn: number }>
+
+  scroll(request: ScrollRequest, options: ReadOptions): Promise<ScrollReply>
+
+  count(filter: string | null, options: ReadOptions): Promise<number>
+
+  /** Makes a checkpoint of everything written so far; answers the lsn that it holds. */
+  checkpoint(): Promise<{ readonly lsn: number; readonly written: boolean }>
+
+  /** Checks log, checkpoint and shards against their checksums and against each other. */
+  verify(): Promise<VerifyReport>
+}
+
+export type NewIndex = Omit<IndexSettings, 'backend'> & { readonly createdBy: string }
+
+export interface Indexes {
+  /** @throws `index_exists`, `bucket_not_found`. */
+  create(settings: NewIndex): Promise<ManagedIndex>
+
+  list(): readonly ManagedIndex[]
+
+  /** @throws `index_not_found`. */
+  get(name: string): ManagedIndex
+
+  /** Removes the index and every object of it. @throws `index_not_found`, `revision_mismatch`. */
+  delete(
+    name: string,
+    options: { readonly ifRevision: number | null; readonly by: string },
+  ): Promise<void>
+
+  /** Changes settings. @throws `revision_mismatch`. */
+  update(
+    name: string,
+    change: { readonly efSearch?: number | null; readonly keepLastVersions?: number },
+    options: { readonly ifRevision: number | null; readonly by: string },
+  ): Promise<ManagedIndex>
+}
