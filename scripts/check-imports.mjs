@@ -1,0 +1,32 @@
+/**
+ * Checks the import rows and doors of `.dependency-cruiser.cjs`.
+ *
+ * dependency-cruiser ends with 0 when it reads no module at all (an unsuitable TypeScript does
+ * that), so the number of modules it read is compared with the number of source files.
+ */
+
+import { globSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { cruise, format } from 'dependency-cruiser'
+import extractTsConfig from 'dependency-cruiser/config-utl/extract-ts-config'
+
+const { forbidden, options } = createRequire(import.meta.url)('../.dependency-cruiser.cjs')
+const folders = ['src', 'routes', 'test', 'bench']
+const files = folders.flatMap((folder) => globSync(`${folder}/**/*.ts`))
+
+const { output } = await cruise(
+  folders,
+  { ...options, ruleSet: { forbidden }, validate: true },
+  undefined,
+  { tsConfig: extractTsConfig('tsconfig.json') },
+)
+const read = new Set(output.modules.map((module) => module.source))
+const unread = files.filter((file) => !read.has(file))
+if (files.length === 0 || unread.length > 0) {
+  console.error(`dependency-cruiser did not read ${unread.length} of ${files.length} files.`)
+  process.exit(1)
+}
+
+const report = await format(output, { outputType: 'err' })
+console.log(report.output)
+process.exit(report.exitCode)
