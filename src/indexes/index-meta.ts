@@ -1,0 +1,112 @@
+/**
+ * What an index is: identity, home bucket and settings, as the document that its bucket keeps.
+ *
+ * The document is revisioned (`_indexes/{index}/meta/{revision}.json`). `state: deleting` is the
+ * first step of a deletion: whoever finds it later finishes the work.
+ */
+
+import { HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
+import { METRICS, type Metric } from '../domain/metric.ts'
+import { VectordError } from '../lib/errors.ts'
+import type { IndexSettings } from './index-api.ts'
+
+export interface IndexMeta extends IndexSettings {
+  /** Told apart from an earlier index of the same name by this. */
+  readonly incarnation: string
+  readonly createdMs: number
+  readonly state: 'active' | 'deleting'
+}
+
+export function metaPrefix(index: string): string {
+  return `_indexes/${index}/meta/`
+}
+
+export function metaToJson(meta: IndexMeta): Record<string, unknown> {
+  return {
+    name: meta.name,
+    incarnation: meta.incarnation,
+    created_at: new Date(meta.createdMs).toISOString(),
+    state: meta.state,
+    dimension: meta.dimension,
+    metric: meta.metric,
+    bucket: meta.bucket,
+    backend: meta.backend,
+    hnsw: {
+      m: meta.hnsw.m,
+      ef_construction: meta.hnsw.efConstruction,
+      ef_search: meta.hnsw.efSearch,
+      seed: meta.hnsw.seed,
+    },
+    shards: meta.shards,
+    retention: { keep_last_versions: meta.keepLastVersions },
+  }
+}
+
+/** @throws {VectordError} `object_corrupt` naming the field; the checksum has held before. */
+export function metaFromJson(index: string, json: unknown): IndexMeta {
+  const field = reader(index, json)
+  const hnsw = reader(index, field('hnsw', isObject))
+  const retention = reader(index, field('retention', isObject))
+  const metric = field('metric', isMetric)
+  const config: HnswConfig = {
+    m: hnsw('m', isIntegerIn(...HNSW_BOUNDS.m)),
+    efConstruction: hnsw('ef_construction', isIntegerIn(...HNSW_BOUNDS.efConstruction)),
+    efSearch: hnsw('ef_search', orNull(isIntegerIn(...HNSW_BOUNDS.efSearch))),
+    seed: hnsw('seed', isIntegerIn(...HNSW_BOUNDS.seed)),
+  }
+  return {
+    name: field('name', (value): value is string => value === index),
+    incarnation: field('incarnation', isString),
+    createdMs: Date.parse(field('created_at', isTime)),
+    state: field('state', isState),
+    dimension: field('dimension', isIntegerIn(1, 65_536)),
+    metric,
+    // Metadata of a single-bucket layout names none: it lives in the primary.
+    bucket: isObject(json) && json['bucket'] === undefined ? 'primary' : field('bucket', isString),
+    backend: field('backend', (value): value is 'hnsw' => value === 'hnsw'),
+    hnsw: config,
+    shards: field('shards', isIntegerIn(1, 1024)),
+    keepLastVersions: retention('keep_last_versions', isIntegerIn(1, 1_000_000)),
+  }
+}
+
+type Guard<T> = (value: unknown) => value is T
+
+function reader(index: string, json: unknown): <T>(name: string, guard: Guard<T>) => T {
+  return (name, guard) => {
+    const value = isObject(json) ? json[name] : undefined
+    if (guard(value)) return value
+    throw new VectordError('object_corrupt', `The meta of index "${index}" has a bad "${name}".`, {
+      details: { index, field: name },
+    })
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}
+
+function isTime(value: unknown): value is string {
+  return typeof value === 'string' && Number.isFinite(Date.parse(value))
+}
+
+function isMetric(value: unknown): value is Metric {
+  return METRICS.some((metric) => metric === value)
+}
+
+function isState(value: unknown): value is IndexMeta['state'] {
+  return value === 'active' || value === 'deleting'
+}
+
+function isIntegerIn(low: number, high: number): Guard<number> {
+  return (value): value is number =>
+    typeof value === 'number' && Number.isInteger(value) && value >= low && value <= high
+}
+
+function orNull<T>(guard: Guard<T>): Guard<T | null> {
+  return (value): value is T | null => value === null || guard(value)
+}

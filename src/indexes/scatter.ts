@@ -1,0 +1,78 @@
+/**
+ * Puts together what the shards of one index answer: nearest first, row order, sums.
+ *
+ * Pure. Shards hold disjoint ids, so nothing has to be made unique.
+ */
+
+import type {
+  Hit,
+  ScrollPage,
+  ScrollPosition,
+  ShardAnswer,
+  ShardStats,
+  StoredPoint,
+} from '../domain/search.ts'
+import { invariant } from '../lib/invariant.ts'
+
+const PATH_RANK = { exact: 0, graph: 1, graph_filtered: 2 } as const
+
+/** The k nearest of all answers. The path named is the most approximate one that ran. */
+export function mergeAnswers(answers: readonly ShardAnswer[], k: number): ShardAnswer {
+  const [first] = answers
+  invariant(first !== undefined, 'an index has a shard')
+  if (answers.length === 1) return first
+  const hits: Hit[] = answers.flatMap((answer) => answer.hits)
+  hits.sort((a, b) => a.distance - b.distance || a.version - b.version)
+  const worst = answers.reduce((a, b) => (PATH_RANK[b.path] > PATH_RANK[a.path] ? b : a))
+  return {
+    hits: hits.slice(0, k),
+    path: worst.path,
+    efUsed: Math.max(...answers.map((answer) => answer.efUsed)),
+    generation: Math.min(...answers.map((answer) => answer.generation)),
+    exhausted: hits.length < k,
+    lsn: Math.min(...answers.map((answer) => answer.lsn)),
+  }
+}
+
+/** The first `limit` points of all pages in (lsn, row) order, and where the next page starts. */
+export function mergePages(
+  pages: readonly ScrollPage[],
+  limit: number,
+): { readonly points: readonly StoredPoint[]; readonly next: ScrollPosition | null } {
+  const rows = pages.flatMap((page) =>
+    page.points.map((point, i) => {
+      const position = page.positions[i]
+      invariant(position !== undefined, 'each point of a page has a position')
+      return { point, position }
+    }),
+  )
+  rows.sort((a, b) => a.position.lsn - b.position.lsn || a.position.row - b.position.row)
+  const kept = rows.slice(0, limit)
+  const isEnd = kept.length === rows.length && pages.every((page) => page.done)
+  return {
+    points: kept.map((row) => row.point),
+    next: isEnd ? null : (kept.at(-1)?.position ?? null),
+  }
+}
+
+/** One set of figures for the whole index; null while a shard has none. */
+export function sumStats(all: readonly (ShardStats | null)[]): ShardStats | null {
+  const known = all.filter((stats) => stats !== null)
+  if (known.length === 0 || known.length < all.length) return null
+  const sum = (of: (stats: ShardStats) => number): number =>
+    known.reduce((total, stats) => total + of(stats), 0)
+  return {
+    livePoints: sum((stats) => stats.livePoints),
+    rows: sum((stats) => stats.rows),
+    deltaPoints: sum((stats) => stats.deltaPoints),
+    graphElements: sum((stats) => stats.graphElements),
+    tombstones: sum((stats) => stats.tombstones),
+    generation: Math.min(...known.map((stats) => stats.generation)),
+    appliedLsn: Math.min(...known.map((stats) => stats.appliedLsn)),
+    indexedLsn: Math.min(...known.map((stats) => stats.indexedLsn)),
+    memoryBytes: sum((stats) => stats.memoryBytes),
+    rawBytes: sum((stats) => stats.rawBytes),
+    payloadBytes: sum((stats) => stats.payloadBytes),
+    insertRate: sum((stats) => stats.insertRate),
+  }
+}

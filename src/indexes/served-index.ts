@@ -1,0 +1,344 @@
+/**
+ * One index while this server owns it: its log, its shards on the cores, its checkpoints.
+ *
+ *     loading ──▶ ready ◀──▶ loading (a core died and replays)
+ *        ╰──▶ unavailable (bucket down, damaged, owned elsewhere) ──retry──▶ loading
+ *
+ *     write ─▶ admit ─▶ log append (durable: lsn) ─▶ apply on each shard ─▶ answer
+ *
+ * A write is refused before it is logged or not at all: once it has an lsn it is durable, also where
+ * the answer is an error because its core died meanwhile (the details then name the lsn).
+ */
+
+import { encodeBatch } from '../codecs/batch-codec.ts'
+import type { RemoteShard } from '../dataplane/remote-shard.ts'
+import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
+import { shardOf } from '../domain/shard-spec.ts'
+import type { WriteBatch } from '../domain/write-batch.ts'
+import { hasCode, VectordError } from '../lib/errors.ts'
+import { invariant } from '../lib/invariant.ts'
+import { AppliedWatch } from './applied-watch.ts'
+import { withDeadline } from './deadline.ts'
+import { DeltaGauge, type DeltaReport } from './delta-gauge.ts'
+import type {
+  IndexInfo,
+  IndexState,
+  ManagedIndex,
+  ReadOptions,
+  ScrollReply,
+  ScrollRequest,
+  VerifyReport,
+  WriteOptions,
+} from './index-api.ts'
+import type { IndexMeta } from './index-meta.ts'
+import type { IndexStorage } from './index-storage.ts'
+import { mergeAnswers, mergePages, sumStats } from './scatter.ts'
+
+/** Ids that one log record of a delete by filter holds. */
+const DELETE_BATCH_IDS = 10_000
+/** Ids that one delete by filter resolves at the most, on each shard. */
+const DELETE_IDS_MAX = 100_000_000
+
+export interface ServedIndexOptions {
+  readonly meta: IndexMeta
+  readonly revision: number
+  readonly deltaPointsMax: number
+  readonly nowMs: () => number
+}
+
+export class ServedIndex implements ManagedIndex {
+  readonly #nowMs: () => number
+  readonly #applied = new AppliedWatch()
+  readonly #delta: DeltaGauge
+  #meta: IndexMeta
+  #revision: number
+  #storage: IndexStorage | null = null
+  #shards: readonly RemoteShard[] = []
+  #trouble: VectordError | null = null
+  #checkpointing: Promise<unknown> = Promise.resolve()
+
+  constructor(options: ServedIndexOptions) {
+    this.#nowMs = options.nowMs
+    this.#meta = options.meta
+    this.#revision = options.revision
+    this.#delta = new DeltaGauge(options.deltaPointsMax)
+  }
+
+  get meta(): IndexMeta {
+    return this.#meta
+  }
+
+  get info(): IndexInfo {
+    const { name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions } = this.#meta
+    return {
+      ...{ name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions },
+      revision: this.#revision,
+      createdMs: this.#meta.createdMs,
+      state: this.#state(),
+      reason: this.#fault()?.message ?? null,
+      progress: this.#progress(),
+      lsn: this.#storage?.log.lastLsn ?? 0,
+      checkpointLsn: this.#storage?.checkpointLsn ?? 0,
+      logBytes: this.#storage?.log.bytes ?? 0,
+      stats: sumStats(this.#shards.map((shard) => shard.lastStats)),
+    }
+  }
+
+  /** Puts the index into service. The shards may still be loading. */
+  serve(storage: IndexStorage, shards: readonly RemoteShard[]): void {
+    this.#trouble = null
+    this.#storage = storage
+    this.#shards = shards
+  }
+
+  /** Takes the index out of service; `why` is what requests are told until it is back. */
+  withdraw(why: VectordError): void {
+    this.#trouble = why
+    this.#storage = null
+    this.#shards = []
+  }
+
+  changeMeta(meta: IndexMeta, revision: number): void {
+    this.#meta = meta
+    this.#revision = revision
+  }
+
+  async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
+    const storage = this.#ready()
+    if (batch.kind === 'upsert') this.#checkDimension(batch.dimension)
+    const rows = batch.kind === 'upsert' ? batch.ids.length : 0
+    if (rows > 0) this.#admit(rows)
+    const lsn = await withDeadline(
+      this.#commit(storage, batch, { rows, ack: options.ack }),
+      options.deadlineMs - this.#nowMs(),
+      'The write was not finished in time; it may still become durable.',
+    )
+    return { lsn }
+  }
+
+  async deleteMatching(
+    filter: string,
+    options: WriteOptions,
+  ): Promise<{ readonly lsn: number; readonly deleted: number }> {
+    const storage = this.#ready()
+    const { deadlineMs } = options
+    const found = await Promise.all(
+      this.#shards.map((shard) => shard.matchingIds(filter, DELETE_IDS_MAX, { deadlineMs })),
+    )
+    const ids = found.flat()
+    let lsn = storage.log.lastLsn
+    for (let from = 0; from < ids.length; from += DELETE_BATCH_IDS) {
+      const batch: WriteBatch = { kind: 'delete', ids: ids.slice(from, from + DELETE_BATCH_IDS) }
+      lsn = (await this.write(batch, options)).lsn
+    }
+    return { lsn, deleted: ids.length }
+  }
+
+  async search(query: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
+    await this.#seen(options)
+    const [only] = this.#shards
+    if (this.#shards.length === 1 && only !== undefined) return only.search(query, options)
+    if ('id' in query.target) return this.#searchById(query, query.target.id, options)
+    const answers = await Promise.all(this.#shards.map((shard) => shard.search(query, options)))
+    return mergeAnswers(answers, query.k)
+  }
+
+  async fetch(
+    ids: readonly string[],
+    include: Include,
+    options: ReadOptions,
+  ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly lsn: number }> {
+    await this.#seen(options)
+    const points = new Array<StoredPoint | null>(ids.length).fill(null)
+    await Promise.all(
+      this.#shards.map(async (shard, number) => {
+        const places = ids.flatMap((id, place) =>
+          shardOf(id, this.#shards.length) === number ? [place] : [],
+        )
+        if (places.length === 0) return
+        const own = places.map((place) => ids[place] ?? '')
+        const found = await shard.fetch(own, include, options)
+        for (const [i, place] of places.entries()) points[place] = found[i] ?? null
+      }),
+    )
+    return { points, lsn: this.#applied.lsn }
+  }
+
+  async scroll(request: ScrollRequest, options: ReadOptions): Promise<ScrollReply> {
+    await this.#seen(options)
+    const pages = await Promise.all(this.#shards.map((shard) => shard.scroll(request, options)))
+    return { ...mergePages(pages, request.limit), lsn: this.#applied.lsn }
+  }
+
+  async count(filter: string | null, options: ReadOptions): Promise<number> {
+    await this.#seen(options)
+    const counts = await Promise.all(this.#shards.map((shard) => shard.count(filter, options)))
+    return counts.reduce((sum, count) => sum + count, 0)
+  }
+
+  checkpoint(
+    graph: 'always' | 'if_worth' = 'if_worth',
+  ): Promise<{ readonly lsn: number; readonly written: boolean }> {
+    const turn = this.#checkpointing.then(() => this.#checkpoint(graph))
+    this.#checkpointing = turn.catch(() => undefined)
+    return turn
+  }
+
+  async verify(): Promise<VerifyReport> {
+    const storage = this.#ready()
+    const stored = await storage.verify()
+    const inShards = await Promise.all(this.#shards.map((shard) => shard.verify()))
+    const faults = [...stored.faults, ...inShards.flat()]
+    const livePoints = await this.count(null, { minLsn: 0, deadlineMs: this.#nowMs() + 60_000 })
+    return { clean: faults.length === 0, faults, logRecords: stored.logRecords, livePoints }
+  }
+
+  /** Every write that the log holds is searchable: told after shards have replayed it. */
+  caughtUp(): void {
+    this.#applied.advance(this.#storage?.log.lastLsn ?? 0)
+  }
+
+  async #commit(
+    storage: IndexStorage,
+    batch: WriteBatch,
+    { rows, ack }: { readonly rows: number; readonly ack: WriteOptions['ack'] },
+  ): Promise<number> {
+    const payload = encodeBatch(batch)
+    let lsn: number
+    try {
+      lsn = await storage.log.append(payload)
+    } catch (error) {
+      this.#delta.abandoned(rows)
+      throw error
+    }
+    this.#delta.sent(lsn, rows)
+    const applied = Promise.all(this.#shards.map((shard) => shard.apply(lsn, payload))).then(
+      () => {
+        this.#applied.advance(lsn)
+      },
+      (error: unknown) => {
+        // The restarted core replays the record from the log, so only the answer is an error.
+        if (ack === 'applied') throw afterLogging(error, lsn)
+      },
+    )
+    if (ack === 'applied') await applied
+    return lsn
+  }
+
+  async #searchById(query: ShardQuery, id: string, options: ReadOptions): Promise<ShardAnswer> {
+    const include = { metadata: false, vector: true, text: false }
+    const { points } = await this.fetch([id], include, options)
+    const vector = points[0]?.vector
+    if (vector === undefined || vector === null) {
+      throw new VectordError('point_not_found', `There is no point with the id of the query.`)
+    }
+    // One more than asked for, since the point itself is the nearest and is left out.
+    const asked = { ...query, target: { vector }, k: query.k + 1 }
+    const answers = await Promise.all(this.#shards.map((shard) => shard.search(asked, options)))
+    const merged = mergeAnswers(answers, asked.k)
+    const hits = merged.hits.filter((hit) => hit.id !== id).slice(0, query.k)
+    return { ...merged, hits, exhausted: hits.length < query.k }
+  }
+
+  async #checkpoint(
+    graph: 'always' | 'if_worth',
+  ): Promise<{ readonly lsn: number; readonly written: boolean }> {
+    const storage = this.#ready()
+    if (storage.log.lastLsn === storage.checkpointLsn && graph === 'if_worth') {
+      return { lsn: storage.checkpointLsn, written: false }
+    }
+    // Sent in one turn, so that every shard takes it after the same write.
+    const contents = await Promise.all(this.#shards.map((shard) => shard.checkpoint(graph)))
+    const [first] = contents
+    invariant(first !== undefined, 'an index has a shard')
+    const { lsn } = first
+    invariant(
+      contents.every((content) => content.lsn === lsn),
+      'the shards of a checkpoint hold the same writes',
+    )
+    await storage.saveCheckpoint({
+      lsn,
+      parts: contents.flatMap((content) => content.parts),
+      graphs: contents.flatMap((content) => content.graphs),
+    })
+    return { lsn, written: true }
+  }
+
+  #admit(rows: number): void {
+    for (const shard of this.#shards) shard.admit()
+    this.#delta.admit(rows, this.#report())
+  }
+
+  #report(): DeltaReport {
+    const stats = sumStats(this.#shards.map((shard) => shard.lastStats))
+    return stats ?? { deltaPoints: 0, appliedLsn: 0, insertRate: 0 }
+  }
+
+  /** Waits until the read sees what it asks for. */
+  async #seen(options: ReadOptions): Promise<void> {
+    this.#ready()
+    if (options.minLsn <= this.#applied.lsn) return
+    await this.#applied.reached(options.minLsn, options.deadlineMs - this.#nowMs())
+  }
+
+  #checkDimension(dimension: number): void {
+    if (dimension === this.#meta.dimension) return
+    throw new VectordError(
+      'vector_dimension_mismatch',
+      `Index "${this.#meta.name}" holds vectors of ${this.#meta.dimension} numbers, not ${dimension}.`,
+      { details: { expected: this.#meta.dimension, actual: dimension } },
+    )
+  }
+
+  #state(): IndexState {
+    if (this.#meta.state === 'deleting') return 'deleting'
+    if (this.#trouble !== null) return 'unavailable'
+    if (this.#shards.length === 0) return 'loading'
+    if (this.#shards.some((shard) => shard.state === 'unavailable')) return 'unavailable'
+    return this.#shards.every((shard) => shard.state === 'ready') ? 'ready' : 'loading'
+  }
+
+  #fault(): VectordError | null {
+    if (this.#trouble !== null) return this.#trouble
+    return this.#shards.find((shard) => shard.error !== null)?.error ?? null
+  }
+
+  #progress(): number {
+    if (this.#shards.length === 0) return 0
+    return Math.min(...this.#shards.map((shard) => shard.progress))
+  }
+
+  /** The storage of an index that serves. @throws what keeps it from serving. */
+  #ready(): IndexStorage {
+    const state = this.#state()
+    if (state === 'ready' && this.#storage !== null) return this.#storage
+    const { name } = this.#meta
+    if (state === 'loading') {
+      const progress = Math.round(this.#progress() * 100) / 100
+      throw new VectordError('index_loading', `Index "${name}" is loading.`, {
+        details: { index: name, progress },
+        retryAfterS: 1,
+      })
+    }
+    const fault = this.#fault()
+    if (hasCode(fault, 'not_owner')) throw fault
+    throw new VectordError('index_unavailable', `Index "${name}" cannot serve: ${reasonOf(fault)}`, {
+      details: { index: name, reason: fault?.code ?? state },
+      retryAfterS: 5,
+      cause: fault,
+    })
+  }
+}
+
+function reasonOf(fault: VectordError | null): string {
+  return fault === null ? 'it is being deleted.' : `${fault.code}: ${fault.message}`
+}
+
+function afterLogging(error: unknown, lsn: number): unknown {
+  if (!(error instanceof VectordError)) return error
+  return new VectordError(error.code, `${error.message} The write is durable as lsn ${lsn}.`, {
+    details: { ...error.details, lsn, durable: true },
+    cause: error,
+    ...(error.retryAfterS !== null && { retryAfterS: error.retryAfterS }),
+  })
+}

@@ -1,0 +1,218 @@
+/**
+ * The kill loop (T1): a real server under mixed writes, SIGKILL at a random moment, restart, and a
+ * full comparison with what was acknowledged. Replayable by seed.
+ *
+ * After each restart: every acknowledged write is present with its version and found by searching
+ * for its own vector, every acknowledged delete is absent, nothing was invented or duplicated,
+ * and `verify` is clean.
+ */
+
+import assert from 'node:assert/strict'
+import { Ledger, type Version } from './ledger.ts'
+import { startService, type Service } from './service.ts'
+
+const DIMENSION = 8
+const WRITERS = 4
+const IDS_PER_WRITER = 150
+const INDEX = 'kill'
+
+export interface KillLoopOptions {
+  readonly root: string
+  readonly seed: number
+  readonly kills: number
+  readonly env?: Readonly<Record<string, string>>
+  readonly onRound?: (round: number, counts: KillCounts) => void
+}
+
+export interface KillCounts {
+  kills: number
+  acknowledged: number
+  unanswered: number
+  refused: number
+  pointsChecked: number
+}
+
+/** Runs the loop. @throws {AssertionError} with the seed and round on the first broken promise. */
+export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
+  const random = mulberry32(options.seed)
+  const ledger = new Ledger()
+  const versions = new Map<string, Version>()
+  const counts: KillCounts = {
+    ...{ kills: 0, acknowledged: 0, unanswered: 0, refused: 0, pointsChecked: 0 },
+  }
+  let service = await startService(options.root, { env: options.env ?? {} })
+  try {
+    await service.ready()
+    const created = await service.request('POST', '/vectors/indexes', {
+      name: INDEX,
+      dimension: DIMENSION,
+      metric: 'l2',
+    })
+    assert.equal(created.status, 201, created.text)
+    for (let round = 0; round < options.kills; round += 1) {
+      await writeUntilKilled(service, { ledger, versions, random, counts })
+      counts.kills += 1
+      service = await startService(options.root, { env: options.env ?? {} })
+      await service.ready()
+      try {
+        counts.pointsChecked += await compare(service, ledger)
+      } catch (error) {
+        throw new Error(`seed ${options.seed}, kill ${round + 1}`, { cause: error })
+      }
+      options.onRound?.(round + 1, counts)
+    }
+    return counts
+  } finally {
+    await service.kill()
+  }
+}
+
+interface Run {
+  readonly ledger: Ledger
+  readonly versions: Map<string, Version>
+  readonly random: () => number
+  readonly counts: KillCounts
+}
+
+async function writeUntilKilled(service: Service, run: Run): Promise<void> {
+  const killAfterMs = 50 + run.random() * 1950
+  let killed = false
+  const writers = Array.from({ length: WRITERS }, async (_, writer) => {
+    const random = mulberry32(Math.floor(run.random() * 2 ** 32))
+    while (!killed) await writeOnce(service, run, { writer, random })
+  })
+  await new Promise((resolve) => setTimeout(resolve, killAfterMs))
+  killed = true
+  await service.kill()
+  await Promise.all(writers)
+}
+
+/** One upsert, delete, delete by filter or checkpoint; ids belong to one writer each. */
+async function writeOnce(
+  service: Service,
+  run: Run,
+  { writer, random }: { readonly writer: number; readonly random: () => number },
+): Promise<void> {
+  const dice = random()
+  if (dice < 0.03) {
+    await attempt(service, run, `/vectors/indexes/${INDEX}/checkpoint`, {}, [])
+    return
+  }
+  const size = 1 + Math.floor(random() * 20)
+  const chosen = new Set<string>()
+  for (let i = 0; i < size; i += 1) {
+    chosen.add(`w${writer}-${Math.floor(random() * IDS_PER_WRITER)}`)
+  }
+  const changes = [...chosen].map((id) => ({ id, version: next(run.versions, id) }))
+  if (dice < 0.25) {
+    const deletes = changes.map(({ id }) => ({ id, version: 0 }))
+    const ids = deletes.map(({ id }) => id)
+    await attempt(service, run, `/vectors/indexes/${INDEX}/points/delete`, { ids }, deletes)
+    return
+  }
+  const points = changes.map(({ id, version }) => ({
+    id,
+    vector: vectorOf(id, version),
+    metadata: { version, writer },
+  }))
+  await attempt(service, run, `/vectors/indexes/${INDEX}/points`, { points }, changes)
+}
+
+async function attempt(
+  service: Service,
+  run: Run,
+  path: string,
+  body: object,
+  changes: readonly { readonly id: string; readonly version: Version }[],
+): Promise<void> {
+  for (const { id, version } of changes) run.ledger.sent(id, version)
+  try {
+    const reply = await service.request('POST', path, body)
+    if (reply.status === 200 || reply.status === 202) {
+      for (const { id, version } of changes) run.ledger.acknowledged(id, version)
+      run.counts.acknowledged += changes.length
+    } else if (reply.status < 500) {
+      for (const { id, version } of changes) run.ledger.refused(id, version)
+      run.counts.refused += changes.length
+    }
+  } catch {
+    // The server was killed before it answered: the ledger keeps the write as open.
+    run.counts.unanswered += changes.length
+  }
+}
+
+async function compare(service: Service, ledger: Ledger): Promise<number> {
+  const stored = await scrollAll(service)
+  const known = new Set(ledger.ids)
+  for (const id of stored.keys()) assert.ok(known.has(id), `phantom ${id}`)
+  for (const id of ledger.ids) {
+    const version = stored.get(id) ?? 0
+    const allowed = ledger.allowed(id)
+    assert.ok(allowed.has(version), `${id} is at ${version}, allowed ${[...allowed].join(' ')}`)
+    ledger.settle(id, version)
+  }
+  const alive = [...stored].filter(([id]) => known.has(id))
+  for (let from = 0; from < alive.length; from += 100) {
+    const part = alive.slice(from, from + 100)
+    const queries = part.map(([id, version]) => ({ vector: vectorOf(id, version), k: 1 }))
+    const reply = await service.request('POST', `/vectors/indexes/${INDEX}/search/batch`, {
+      queries,
+    })
+    assert.equal(reply.status, 200, reply.text)
+    const { results } = reply.body as { results: { results: { id: string }[] }[] }
+    for (const [i, [id]] of part.entries()) {
+      assert.equal(results[i]?.results[0]?.id, id, `${id} does not find itself`)
+    }
+  }
+  const verified = await service.request('POST', `/vectors/indexes/${INDEX}/verify?wait=true`)
+  assert.equal(verified.status, 200, verified.text)
+  assert.match(verified.text, /"clean":true/, verified.text)
+  return alive.length
+}
+
+async function scrollAll(service: Service): Promise<Map<string, Version>> {
+  const found = new Map<string, Version>()
+  let cursor: string | null = ''
+  while (cursor !== null) {
+    const query: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`
+    const reply = await service.request('GET', `/vectors/indexes/${INDEX}/points?limit=500${query}`)
+    assert.equal(reply.status, 200, reply.text)
+    const page = reply.body as {
+      points: { id: string; metadata: { version: number } }[]
+      next_cursor: string | null
+    }
+    for (const point of page.points) {
+      assert.ok(!found.has(point.id), `duplicate ${point.id}`)
+      found.set(point.id, point.metadata.version)
+    }
+    cursor = page.next_cursor
+  }
+  return found
+}
+
+function next(versions: Map<string, Version>, id: string): Version {
+  const version = (versions.get(id) ?? 0) + 1
+  versions.set(id, version)
+  return version
+}
+
+/** A vector that no other (id, version) has. */
+function vectorOf(id: string, version: Version): number[] {
+  let hash = 2166136261
+  for (const char of `${id}/${version}`) {
+    hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 16777619)
+  }
+  const random = mulberry32(hash)
+  return Array.from({ length: DIMENSION }, () => Math.fround(random() * 2 - 1))
+}
+
+/** A small seeded generator (Tommy Ettinger's mulberry32). */
+function mulberry32(seed: number): () => number {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
