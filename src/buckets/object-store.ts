@@ -6,7 +6,9 @@
  * that is written here and not tested there is not a rule.
  *
  * Keys are slash-separated paths of 1 to 512 bytes of UTF-8, without a leading or trailing slash,
- * an empty part, `.` or `..` as a part, a NUL or a backslash; others throw `bad_request`.
+ * an empty part, `.` or `..` as a part, a part of more than 255 bytes, a NUL or a backslash; others
+ * throw `bad_request` (`object-key.ts`). No object may lie "within" another: where `a` is one, a
+ * backend may refuse `a/b` with `bad_request`.
  *
  * Errors of every method: `bucket_unreachable` (timeouts, refused connections, 5xx after retries),
  * `storage_full` (no space), `storage_error` (anything else). Only `object_not_found` means absent.
@@ -28,7 +30,8 @@ export interface ObjectStore {
   /**
    * Reads one whole object: the bytes of the last completed put, never part of one.
    *
-   * @throws {VectordError} `object_not_found` where no such object exists.
+   * @throws {VectordError} `object_not_found` where no such object exists; `object_corrupt` where the
+   *   backend can tell that these are not the bytes that were put.
    */
   get(key: string): Promise<Uint8Array>
 
@@ -61,14 +64,17 @@ export interface ObjectStore {
    * Writes the object to the local file `path`, which must not exist; streamed. A local backend may
    * hard-link: treat the file as read-only. On failure there is no file.
    *
-   * @throws {VectordError} `object_not_found`.
+   * @throws {VectordError} as `get`.
    */
   getFile(key: string, path: string): Promise<void>
 
   /** Removes an object, durably. Removing what is not there is not an error. */
   delete(key: string): Promise<void>
 
-  /** Objects whose key starts with `prefix`, in ascending byte order; consistent with past puts. */
+  /**
+   * Objects whose key starts with `prefix`, in ascending byte order; consistent with past puts.
+   * What another program left under a name that is no key is not listed.
+   */
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>
 
   /** Ends open connections; later calls throw `storage_error`. Idempotent. */
