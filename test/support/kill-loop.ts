@@ -50,7 +50,7 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
     })
     assert.equal(created.status, 201, created.text)
     for (let round = 0; round < options.kills; round += 1) {
-      await writeUntilKilled(service, { ledger, versions, random, counts })
+      await writeUntilKilled({ service, ledger, versions, random, counts })
       counts.kills += 1
       service = await startService(options.root, { env: options.env ?? {} })
       await service.ready()
@@ -68,34 +68,34 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
 }
 
 interface Run {
+  readonly service: Service
   readonly ledger: Ledger
   readonly versions: Map<string, Version>
   readonly random: () => number
   readonly counts: KillCounts
 }
 
-async function writeUntilKilled(service: Service, run: Run): Promise<void> {
+async function writeUntilKilled(run: Run): Promise<void> {
   const killAfterMs = 50 + run.random() * 1950
   let killed = false
   const writers = Array.from({ length: WRITERS }, async (_, writer) => {
     const random = mulberry32(Math.floor(run.random() * 2 ** 32))
-    while (!killed) await writeOnce(service, run, { writer, random })
+    while (!killed) await writeOnce(run, { writer, random })
   })
   await new Promise((resolve) => setTimeout(resolve, killAfterMs))
   killed = true
-  await service.kill()
+  await run.service.kill()
   await Promise.all(writers)
 }
 
 /** One upsert, delete, delete by filter or checkpoint; ids belong to one writer each. */
 async function writeOnce(
-  service: Service,
   run: Run,
   { writer, random }: { readonly writer: number; readonly random: () => number },
 ): Promise<void> {
   const dice = random()
   if (dice < 0.03) {
-    await attempt(service, run, `/vectors/indexes/${INDEX}/checkpoint`, {}, [])
+    await attempt(run, `/vectors/indexes/${INDEX}/checkpoint`, {}, [])
     return
   }
   const size = 1 + Math.floor(random() * 20)
@@ -107,7 +107,7 @@ async function writeOnce(
   if (dice < 0.25) {
     const deletes = changes.map(({ id }) => ({ id, version: 0 }))
     const ids = deletes.map(({ id }) => id)
-    await attempt(service, run, `/vectors/indexes/${INDEX}/points/delete`, { ids }, deletes)
+    await attempt(run, `/vectors/indexes/${INDEX}/points/delete`, { ids }, deletes)
     return
   }
   const points = changes.map(({ id, version }) => ({
@@ -115,11 +115,10 @@ async function writeOnce(
     vector: vectorOf(id, version),
     metadata: { version, writer },
   }))
-  await attempt(service, run, `/vectors/indexes/${INDEX}/points`, { points }, changes)
+  await attempt(run, `/vectors/indexes/${INDEX}/points`, { points }, changes)
 }
 
 async function attempt(
-  service: Service,
   run: Run,
   path: string,
   body: object,
@@ -127,7 +126,7 @@ async function attempt(
 ): Promise<void> {
   for (const { id, version } of changes) run.ledger.sent(id, version)
   try {
-    const reply = await service.request('POST', path, body)
+    const reply = await run.service.request('POST', path, body)
     if (reply.status === 200 || reply.status === 202) {
       for (const { id, version } of changes) run.ledger.acknowledged(id, version)
       run.counts.acknowledged += changes.length

@@ -30,14 +30,21 @@ export interface StartOptions {
 export class Service {
   readonly url: string
   readonly pid: number
+  /** Its storage root. */
+  readonly root: string
   /** The last lines of its log, for messages of failed tests. */
   readonly log: readonly string[]
   readonly #child: ChildProcess
 
-  constructor(child: ChildProcess, pid: number, url: string, log: readonly string[]) {
+  constructor(
+    child: ChildProcess,
+    at: { readonly url: string; readonly root: string },
+    log: readonly string[],
+  ) {
     this.#child = child
-    this.pid = pid
-    this.url = url
+    this.pid = child.pid ?? 0
+    this.url = at.url
+    this.root = at.root
     this.log = log
   }
 
@@ -132,7 +139,7 @@ export async function startService(root: string, options: StartOptions = {}): Pr
       reject(new Error(`vectord ended with ${String(code)}\n${log.join('\n')}`))
     })
   })
-  return new Service(child, child.pid ?? 0, url, log)
+  return new Service(child, { url, root }, log)
 }
 
 /** A folder that is removed when the test ends. */
