@@ -8,17 +8,19 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { it, type TestContext } from 'node:test'
+import { after, it, type TestContext } from 'node:test'
+import { collect } from '../support/collect.ts'
 import { LocalStore } from '../../src/buckets/local-store.ts'
 import { failingFiles } from '../support/failing-files.ts'
 import { objectStoreSuite } from './object-store.suite.ts'
 
-objectStoreSuite('local', async () => {
-  return LocalStore.open(await fs.mkdtemp(join(tmpdir(), 'vectord-local-')))
-})
+const roots = await fs.mkdtemp(join(tmpdir(), 'vectord-local-'))
+after(() => fs.rm(roots, { recursive: true }))
+objectStoreSuite('local', () => LocalStore.open(join(roots, randomUUID())))
 
 it('an object is a file at its key, in a root that is made with its parents', async (t) => {
   const root = join(await folderOf(t), 'not/yet/there')
@@ -69,7 +71,7 @@ it('symbolic links within the root lead nowhere', async (t) => {
   }
   await assert.rejects(store.put('folder/new/deep', Buffer.from('x')), refused)
   await assert.rejects(store.delete('folder/secret'), refused)
-  await assert.rejects(Array.fromAsync(store.list('folder/')), refused)
+  await assert.rejects(collect(store.list('folder/')), refused)
   assert.deepEqual(await keysOf(store), [])
   await store.put('file', Buffer.from('own')) // Replaces the link, not what it points at.
   assert.deepEqual(await fs.readdir(outside), ['secret'])
@@ -208,7 +210,7 @@ it('a disk that takes only part of a write leaves no part of an object', async (
 })
 
 async function keysOf(store: LocalStore): Promise<string[]> {
-  return (await Array.fromAsync(store.list(''))).map((object) => object.key)
+  return (await collect(store.list(''))).map((object) => object.key)
 }
 
 async function folderOf(t: TestContext): Promise<string> {

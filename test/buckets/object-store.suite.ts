@@ -11,6 +11,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { collect } from '../support/collect.ts'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 
 const MIB = 1024 * 1024
@@ -74,12 +75,10 @@ function putCases(open: Open): void {
     const store = await open(t)
     const version = (n: number): Buffer => Buffer.alloc(100_000, n)
     await store.put('k', version(0))
-    let done = false
     const writing = (async () => {
       for (let n = 1; n <= 20; n += 1) await store.put('k', version(n))
-      done = true
     })()
-    while (!done) {
+    for (let n = 0; n < 40; n += 1) {
       const seen = await store.get('k')
       assert.equal(seen.byteLength, 100_000)
       assert.ok(seen.every((byte) => byte === seen[0]))
@@ -218,7 +217,7 @@ function listCases(open: Open): void {
   it('list tells the sizes, and startAfter need not exist', async (t) => {
     const store = await open(t)
     await store.put('l/b', text('four'))
-    const found = await Array.fromAsync(store.list('l/', { startAfter: 'l/a' }))
+    const found = await collect(store.list('l/', { startAfter: 'l/a' }))
     assert.deepEqual(
       found.map(({ key, bytes }) => [key, bytes]),
       [['l/b', 4]],
@@ -358,7 +357,7 @@ async function read(store: ObjectStore, key: string): Promise<string> {
 
 async function keys(store: ObjectStore, prefix: string, startAfter?: string): Promise<string[]> {
   const objects = store.list(prefix, startAfter === undefined ? {} : { startAfter })
-  return (await Array.fromAsync(objects)).map((object) => object.key)
+  return (await collect(objects)).map((object) => object.key)
 }
 
 async function folderOf(t: TestContext): Promise<string> {

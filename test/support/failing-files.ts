@@ -6,6 +6,8 @@
 import * as fs from 'node:fs/promises'
 import type { FileSystem } from '../../src/buckets/local-files.ts'
 
+type Call = (this: unknown, ...args: unknown[]) => Promise<unknown>
+
 export interface FailingFiles {
   readonly system: FileSystem
   /** One line a call: the function and its first path. Handles are named by the path they opened. */
@@ -38,8 +40,7 @@ export function failingFiles(): FailingFiles {
     get(target, name: keyof FileSystem) {
       return async (...args: unknown[]) => {
         step(name, String(args[0]))
-        const work = target[name] as (...args: unknown[]) => Promise<unknown>
-        const result = await work(...args)
+        const result = await (target[name] as Call)(...args)
         return name === 'open' ? handle(result as fs.FileHandle, String(args[0])) : result
       }
     },
@@ -47,8 +48,8 @@ export function failingFiles(): FailingFiles {
 
   function handle(real: fs.FileHandle, path: string): fs.FileHandle {
     return new Proxy(real, {
-      get(target, name: keyof fs.FileHandle) {
-        const value: unknown = target[name]
+      get(target, name: string) {
+        const value: unknown = Reflect.get(target, name)
         if (typeof value !== 'function') return value
         return async (...args: unknown[]) => {
           if (name === 'close') await target.close()
@@ -59,7 +60,7 @@ export function failingFiles(): FailingFiles {
             shortBytes = null
             throw Object.assign(new Error('ENOSPC: injected'), { code: 'ENOSPC' })
           }
-          return (value as (...args: unknown[]) => unknown).apply(target, args)
+          return (value as Call).apply(target, args)
         }
       },
     })

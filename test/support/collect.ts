@@ -1,0 +1,7 @@
+/** Reads a whole async iterable, such as a list of objects. */
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
+}

@@ -1,0 +1,192 @@
+/**
+ * A real S3 server for tests: Ceph's gateway from Debian's packages, started without root.
+ *
+ * It is looked for under `VECTORD_TEST_CEPH` (a folder with the unpacked packages), else it is
+ * fetched once into the user's cache. One server serves a test process: the first `startS3Server`
+ * starts it, the last `close` stops it. A test process that is killed takes it along.
+ */
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { access, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+
+const run = promisify(execFile)
+
+const SERVER_SCRIPT = join(import.meta.dirname, 's3-server.sh')
+const FETCH_SCRIPT = join(import.meta.dirname, 'fetch-ceph.sh')
+
+const START_TRIES = 3
+const START_TIMEOUT_MS = 120_000
+const FETCH_TIMEOUT_MS = 600_000
+
+/** An account of a server that lives for one test run and listens on loopback. */
+const ACCOUNT = { accessKeyId: 'VECTORDTESTKEY', secretAccessKey: 'vectordtestsecret' }
+
+export interface S3Server {
+  readonly endpoint: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  createBucket(name: string): Promise<void>
+  close(): Promise<void>
+}
+
+let shared: { users: number; server: Promise<S3Server | null> } | null = null
+
+/**
+ * The server of this test process, or null where none can be had; then the reason was printed, and
+ * the suite that asked is skipped. With `VECTORD_TEST_REQUIRE_SERVICES=1` this throws instead.
+ */
+export async function startS3Server(): Promise<S3Server | null> {
+  shared ??= { users: 0, server: start() }
+  const current = shared
+  current.users += 1
+  const server = await current.server
+  if (server === null) return null
+  let closed = false
+  return {
+    ...server,
+    async close() {
+      if (closed) return
+      closed = true
+      current.users -= 1
+      if (current.users > 0) return
+      shared = null
+      await server.close()
+    },
+  }
+}
+
+async function start(): Promise<S3Server | null> {
+  try {
+    return await startWithin(await findCeph())
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    if (process.env['VECTORD_TEST_REQUIRE_SERVICES'] === '1') throw error
+    process.stderr.write(`SKIPPED: the suites that need a real S3 server: ${reason}\n`)
+    return null
+  }
+}
+
+async function findCeph(): Promise<string> {
+  const given = process.env['VECTORD_TEST_CEPH']
+  if (given !== undefined && given !== '') {
+    await access(join(given, 'usr/bin/radosgw'))
+    return given
+  }
+  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
+  const folder = join(cache, 'vectord-test', 'ceph')
+  if (!(await exists(join(folder, 'root/usr/bin/radosgw')))) {
+    await mkdir(folder, { recursive: true })
+    await fetchOnce(folder)
+  }
+  return join(folder, 'root')
+}
+
+/** Test processes that run at the same time take turns: the folder of the lock is the lock. */
+async function fetchOnce(folder: string): Promise<void> {
+  const lock = join(folder, 'lock')
+  const deadline = Date.now() + FETCH_TIMEOUT_MS
+  while (!(await mkdir(lock).then(isDone, isTaken))) {
+    if (Date.now() > deadline) throw new Error(`another process holds ${lock}`)
+    await sleep(500)
+  }
+  try {
+    if (await exists(join(folder, 'root/usr/bin/radosgw'))) return
+    await run('bash', [FETCH_SCRIPT, folder], { timeout: FETCH_TIMEOUT_MS })
+  } finally {
+    await rm(lock, { recursive: true, force: true })
+  }
+}
+
+async function startWithin(ceph: string): Promise<S3Server> {
+  for (let tries = 1; ; tries += 1) {
+    const folder = await mkdtemp(join(tmpdir(), 'vectord-s3-'))
+    const stop = async (): Promise<void> => {
+      await run('bash', [SERVER_SCRIPT, 'down', folder])
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+    }
+    try {
+      return await startIn(folder, ceph, stop)
+    } catch (error) {
+      await stop()
+      // A port that was free may be taken by now.
+      if (tries === START_TRIES) throw error
+    }
+  }
+}
+
+async function startIn(folder: string, ceph: string, stop: () => Promise<void>): Promise<S3Server> {
+  const [monPort, s3Port] = [await freePort(), await freePort()]
+  const watchdog = startWatchdog(folder)
+  const account = {
+    VECTORD_TEST_S3_KEY: ACCOUNT.accessKeyId,
+    VECTORD_TEST_S3_SECRET: ACCOUNT.secretAccessKey,
+  }
+  const args = [SERVER_SCRIPT, 'up', ceph, folder, String(monPort), String(s3Port)]
+  await run('bash', args, { timeout: START_TIMEOUT_MS, env: { ...process.env, ...account } })
+  const endpoint = `http://127.0.0.1:${s3Port}`
+  const client = new S3Client({
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: ACCOUNT,
+    maxAttempts: 10,
+  })
+  await client.send(new CreateBucketCommand({ Bucket: `ready-${randomUUID()}` }))
+  return {
+    endpoint,
+    ...ACCOUNT,
+    createBucket: async (name) => {
+      await client.send(new CreateBucketCommand({ Bucket: name }))
+    },
+    close: async () => {
+      client.destroy()
+      await stop()
+      watchdog.kill()
+    },
+  }
+}
+
+/** Stops the server when this process is gone: its end of the pipe closes then, however it ends. */
+function startWatchdog(folder: string): ChildProcess {
+  const script = `cat >/dev/null; bash "$0" down "$1"; rm -rf "$1"`
+  const watchdog = spawn('bash', ['-c', script, SERVER_SCRIPT, folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  watchdog.unref()
+  return watchdog
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      const port = address !== null && typeof address === 'object' ? address.port : 0
+      server.close(() => {
+        resolve(port)
+      })
+    })
+  })
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(isDone, () => false)
+}
+
+function isDone(): boolean {
+  return true
+}
+
+function isTaken(error: unknown): boolean {
+  if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+  throw error
+}
