@@ -1,0 +1,324 @@
+/**
+ * /vectors/indexes: create, list, read, change and drop indexes.
+ *
+ * A route parses, calls one component and names the shape. Rules about indexes live in
+ * `src/indexes`; the failures it can throw are in `src/lib/errors.ts`.
+ */
+
+import {
+  Type,
+  type FastifyPluginCallbackTypebox,
+  type Static,
+} from '@fastify/type-provider-typebox'
+import { HNSW_BOUNDS, HNSW_DEFAULTS } from '../src/domain/hnsw-config.ts'
+import { METRICS } from '../src/domain/metric.ts'
+import type { ShardStats } from '../src/domain/search.ts'
+import { checkTouch, mayTouch } from '../src/http/auth.ts'
+import { badField } from '../src/http/body-field.ts'
+import { etagOf, ifMatch } from '../src/http/conditional.ts'
+import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
+import { IndexParams, Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
+import type { IndexInfo, NewIndex } from '../src/indexes/index-api.ts'
+import { VectordError } from '../src/lib/errors.ts'
+
+const STRICT = { additionalProperties: false } as const
+const TAGS = ['indexes']
+const SHARDS_MAX = 64
+const VERSIONS_MAX = 1000
+
+const bounds = ([minimum, maximum]: readonly [number, number]): {
+  minimum: number
+  maximum: number
+} => ({ minimum, maximum })
+
+const M = Type.Integer(bounds(HNSW_BOUNDS.m))
+const EfConstruction = Type.Integer(bounds(HNSW_BOUNDS.efConstruction))
+const EfSearch = Nullable(Type.Integer(bounds(HNSW_BOUNDS.efSearch)))
+const Seed = Type.Integer(bounds(HNSW_BOUNDS.seed))
+const Versions = Type.Integer({ minimum: 1, maximum: VERSIONS_MAX })
+
+const CreateBody = Type.Object(
+  {
+    name: Name,
+    dimension: Type.Optional(Type.Integer({ minimum: 1 })),
+    metric: Type.Enum([...METRICS], { default: 'cosine' }),
+    bucket: Type.String({ ...Name, default: 'primary' }),
+    backend: Type.Enum(['hnsw', 'lance'], { default: 'hnsw' }),
+    hnsw: Type.Object(
+      {
+        m: Type.Integer({ ...bounds(HNSW_BOUNDS.m), default: HNSW_DEFAULTS.m }),
+        ef_construction: Type.Integer({
+          ...bounds(HNSW_BOUNDS.efConstruction),
+          default: HNSW_DEFAULTS.efConstruction,
+        }),
+        ef_search: Type.Union([Type.Integer(bounds(HNSW_BOUNDS.efSearch)), Type.Null()], {
+          default: HNSW_DEFAULTS.efSearch,
+          description: 'null lets the server choose.',
+        }),
+        seed: Type.Integer({ ...bounds(HNSW_BOUNDS.seed), default: HNSW_DEFAULTS.seed }),
+      },
+      { ...STRICT, default: {} },
+    ),
+    shards: Type.Integer({ minimum: 1, maximum: SHARDS_MAX, default: 1 }),
+    embedder: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    retention: Type.Object(
+      { keep_last_versions: Type.Integer({ ...Versions, default: 1 }) },
+      { ...STRICT, default: {} },
+    ),
+  },
+  STRICT,
+)
+
+const PatchBody = Type.Object(
+  {
+    hnsw: Type.Optional(Type.Object({ ef_search: EfSearch }, STRICT)),
+    retention: Type.Optional(Type.Object({ keep_last_versions: Versions }, STRICT)),
+    bucket: Type.Optional(Name),
+  },
+  { ...STRICT, minProperties: 1 },
+)
+
+const Count = Type.Integer({ minimum: 0 })
+
+const StatsJson = Type.Object(
+  {
+    live_points: Count,
+    rows: Count,
+    delta_points: Count,
+    graph_elements: Count,
+    tombstones: Count,
+    generation: Count,
+    applied_lsn: Lsn,
+    indexed_lsn: Lsn,
+    memory_bytes: Type.Number(),
+    raw_bytes: Type.Number(),
+    payload_bytes: Type.Number(),
+    insert_rate: Type.Number({ description: 'Points a second that went into the graph lately.' }),
+  },
+  STRICT,
+)
+
+const IndexJson = Type.Object(
+  {
+    name: Name,
+    dimension: Type.Integer(),
+    metric: Type.Enum([...METRICS]),
+    bucket: Name,
+    backend: Type.Literal('hnsw'),
+    hnsw: Type.Object(
+      { m: M, ef_construction: EfConstruction, ef_search: EfSearch, seed: Seed },
+      STRICT,
+    ),
+    shards: Type.Integer(),
+    retention: Type.Object({ keep_last_versions: Versions }, STRICT),
+    revision: Count,
+    created_at: Type.String(),
+    state: Type.Enum(['loading', 'ready', 'degraded', 'unavailable', 'deleting']),
+    reason: Nullable(Type.String()),
+    progress: Type.Number({ minimum: 0, maximum: 1 }),
+    lsn: Lsn,
+    checkpoint_lsn: Lsn,
+    log_bytes: Type.Number(),
+    points: Nullable(Count),
+    stats: Nullable(StatsJson),
+  },
+  STRICT,
+)
+
+const IndexList = Type.Object({ indexes: Type.Array(IndexJson) }, STRICT)
+
+export const indexRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
+  app,
+  options,
+  done,
+) => {
+  const { indexes } = options
+
+  app.post(
+    '/vectors/indexes',
+    {
+      config: { role: 'admin', idempotencyKey: true },
+      schema: {
+        tags: TAGS,
+        summary: 'Create an index',
+        querystring: NoQuery,
+        body: CreateBody,
+        response: replies({ 201: IndexJson }),
+      },
+    },
+    async (request, reply) => {
+      checkTouch(request.caller, request.body.name)
+      const settings = toSettings(request.body, options.limits.dimensionMax)
+      const { info } = await indexes.create({ ...settings, createdBy: request.caller.name })
+      reply.header('location', `/vectors/indexes/${info.name}`)
+      return reply.code(201).header('etag', etagOf(info.revision)).send(indexJson(info))
+    },
+  )
+
+  app.get(
+    '/vectors/indexes',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: TAGS,
+        summary: 'List the indexes that the key may see',
+        querystring: NoQuery,
+        response: replies({ 200: IndexList }),
+      },
+    },
+    (request) => ({
+      indexes: indexes
+        .list()
+        .map((index) => index.info)
+        .filter((info) => mayTouch(request.caller, info.name))
+        .map(indexJson),
+    }),
+  )
+
+  app.get(
+    '/vectors/indexes/:index',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: TAGS,
+        summary: 'Settings and state of an index',
+        params: IndexParams,
+        querystring: NoQuery,
+        response: replies({ 200: IndexJson }),
+      },
+    },
+    async (request, reply) => {
+      const { info } = findIndex(indexes, request, request.params.index)
+      return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
+    },
+  )
+
+  changes(app, options, () => undefined)
+  done()
+}
+
+/** PATCH and DELETE: both honour `If-Match`. */
+const changes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, { indexes }, done) => {
+  app.patch(
+    '/vectors/indexes/:index',
+    {
+      config: { role: 'admin' },
+      schema: {
+        tags: TAGS,
+        summary: 'Change settings of an index',
+        params: IndexParams,
+        querystring: NoQuery,
+        body: PatchBody,
+        response: replies({ 200: IndexJson }),
+      },
+    },
+    async (request, reply) => {
+      const { index } = request.params
+      const { hnsw, retention, bucket } = request.body
+      const before = findIndex(indexes, request, index).info
+      if (bucket !== undefined && bucket !== before.bucket) {
+        throw new VectordError(
+          'not_configured',
+          'Moving an index to another bucket is not available.',
+        )
+      }
+      const change = {
+        ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
+        ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
+      }
+      const author = { ifRevision: ifMatch(request), by: request.caller.name }
+      const { info } = await indexes.update(index, change, author)
+      return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
+    },
+  )
+
+  app.delete(
+    '/vectors/indexes/:index',
+    {
+      config: { role: 'admin' },
+      schema: {
+        tags: TAGS,
+        summary: 'Drop an index with all its objects',
+        params: IndexParams,
+        querystring: NoQuery,
+        response: replies({ 204: Type.Null() }),
+      },
+    },
+    async (request, reply) => {
+      const { index } = request.params
+      findIndex(indexes, request, index)
+      await indexes.delete(index, { ifRevision: ifMatch(request), by: request.caller.name })
+      return reply.code(204).send(null)
+    },
+  )
+  done()
+}
+
+function toSettings(
+  body: Static<typeof CreateBody>,
+  dimensionMax: number,
+): Omit<NewIndex, 'createdBy'> {
+  const { name, dimension, metric, bucket, backend, hnsw, shards, embedder, retention } = body
+  if (backend !== 'hnsw') {
+    throw new VectordError('not_configured', `The backend "${backend}" is not available here.`)
+  }
+  if (embedder !== undefined) {
+    throw new VectordError('not_configured', `The embedder "${embedder}" is not configured here.`)
+  }
+  if (dimension === undefined) throw badField('dimension', 'is missing')
+  if (dimension > dimensionMax) {
+    throw new VectordError('limit_exceeded', `"dimension" must be at most ${dimensionMax}.`, {
+      details: { limit: 'dimension', max: dimensionMax, part: 'body', field: 'dimension' },
+    })
+  }
+  return {
+    ...{ name, dimension, metric, bucket, shards },
+    hnsw: {
+      m: hnsw.m,
+      efConstruction: hnsw.ef_construction,
+      efSearch: hnsw.ef_search,
+      seed: hnsw.seed,
+    },
+    keepLastVersions: retention.keep_last_versions,
+  }
+}
+
+function indexJson(info: IndexInfo): Static<typeof IndexJson> {
+  const { name, dimension, metric, bucket, backend, hnsw, shards, stats } = info
+  const { revision, state, reason, progress, lsn } = info
+  return {
+    ...{ name, dimension, metric, bucket, backend },
+    hnsw: {
+      m: hnsw.m,
+      ef_construction: hnsw.efConstruction,
+      ef_search: hnsw.efSearch,
+      seed: hnsw.seed,
+    },
+    shards,
+    retention: { keep_last_versions: info.keepLastVersions },
+    revision,
+    created_at: new Date(info.createdMs).toISOString(),
+    ...{ state, reason, progress, lsn },
+    checkpoint_lsn: info.checkpointLsn,
+    log_bytes: info.logBytes,
+    points: stats?.livePoints ?? null,
+    stats: stats === null ? null : statsJson(stats),
+  }
+}
+
+function statsJson(stats: ShardStats): Static<typeof StatsJson> {
+  return {
+    live_points: stats.livePoints,
+    rows: stats.rows,
+    delta_points: stats.deltaPoints,
+    graph_elements: stats.graphElements,
+    tombstones: stats.tombstones,
+    generation: stats.generation,
+    applied_lsn: stats.appliedLsn,
+    indexed_lsn: stats.indexedLsn,
+    memory_bytes: stats.memoryBytes,
+    raw_bytes: stats.rawBytes,
+    payload_bytes: stats.payloadBytes,
+    insert_rate: stats.insertRate,
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * /vectors/indexes/{index}/points: upsert, delete, fetch one, scroll.
+ *
+ * A write is all or nothing, and durable when it is answered. Bodies are parsed by
+ * `src/http/points-body.ts`; their schemas here only document them.
+ */
+
+import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import { ARROW_TYPE, NDJSON_TYPE } from '../src/http/body-parsers.ts'
+import { fromCursor, toCursor } from '../src/http/cursor.ts'
+import { parseDelete } from '../src/http/delete-body.ts'
+import {
+  deadlineOf,
+  findIndex,
+  includeOf,
+  shapeOf,
+  type IndexRoutesOptions,
+} from '../src/http/index-access.ts'
+import { parseJson } from '../src/http/body-parsers.ts'
+import { parsePoints } from '../src/http/points-body.ts'
+import { idProblem } from '../src/http/row-values.ts'
+import {
+  Filter,
+  IndexParams,
+  Lsn,
+  Metadata,
+  Name,
+  Nullable,
+  ReadQuery,
+  Vector,
+  WriteQuery,
+  WriteReply,
+  replies,
+} from '../src/http/schemas.ts'
+import { filterText } from '../src/http/search-body.ts'
+import { pointJson } from '../src/http/search-reply.ts'
+import { documentOnly } from '../src/http/validators.ts'
+import { VectordError } from '../src/lib/errors.ts'
+
+const STRICT = { additionalProperties: false } as const
+const TAGS = ['points']
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+/** Scrolls and fetches that name no page size. */
+const PAGE_DEFAULT = 100
+
+const PointJson = Type.Object(
+  {
+    id: Type.String({ minLength: 1 }),
+    vector: Vector,
+    text: Type.Optional(Nullable(Type.String())),
+    metadata: Type.Optional(Nullable(Metadata)),
+  },
+  STRICT,
+)
+
+const RowsBody = Type.Object({ points: Type.Array(PointJson, { minItems: 1 }) }, STRICT)
+
+const ColumnsBody = Type.Object(
+  {
+    ids: Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }),
+    vectors: Type.Union([
+      Type.Array(Vector),
+      Type.String({ description: 'base64 of all vectors, row by row' }),
+    ]),
+    texts: Type.Optional(Type.Array(Nullable(Type.String()))),
+    metadata: Type.Optional(Type.Array(Nullable(Metadata))),
+  },
+  STRICT,
+)
+
+const bytes = Type.String({ format: 'binary' })
+
+const UpsertBody = {
+  content: {
+    'application/json': { schema: documentOnly(Type.Union([RowsBody, ColumnsBody])) },
+    [NDJSON_TYPE]: {
+      schema: documentOnly(Type.Unsafe({ ...bytes, description: 'A point a line.' })),
+    },
+    [ARROW_TYPE]: {
+      schema: documentOnly(Type.Unsafe({ ...bytes, description: 'An IPC stream.' })),
+    },
+  },
+}
+
+const DeleteBody = documentOnly(
+  Type.Union([
+    Type.Object({ ids: Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }) }, STRICT),
+    Type.Object({ filter: Filter }, STRICT),
+  ]),
+)
+
+const DeleteReply = Type.Union([
+  WriteReply,
+  Type.Object({ lsn: Lsn, deleted: Type.Integer({ minimum: 0 }) }, STRICT),
+])
+
+const StoredPointJson = Type.Object(
+  {
+    id: Type.String(),
+    version: Lsn,
+    metadata: Type.Optional(Nullable(Metadata)),
+    text: Type.Optional(Nullable(Type.String())),
+    vector: Type.Optional(Nullable(Vector)),
+  },
+  STRICT,
+)
+
+const ScrollJson = Type.Object(
+  { points: Type.Array(StoredPointJson), next_cursor: Nullable(Type.String()), lsn: Lsn },
+  STRICT,
+)
+
+const PointParams = Type.Object({ index: Name, id: Type.String({ minLength: 1 }) }, STRICT)
+
+const ScrollQuery = Type.Object(
+  {
+    ...ReadQuery,
+    limit: Type.Integer({ minimum: 1, default: PAGE_DEFAULT }),
+    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    filter: Type.Optional(Type.String({ description: 'A filter as JSON text.' })),
+  },
+  STRICT,
+)
+
+export const pointRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
+  app,
+  options,
+  done,
+) => {
+  writes(app, options, () => undefined)
+  reads(app, options, () => undefined)
+  done()
+}
+
+const writes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, done) => {
+  const { indexes, limits, metrics } = options
+
+  app.post(
+    '/vectors/indexes/:index/points',
+    {
+      config: { role: 'write' },
+      schema: {
+        tags: TAGS,
+        summary: 'Upsert points, all or none',
+        params: IndexParams,
+        querystring: WriteQuery,
+        body: UpsertBody,
+        response: replies({ 200: WriteReply }),
+      },
+    },
+    async (request, reply) => {
+      const index = findIndex(indexes, request, request.params.index)
+      const batch = parsePoints(request.body, { ...shapeOf(index), limits })
+      const { ack, deadline_ms } = request.query
+      const { lsn } = await index.write(batch, {
+        ack: ack === 'logged' ? 'logged' : 'applied',
+        deadlineMs: deadlineOf(options, deadline_ms),
+      })
+      metrics.wrote('upsert', batch.ids.length)
+      return reply.header('x-vectord-lsn', lsn).send({ lsn, accepted: batch.ids.length })
+    },
+  )
+
+  app.post(
+    '/vectors/indexes/:index/points/delete',
+    {
+      config: { role: 'write' },
+      schema: {
+        tags: TAGS,
+        summary: 'Delete points by id or by filter',
+        description: 'Unknown ids are no error.',
+        params: IndexParams,
+        querystring: WriteQuery,
+        body: DeleteBody,
+        response: replies({ 200: DeleteReply }),
+      },
+    },
+    async (request, reply) => {
+      const index = findIndex(indexes, request, request.params.index)
+      const wanted = parseDelete(request.body, limits)
+      const { ack, deadline_ms } = request.query
+      const write = {
+        ack: ack === 'logged' ? ('logged' as const) : ('applied' as const),
+        deadlineMs: deadlineOf(options, deadline_ms),
+      }
+      if (wanted.kind === 'filter') {
+        const { lsn, deleted } = await index.deleteMatching(wanted.filter, write)
+        metrics.wrote('delete', deleted)
+        return reply.header('x-vectord-lsn', lsn).send({ lsn, deleted })
+      }
+      const { lsn } = await index.write({ kind: 'delete', ids: wanted.ids }, write)
+      metrics.wrote('delete', wanted.ids.length)
+      return reply.header('x-vectord-lsn', lsn).send({ lsn, accepted: wanted.ids.length })
+    },
+  )
+  done()
+}
+
+const reads: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, done) => {
+  const { indexes, limits } = options
+
+  app.get(
+    '/vectors/indexes/:index/points/:id',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: TAGS,
+        summary: 'Fetch one point',
+        params: PointParams,
+        querystring: Type.Object(ReadQuery, STRICT),
+        response: replies({ 200: Type.Unsafe<string>(StoredPointJson) }),
+      },
+    },
+    async (request, reply) => {
+      const { index: name, id } = request.params
+      const problem = idProblem(id, limits.idBytesMax)
+      if (problem !== null) throw new VectordError('bad_request', `The id ${problem.text}.`)
+      const { vector_encoding, min_lsn, deadline_ms } = request.query
+      const form = {
+        include: includeOf(request.query.include),
+        asBase64: vector_encoding === 'base64',
+      }
+      const read = { minLsn: min_lsn ?? 0, deadlineMs: deadlineOf(options, deadline_ms) }
+      const { points, lsn } = await findIndex(indexes, request, name).fetch(
+        [id],
+        form.include,
+        read,
+      )
+      reply.header('x-vectord-lsn', lsn)
+      const [point] = points
+      if (point === undefined || point === null) {
+        throw new VectordError('point_not_found', 'The index has no point with this id.', {
+          details: { index: name },
+        })
+      }
+      return reply.header('content-type', JSON_TYPE).send(pointJson(point, form))
+    },
+  )
+
+  app.get(
+    '/vectors/indexes/:index/points',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: TAGS,
+        summary: 'Scroll through the points in the order of their writes',
+        params: IndexParams,
+        querystring: ScrollQuery,
+        response: replies({ 200: Type.Unsafe<string>(ScrollJson) }),
+      },
+    },
+    async (request, reply) => {
+      const { limit, cursor, filter, vector_encoding, min_lsn, deadline_ms } = request.query
+      const form = {
+        include: includeOf(request.query.include),
+        asBase64: vector_encoding === 'base64',
+      }
+      if (limit > limits.pageMax) {
+        throw new VectordError('limit_exceeded', `"limit" must be at most ${limits.pageMax}.`, {
+          details: { limit: 'limit', max: limits.pageMax },
+        })
+      }
+      const page = {
+        after: cursor === undefined ? null : fromCursor(cursor),
+        limit,
+        filter: filter === undefined ? null : queryFilter(filter),
+        include: form.include,
+      }
+      const read = { minLsn: min_lsn ?? 0, deadlineMs: deadlineOf(options, deadline_ms) }
+      const index = findIndex(indexes, request, request.params.index)
+      const { points, next, lsn } = await index.scroll(page, read)
+      const list = points.map((point) => pointJson(point, form)).join(',')
+      const nextCursor = next === null ? 'null' : `"${toCursor(next)}"`
+      return reply
+        .headers({ 'x-vectord-lsn': lsn, 'content-type': JSON_TYPE })
+        .send(`{"points":[${list}],"next_cursor":${nextCursor},"lsn":${lsn}}`)
+    },
+  )
+  done()
+}
+
+function queryFilter(text: string): string {
+  let filter: unknown
+  try {
+    filter = parseJson(text)
+  } catch {
+    throw new VectordError('invalid_filter', 'The filter in the query is not valid JSON.', {
+      details: { path: 'filter', problem: 'is not valid JSON' },
+    })
+  }
+  return filterText(filter)
+}

@@ -1,0 +1,205 @@
+/**
+ * /vectors/indexes/{index}/search: one query, or many in one request.
+ *
+ * The hot path of the service: bodies are parsed and answers put together by hand
+ * (`src/http/search-body.ts`, `src/http/search-reply.ts`); the schemas here document them.
+ */
+
+import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { SEARCH_PATHS, type ShardAnswer } from '../src/domain/search.ts'
+import { badField, isObject } from '../src/http/body-field.ts'
+import { errorBody, retryAfterSeconds, toVectordError } from '../src/http/error-reply.ts'
+import { findIndex, shapeOf, type IndexRoutesOptions } from '../src/http/index-access.ts'
+import {
+  FailedPart,
+  Filter,
+  IncludeList,
+  IndexParams,
+  Lsn,
+  Metadata,
+  NoQuery,
+  Nullable,
+  Vector,
+  VectorEncoding,
+  replies,
+} from '../src/http/schemas.ts'
+import { parseSearch, type SearchRequest, type SearchRules } from '../src/http/search-body.ts'
+import { searchJson } from '../src/http/search-reply.ts'
+import { documentOnly } from '../src/http/validators.ts'
+import type { ManagedIndex } from '../src/indexes/index-api.ts'
+import { VectordError } from '../src/lib/errors.ts'
+
+const STRICT = { additionalProperties: false } as const
+const TAGS = ['search']
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+const SearchBody = Type.Object(
+  {
+    vector: Type.Optional(Vector),
+    id: Type.Optional(Type.String({ description: 'A stored point; it is left out itself.' })),
+    text: Type.Optional(Type.String({ description: 'Needs an index with an embedder.' })),
+    k: Type.Integer({ minimum: 1, default: 10 }),
+    ef: Type.Optional(Nullable(Type.Integer({ minimum: 1 }))),
+    filter: Type.Optional(Nullable(Filter)),
+    exact: Type.Boolean({ default: false, description: 'Ground truth by a scan.' }),
+    include: IncludeList,
+    vector_encoding: VectorEncoding,
+    min_lsn: Type.Optional(Lsn),
+    deadline_ms: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { ...STRICT, description: 'One of vector, id and text must be given.', required: [] },
+)
+
+const HitJson = Type.Object(
+  {
+    id: Type.String(),
+    score: Nullable(Type.Number({ description: 'Larger is closer.' })),
+    distance: Nullable(Type.Number({ description: 'Smaller is closer.' })),
+    version: Lsn,
+    metadata: Type.Optional(Nullable(Metadata)),
+    text: Type.Optional(Nullable(Type.String())),
+    vector: Type.Optional(Nullable(Vector)),
+  },
+  STRICT,
+)
+
+const SearchReply = Type.Object(
+  {
+    results: Type.Array(HitJson, { description: 'Nearest first.' }),
+    path: Type.Enum([...SEARCH_PATHS]),
+    ef_used: Type.Integer({ description: '0 on the exact path.' }),
+    generation: Type.Integer(),
+    config_source: Type.String({ description: 'default, or promoted:{trial_id}.' }),
+    exhausted: Type.Boolean({ description: 'Fewer than k live points match at all.' }),
+    lsn: Lsn,
+    took_ms: Type.Number(),
+  },
+  STRICT,
+)
+
+const BatchBody = Type.Object({ queries: Type.Array(SearchBody, { minItems: 1 }) }, STRICT)
+
+const BatchReply = Type.Object(
+  {
+    answers: Type.Array(Type.Union([SearchReply, FailedPart]), {
+      description: 'In the order of the queries; a failed one has its error in its place.',
+    }),
+  },
+  STRICT,
+)
+
+export const searchRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
+  app,
+  options,
+  done,
+) => {
+  const { indexes, limits } = options
+  const run = searcher(options)
+
+  app.post(
+    '/vectors/indexes/:index/search',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: TAGS,
+        summary: 'Search by vector or by the id of a stored point',
+        params: IndexParams,
+        querystring: NoQuery,
+        body: documentOnly(SearchBody),
+        response: replies({ 200: Type.Unsafe<string>(SearchReply) }),
+      },
+    },
+    async (request, reply) => {
+      const index = findIndex(indexes, request, request.params.index)
+      const rules = { ...shapeOf(index), limits }
+      const found = await run(index, parseSearch(request.body, rules), rules)
+      reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
+      return reply.send(found.json)
+    },
+  )
+
+  app.post(
+    '/vectors/indexes/:index/search/batch',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: TAGS,
+        summary: 'Many searches in one request',
+        params: IndexParams,
+        querystring: NoQuery,
+        body: documentOnly(BatchBody),
+        response: replies({ 200: Type.Unsafe<string>(BatchReply) }),
+      },
+    },
+    async (request, reply) => {
+      const index = findIndex(indexes, request, request.params.index)
+      const rules = { ...shapeOf(index), limits }
+      const queries = parseBatch(request.body, limits.batchQueriesMax)
+      const answers = await Promise.all(
+        queries.map(async (query) => {
+          try {
+            return await run(index, parseSearch(query, rules), rules)
+          } catch (error) {
+            return { lsn: null, json: failedJson(request, error, options) }
+          }
+        }),
+      )
+      const seen = answers.flatMap(({ lsn }) => (lsn === null ? [] : [lsn]))
+      // Every answer has seen at least this much.
+      if (seen.length > 0) reply.header('x-vectord-lsn', Math.min(...seen))
+      reply.header('content-type', JSON_TYPE)
+      return reply.send(`{"answers":[${answers.map(({ json }) => json).join(',')}]}`)
+    },
+  )
+  done()
+}
+
+interface Found {
+  readonly lsn: number
+  readonly json: string
+}
+
+type Run = (index: ManagedIndex, wanted: SearchRequest, rules: SearchRules) => Promise<Found>
+
+function searcher({ nowMs, metrics }: IndexRoutesOptions): Run {
+  return async (index, wanted, rules) => {
+    const startMs = performance.now()
+    const read = { minLsn: wanted.minLsn, deadlineMs: nowMs() + wanted.timeoutMs }
+    const answer: ShardAnswer = await index.search(wanted.query, read)
+    const tookMs = performance.now() - startMs
+    metrics.searched(answer.path, tookMs / 1000)
+    const form = { include: wanted.query.include, asBase64: wanted.asBase64 }
+    return { lsn: answer.lsn, json: searchJson(answer, rules.metric, form, tookMs) }
+  }
+}
+
+function parseBatch(body: unknown, queriesMax: number): readonly unknown[] {
+  if (!isObject(body)) throw badField('', 'must be an object with queries')
+  const { queries, ...more } = body as { queries?: unknown }
+  if (Object.keys(more).length > 0) throw badField('', 'has a field that is not known')
+  if (!Array.isArray(queries)) throw badField('queries', 'must be an array')
+  if (queries.length === 0) throw badField('queries', 'must not be empty')
+  if (queries.length <= queriesMax) return queries as unknown[]
+  throw new VectordError('limit_exceeded', `A batch may hold ${queriesMax} queries at the most.`, {
+    details: { limit: 'queries_per_batch', max: queriesMax },
+  })
+}
+
+/** The error of one query in its place: with the hint that would be a header of its own reply. */
+function failedJson(
+  request: FastifyRequest,
+  error: unknown,
+  { metrics }: IndexRoutesOptions,
+): string {
+  const known = toVectordError(error, false)
+  metrics.failed(known.code)
+  if (known.code === 'internal') {
+    request.log.error({ requestId: request.id, err: error }, 'query of a batch failed')
+  }
+  const body = errorBody(known)
+  const retryAfter = retryAfterSeconds(known)
+  const details =
+    retryAfter === null ? body.details : { ...body.details, retry_after_s: retryAfter }
+  return JSON.stringify({ status: known.status, error: { ...body, details } })
+}

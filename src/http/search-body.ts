@@ -1,0 +1,162 @@
+/**
+ * The body of a search, as a `ShardQuery`. Written by hand: it is on the path of every query, and a
+ * schema would visit each of the vector's numbers a second time.
+ */
+
+import { parseFilter } from '../domain/filter.ts'
+import { HNSW_BOUNDS } from '../domain/hnsw-config.ts'
+import type { Metric } from '../domain/metric.ts'
+import type { Include, ShardQuery } from '../domain/search.ts'
+import { VectordError } from '../lib/errors.ts'
+import { badField, isObject } from './body-field.ts'
+import type { HttpLimits } from './limits.ts'
+import { nearNames } from './nearest.ts'
+import { idProblem } from './row-values.ts'
+import { echo } from './validation-fault.ts'
+import { readVector } from './vector-values.ts'
+
+const K_DEFAULT = 10
+
+export interface SearchRules {
+  readonly dimension: number
+  readonly metric: Metric
+  readonly limits: HttpLimits
+}
+
+export interface SearchRequest {
+  readonly query: ShardQuery
+  readonly minLsn: number
+  /** Milliseconds from now. */
+  readonly timeoutMs: number
+  /** Vectors in the answer as base64 instead of arrays. */
+  readonly asBase64: boolean
+}
+
+const INCLUDE_DEFAULT: Include = { metadata: true, vector: false, text: false }
+const INCLUDE_NAMES = ['metadata', 'vector', 'text'] as const
+const FIELDS = [
+  ...['vector', 'id', 'text', 'k', 'ef', 'filter', 'exact', 'include'],
+  ...['vector_encoding', 'min_lsn', 'deadline_ms'],
+]
+
+interface Fields {
+  readonly vector?: unknown
+  readonly id?: unknown
+  readonly text?: unknown
+  readonly k?: unknown
+  readonly ef?: unknown
+  readonly filter?: unknown
+  readonly exact?: unknown
+  readonly include?: unknown
+  readonly vector_encoding?: unknown
+  readonly min_lsn?: unknown
+  readonly deadline_ms?: unknown
+}
+
+/** @throws {VectordError} that names the field. */
+export function parseSearch(body: unknown, rules: SearchRules): SearchRequest {
+  if (!isObject(body)) throw badField('', 'must be an object')
+  for (const name in body) if (!FIELDS.includes(name)) throw unknownField(name)
+  const { limits } = rules
+  const fields: Fields = body
+  const [efMin, efMax] = HNSW_BOUNDS.efSearch
+  const target = parseTarget(fields, rules)
+  return {
+    query: {
+      target,
+      k: fields.k === undefined ? K_DEFAULT : bounded(fields.k, 'k', [1, limits.kMax]),
+      ef: optional(fields.ef) ? null : bounded(fields.ef, 'ef', [efMin, efMax]),
+      exact: flag(fields.exact, 'exact'),
+      filter: optional(fields.filter) ? null : filterText(fields.filter),
+      include: fields.include === undefined ? INCLUDE_DEFAULT : parseInclude(fields.include),
+    },
+    minLsn: fields.min_lsn === undefined ? 0 : integer(fields.min_lsn, 'min_lsn', 0),
+    timeoutMs:
+      fields.deadline_ms === undefined
+        ? limits.searchDeadlineMs
+        : bounded(fields.deadline_ms, 'deadline_ms', [1, limits.deadlineMaxMs]),
+    asBase64: isBase64(fields.vector_encoding),
+  }
+}
+
+function optional(value: unknown): value is undefined | null {
+  return value === undefined || value === null
+}
+
+function parseTarget(fields: Fields, rules: SearchRules): ShardQuery['target'] {
+  const { vector, id, text } = fields
+  const given = Number(vector !== undefined) + Number(id !== undefined) + Number(text !== undefined)
+  if (given !== 1) throw badField('vector', 'or "id" or "text" must be given, one of them')
+  if (text !== undefined) {
+    throw new VectordError('not_configured', 'Searching by text needs an index with an embedder.')
+  }
+  if (vector !== undefined) return { vector: queryVector(vector, rules) }
+  const problem = idProblem(id, rules.limits.idBytesMax)
+  if (problem !== null) throw badField('id', problem.text)
+  return { id: id as string }
+}
+
+function queryVector(value: unknown, rules: SearchRules): Float32Array {
+  const { dimension, metric } = rules
+  const vector = new Float32Array(dimension)
+  const problem = readVector(value, metric, vector, { offset: 0, dimension })
+  if (problem === null) return vector
+  const field = problem.at === null ? 'vector' : `vector[${problem.at}]`
+  const code = problem.kind === 'dimension' ? 'vector_dimension_mismatch' : 'invalid_vector'
+  throw new VectordError(code, `"${field}" in the body ${problem.text}.`, {
+    details: { part: 'body', field, problem: problem.text },
+  })
+}
+
+/** A validated filter as JSON text. */
+export function filterText(filter: unknown): string {
+  parseFilter(filter)
+  return JSON.stringify(filter)
+}
+
+export function parseInclude(value: unknown): Include {
+  if (!Array.isArray(value)) throw badField('include', 'must be an array')
+  for (const name of value as unknown[]) {
+    if (!INCLUDE_NAMES.some((known) => known === name)) {
+      throw badField('include', `may hold ${INCLUDE_NAMES.join(', ')} only`)
+    }
+  }
+  return {
+    metadata: value.includes('metadata'),
+    vector: value.includes('vector'),
+    text: value.includes('text'),
+  }
+}
+
+function integer(value: unknown, field: string, min: number): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min) {
+    throw badField(field, `must be an integer of at least ${min}`)
+  }
+  return value
+}
+
+function bounded(value: unknown, field: string, [min, max]: readonly [number, number]): number {
+  const number = integer(value, field, min)
+  if (number <= max) return number
+  throw new VectordError('limit_exceeded', `"${field}" in the body must be at most ${max}.`, {
+    details: { limit: field, max, part: 'body', field },
+  })
+}
+
+function flag(value: unknown, field: string): boolean {
+  if (value === undefined) return false
+  if (typeof value !== 'boolean') throw badField(field, 'must be true or false')
+  return value
+}
+
+function isBase64(value: unknown): boolean {
+  if (value === undefined || value === 'array') return false
+  if (value !== 'base64') throw badField('vector_encoding', 'must be "array" or "base64"')
+  return true
+}
+
+function unknownField(name: string): VectordError {
+  const [near] = nearNames(name, FIELDS)
+  const hint = near === undefined ? '' : `; did you mean "${near}"?`
+  return badField(echo(name), `is not a known field${hint}`)
+}

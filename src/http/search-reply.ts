@@ -1,0 +1,66 @@
+/**
+ * Answers with points, as JSON text.
+ *
+ * Put together by hand: metadata is stored as JSON text and is not parsed on its way out, and this
+ * is on the path of every query.
+ */
+
+import { scoreOf, type Metric } from '../domain/metric.ts'
+import type { Hit, Include, ShardAnswer, StoredPoint } from '../domain/search.ts'
+
+export interface PointForm {
+  readonly include: Include
+  readonly asBase64: boolean
+}
+
+/** What a search answers; `tookMs` is the time of the search itself. */
+export function searchJson(
+  answer: ShardAnswer,
+  metric: Metric,
+  form: PointForm,
+  tookMs: number,
+): string {
+  let results = ''
+  for (const hit of answer.hits) {
+    results += `${results === '' ? '' : ','}${hitJson(hit, metric, form)}`
+  }
+  const { path, efUsed, generation, exhausted, lsn } = answer
+  return (
+    `{"results":[${results}],"path":"${path}","ef_used":${efUsed},"generation":${generation},` +
+    `"config_source":"default","exhausted":${exhausted ? 'true' : 'false'},"lsn":${lsn},` +
+    `"took_ms":${numberJson(Math.round(tookMs * 1000) / 1000)}}`
+  )
+}
+
+function hitJson(hit: Hit, metric: Metric, form: PointForm): string {
+  const { id, distance, version } = hit
+  return (
+    `{"id":${JSON.stringify(id)},"score":${numberJson(scoreOf(metric, distance))},` +
+    `"distance":${numberJson(distance)},"version":${version}${payloadJson(hit, form)}}`
+  )
+}
+
+/** A stored point as fetch and scroll show it. */
+export function pointJson(point: StoredPoint, form: PointForm): string {
+  return `{"id":${JSON.stringify(point.id)},"version":${point.version}${payloadJson(point, form)}}`
+}
+
+function payloadJson(point: StoredPoint, { include, asBase64 }: PointForm): string {
+  let json = ''
+  if (include.metadata) json += `,"metadata":${point.metadata ?? 'null'}`
+  if (include.text) json += `,"text":${JSON.stringify(point.text)}`
+  if (include.vector) json += `,"vector":${vectorJson(point.vector, asBase64)}`
+  return json
+}
+
+function vectorJson(vector: Float32Array | null, asBase64: boolean): string {
+  if (vector === null) return 'null'
+  if (!asBase64) return `[${vector.join(',')}]`
+  const { buffer, byteOffset, byteLength } = vector
+  return `"${Buffer.from(buffer, byteOffset, byteLength).toString('base64')}"`
+}
+
+/** JSON has no infinity; a distance that overflowed must not break the whole answer. */
+function numberJson(value: number): string {
+  return Number.isFinite(value) ? String(value) : 'null'
+}
