@@ -1,0 +1,346 @@
+/**
+ * Every configuration key, in one table: what it is called, what it may be, and what it does.
+ *
+ * The table is the only list: the loader, the types of `Config`, the environment names and the
+ * annotated `lakehouse.toml` all come from it. Names end in their unit or in the bound they are.
+ */
+
+interface Described {
+  /** What changes when the key changes: one sentence, for the person who edits the file. */
+  readonly effect: string
+}
+
+export interface IntKey extends Described {
+  readonly kind: 'int'
+  readonly default: number
+  readonly min: number
+  readonly max: number
+  /** `ms`, `bytes`, `points`: what is counted. */
+  readonly unit: string
+}
+
+export interface BoolKey extends Described {
+  readonly kind: 'bool'
+  readonly default: boolean
+}
+
+export interface ChoiceKey<Choice extends string = string> extends Described {
+  readonly kind: 'choice'
+  readonly default: Choice
+  readonly choices: readonly Choice[]
+}
+
+export interface TextKey extends Described {
+  readonly kind: 'text'
+  readonly default: string
+  readonly pattern: RegExp
+  /** What the pattern asks for, in words. */
+  readonly form: string
+}
+
+/** A file or folder; a relative one starts where the service was started. Empty means none. */
+export interface PathKey extends Described {
+  readonly kind: 'path'
+  readonly default: string
+}
+
+export interface TextsKey extends Described {
+  readonly kind: 'texts'
+  readonly default: readonly string[]
+  /** Each entry matches. */
+  readonly pattern: RegExp
+  readonly form: string
+}
+
+export type Key = IntKey | BoolKey | ChoiceKey | TextKey | PathKey | TextsKey
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+const HOUR_MS = 3_600_000
+
+export const SCHEMA = {
+  server: {
+    host: text('127.0.0.1', {
+      pattern: /^[A-Za-z0-9.:_-]{1,253}$/,
+      form: 'an address or a host name',
+      effect: 'Address to listen on; one that is not loopback needs [auth] keys.',
+    }),
+    port: int(8600, [0, 65_535], 'port', 'Port to listen on; 0 takes a free one and logs it.'),
+    body_bytes_max: int(
+      32 * MIB,
+      [KIB, GIB],
+      'bytes',
+      'Largest request body; a larger one is answered 413.',
+    ),
+    request_timeout_ms: int(
+      30_000,
+      [100, HOUR_MS],
+      'ms',
+      'Deadline of a request that names none; past it the answer is 504.',
+    ),
+    drain_timeout_ms: int(
+      30_000,
+      [0, HOUR_MS],
+      'ms',
+      'At shutdown, how long requests under way and the last checkpoints may take.',
+    ),
+    rate_limit_per_minute: int(
+      0,
+      [0, 1_000_000_000],
+      'requests',
+      'Requests a minute for each key, or address without keys; 0 sets no limit.',
+    ),
+    shed_event_loop_delay_ms: int(
+      1000,
+      [0, 60_000],
+      'ms',
+      'Delay of the event loop above which requests are answered 503; 0 never sheds.',
+    ),
+  },
+  storage: {
+    root: path(
+      './data',
+      'Folder of the local primary bucket, of logs and of caches; one server at a time holds it.',
+    ),
+  },
+  primary: bucketKeys('the primary bucket'),
+  rescue: {
+    enabled: bool(false, 'Whether reads fall back to the rescue bucket when a home bucket fails.'),
+    ...bucketKeys('the rescue bucket'),
+  },
+  buckets: {
+    health_interval_ms: int(
+      30_000,
+      [1000, HOUR_MS],
+      'ms',
+      'How often each bucket is asked whether it can be reached.',
+    ),
+  },
+  auth: {
+    keys: texts([], {
+      pattern: /^[A-Za-z0-9_-]{1,128}:(read|write|admin):[0-9a-f]{64}(:[A-Za-z0-9_|-]+)?$/,
+      form: '"name:role:sha256" or "name:role:sha256:prefix|prefix"',
+      effect:
+        'API keys: a name, a role (read, write or admin), the SHA-256 of the key in hex, and' +
+        ' optionally the prefixes of the names that it may touch.',
+    }),
+  },
+  log: {
+    segment_bytes: int(
+      64 * MIB,
+      [64 * KIB, 4 * GIB],
+      'bytes',
+      'Size at which a local write-ahead log goes on in a new file.',
+    ),
+    group_bytes_max: int(
+      8 * MIB,
+      [64 * KIB, 256 * MIB],
+      'bytes',
+      'Writes that wait are made durable together, up to this size; one write always goes whole.',
+    ),
+  },
+  checkpoint: {
+    interval_ms: int(
+      300_000,
+      [1000, 24 * HOUR_MS],
+      'ms',
+      'How often an index that was written to is checkpointed.',
+    ),
+    log_bytes: int(
+      256 * MIB,
+      [64 * KIB, 1024 * GIB],
+      'bytes',
+      'Size of the log at which an index is checkpointed at once; bounds the replay at start.',
+    ),
+    keep: int(2, [1, 100], 'checkpoints', 'Checkpoints kept; older ones are removed.'),
+  },
+  dataplane: {
+    cores: int(
+      0,
+      [0, 256],
+      'processes',
+      'Processes that hold and search graphs; 0 means one less than the CPUs, at least 1.',
+    ),
+    queue_max: int(
+      1024,
+      [16, 1_000_000],
+      'requests',
+      'Requests that may wait for one core; at 95 % of it new ones are answered 429.',
+    ),
+    turn_requests: int(
+      256,
+      [1, 100_000],
+      'requests',
+      'Requests a core answers before background work gets its turn.',
+    ),
+    slice_ms: int(
+      4,
+      [1, 1000],
+      'ms',
+      'Longest turn of graph building between two searches on a core.',
+    ),
+    delta_points_max: int(
+      10_000,
+      [1, 10_000_000],
+      'points',
+      'Points of a shard that may wait for the graph; past it writers are answered 429.',
+    ),
+    degrade_failures: int(
+      3,
+      [1, 1000],
+      'failures',
+      'Failures within the window after which a core is degraded and answers 503.',
+    ),
+    degrade_window_ms: int(60_000, [100, HOUR_MS], 'ms', 'The window in which they are counted.'),
+    degrade_cooldown_ms: int(30_000, [100, HOUR_MS], 'ms', 'How long a core stays degraded.'),
+  },
+  search: {
+    deadline_ms: int(
+      10_000,
+      [1, HOUR_MS],
+      'ms',
+      'Deadline of a search that names none; past it the answer is 504.',
+    ),
+    flat_threshold: int(
+      2000,
+      [0, 1_000_000],
+      'points',
+      'Up to this many candidates are compared one by one instead of walking the graph.',
+    ),
+  },
+  limits: {
+    rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
+    k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),
+    dimension_max: int(8192, [1, 65_536], 'numbers', 'Largest dimension of an index.'),
+    id_bytes_max: int(512, [1, 4096], 'bytes', 'Longest id of a point, in UTF-8.'),
+    metadata_bytes_max: int(
+      40 * KIB,
+      [2, 16 * MIB],
+      'bytes',
+      'Largest metadata of a point, as JSON.',
+    ),
+    indexes_max: int(1000, [1, 100_000], 'indexes', 'Most indexes on this server.'),
+  },
+  logging: {
+    level: choice(
+      'info',
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      'Least severe line that is logged.',
+    ),
+    pretty: choice(
+      'auto',
+      ['auto', 'always', 'never'],
+      'Whether lines are for people and not JSON; auto means on a terminal.',
+    ),
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, Key>>>>
+
+type Schema = typeof SCHEMA
+
+type Camel<Name extends string> = Name extends `${infer Head}_${infer Rest}`
+  ? `${Head}${Capitalize<Camel<Rest>>}`
+  : Name
+
+type ValueOf<K> = K extends IntKey
+  ? number
+  : K extends BoolKey
+    ? boolean
+    : K extends TextsKey
+      ? readonly string[]
+      : K extends ChoiceKey<infer Choice>
+        ? Choice
+        : string
+
+/** The configuration, checked and frozen: `config.server.bodyBytesMax`. Paths are absolute. */
+export type Config = {
+  readonly [S in keyof Schema]: {
+    readonly [K in keyof Schema[S] as Camel<K & string>]: ValueOf<Schema[S][K]>
+  }
+}
+
+/** A key with its place: what messages, environment names and the reference file are made of. */
+export interface PlacedKey {
+  readonly section: string
+  readonly name: string
+  readonly key: Key
+}
+
+/** Every key, in the order of the table. */
+export const KEYS: readonly PlacedKey[] = Object.entries(SCHEMA).flatMap(([section, keys]) =>
+  Object.entries(keys).map(([name, key]: [string, Key]) => ({ section, name, key })),
+)
+
+/** `VECTORD_SERVER_PORT` for `[server] port`. */
+export function environmentName(placed: PlacedKey): string {
+  return `VECTORD_${placed.section}_${placed.name}`.toUpperCase()
+}
+
+/** `body_bytes_max` on the wire and in files is `bodyBytesMax` inside. */
+export function camelName(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+function bucketKeys(what: string) {
+  return {
+    backend: choice('local', ['local', 's3'], `What holds ${what}: a folder or an S3 bucket.`),
+    bucket: text('', {
+      pattern: /^([A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])?$/,
+      form: 'the name of an S3 bucket, or empty',
+      effect: `S3: the name of ${what}.`,
+    }),
+    prefix: text('', {
+      pattern: /^([A-Za-z0-9_.-]+\/)*$/,
+      form: 'empty, or a key prefix that ends with a slash',
+      effect: `S3: where in it the objects of ${what} start.`,
+    }),
+    region: text('us-east-1', {
+      pattern: /^[A-Za-z0-9-]{1,64}$/,
+      form: 'the name of a region',
+      effect: `S3: the region of ${what}.`,
+    }),
+    endpoint: text('', {
+      pattern: /^(https?:\/\/[^\s/?#@]+\/?)?$/,
+      form: 'an http or https address without path and credentials, or empty',
+      effect: `S3: the server of ${what}, addressed by path; empty means AWS.`,
+    }),
+    credentials_file: path(
+      '',
+      `S3: JSON file with the credentials of ${what}, mode 0600; empty means those of the` +
+        ' environment.',
+    ),
+  }
+}
+
+function int(
+  standard: number,
+  [min, max]: readonly [number, number],
+  unit: string,
+  effect: string,
+): IntKey {
+  return { kind: 'int', default: standard, min, max, unit, effect }
+}
+
+function bool(standard: boolean, effect: string): BoolKey {
+  return { kind: 'bool', default: standard, effect }
+}
+
+function choice<const Choice extends string>(
+  standard: NoInfer<Choice>,
+  choices: readonly Choice[],
+  effect: string,
+): ChoiceKey<Choice> {
+  return { kind: 'choice', default: standard, choices, effect }
+}
+
+function text(standard: string, rest: Omit<TextKey, 'kind' | 'default'>): TextKey {
+  return { kind: 'text', default: standard, ...rest }
+}
+
+function path(standard: string, effect: string): PathKey {
+  return { kind: 'path', default: standard, effect }
+}
+
+function texts(standard: readonly string[], rest: Omit<TextsKey, 'kind' | 'default'>): TextsKey {
+  return { kind: 'texts', default: standard, ...rest }
+}
