@@ -127,6 +127,61 @@ const IndexJson = Type.Object(
 
 const IndexList = Type.Object({ indexes: Type.Array(IndexJson) }, STRICT)
 
+const CREATE = {
+  config: { role: 'admin', idempotencyKey: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Create an index',
+    querystring: NoQuery,
+    body: CreateBody,
+    response: replies({ 201: IndexJson }),
+  },
+} as const
+
+const LIST = {
+  config: { role: 'read' },
+  schema: {
+    tags: TAGS,
+    summary: 'List the indexes that the key may see',
+    querystring: NoQuery,
+    response: replies({ 200: IndexList }),
+  },
+} as const
+
+const READ = {
+  config: { role: 'read' },
+  schema: {
+    tags: TAGS,
+    summary: 'Settings and state of an index',
+    params: IndexParams,
+    querystring: NoQuery,
+    response: replies({ 200: IndexJson }),
+  },
+} as const
+
+const CHANGE = {
+  config: { role: 'admin' },
+  schema: {
+    tags: TAGS,
+    summary: 'Change settings of an index',
+    params: IndexParams,
+    querystring: NoQuery,
+    body: PatchBody,
+    response: replies({ 200: IndexJson }),
+  },
+} as const
+
+const DROP = {
+  config: { role: 'admin' },
+  schema: {
+    tags: TAGS,
+    summary: 'Drop an index with all its objects',
+    params: IndexParams,
+    querystring: NoQuery,
+    response: replies({ 204: Type.Null() }),
+  },
+} as const
+
 export const indexRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
   app,
   options,
@@ -134,64 +189,26 @@ export const indexRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
 ) => {
   const { indexes } = options
 
-  app.post(
-    '/vectors/indexes',
-    {
-      config: { role: 'admin', idempotencyKey: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Create an index',
-        querystring: NoQuery,
-        body: CreateBody,
-        response: replies({ 201: IndexJson }),
-      },
-    },
-    async (request, reply) => {
-      checkTouch(request.caller, request.body.name)
-      const settings = toSettings(request.body, options.limits.dimensionMax)
-      const { info } = await indexes.create({ ...settings, createdBy: request.caller.name })
-      reply.header('location', `/vectors/indexes/${info.name}`)
-      return reply.code(201).header('etag', etagOf(info.revision)).send(indexJson(info))
-    },
-  )
+  app.post('/vectors/indexes', CREATE, async (request, reply) => {
+    checkTouch(request.caller, request.body.name)
+    const settings = toSettings(request.body, options.limits.dimensionMax)
+    const { info } = await indexes.create({ ...settings, createdBy: request.caller.name })
+    reply.header('location', `/vectors/indexes/${info.name}`)
+    return reply.code(201).header('etag', etagOf(info.revision)).send(indexJson(info))
+  })
 
-  app.get(
-    '/vectors/indexes',
-    {
-      config: { role: 'read' },
-      schema: {
-        tags: TAGS,
-        summary: 'List the indexes that the key may see',
-        querystring: NoQuery,
-        response: replies({ 200: IndexList }),
-      },
-    },
-    (request) => ({
-      indexes: indexes
-        .list()
-        .map((index) => index.info)
-        .filter((info) => mayTouch(request.caller, info.name))
-        .map(indexJson),
-    }),
-  )
+  app.get('/vectors/indexes', LIST, (request) => ({
+    indexes: indexes
+      .list()
+      .map((index) => index.info)
+      .filter((info) => mayTouch(request.caller, info.name))
+      .map(indexJson),
+  }))
 
-  app.get(
-    '/vectors/indexes/:index',
-    {
-      config: { role: 'read' },
-      schema: {
-        tags: TAGS,
-        summary: 'Settings and state of an index',
-        params: IndexParams,
-        querystring: NoQuery,
-        response: replies({ 200: IndexJson }),
-      },
-    },
-    async (request, reply) => {
-      const { info } = findIndex(indexes, request, request.params.index)
-      return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
-    },
-  )
+  app.get('/vectors/indexes/:index', READ, async (request, reply) => {
+    const { info } = findIndex(indexes, request, request.params.index)
+    return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
+  })
 
   changes(app, options, () => undefined)
   done()
@@ -199,58 +216,31 @@ export const indexRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
 
 /** PATCH and DELETE: both honour `If-Match`. */
 const changes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, { indexes }, done) => {
-  app.patch(
-    '/vectors/indexes/:index',
-    {
-      config: { role: 'admin' },
-      schema: {
-        tags: TAGS,
-        summary: 'Change settings of an index',
-        params: IndexParams,
-        querystring: NoQuery,
-        body: PatchBody,
-        response: replies({ 200: IndexJson }),
-      },
-    },
-    async (request, reply) => {
-      const { index } = request.params
-      const { hnsw, retention, bucket } = request.body
-      const before = findIndex(indexes, request, index).info
-      if (bucket !== undefined && bucket !== before.bucket) {
-        throw new VectordError(
-          'not_configured',
-          'Moving an index to another bucket is not available.',
-        )
-      }
-      const change = {
-        ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
-        ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
-      }
-      const author = { ifRevision: ifMatch(request), by: request.caller.name }
-      const { info } = await indexes.update(index, change, author)
-      return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
-    },
-  )
+  app.patch('/vectors/indexes/:index', CHANGE, async (request, reply) => {
+    const { index } = request.params
+    const { hnsw, retention, bucket } = request.body
+    const before = findIndex(indexes, request, index).info
+    if (bucket !== undefined && bucket !== before.bucket) {
+      throw new VectordError(
+        'not_configured',
+        'Moving an index to another bucket is not available.',
+      )
+    }
+    const change = {
+      ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
+      ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
+    }
+    const author = { ifRevision: ifMatch(request), by: request.caller.name }
+    const { info } = await indexes.update(index, change, author)
+    return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
+  })
 
-  app.delete(
-    '/vectors/indexes/:index',
-    {
-      config: { role: 'admin' },
-      schema: {
-        tags: TAGS,
-        summary: 'Drop an index with all its objects',
-        params: IndexParams,
-        querystring: NoQuery,
-        response: replies({ 204: Type.Null() }),
-      },
-    },
-    async (request, reply) => {
-      const { index } = request.params
-      findIndex(indexes, request, index)
-      await indexes.delete(index, { ifRevision: ifMatch(request), by: request.caller.name })
-      return reply.code(204).send(null)
-    },
-  )
+  app.delete('/vectors/indexes/:index', DROP, async (request, reply) => {
+    const { index } = request.params
+    findIndex(indexes, request, index)
+    await indexes.delete(index, { ifRevision: ifMatch(request), by: request.caller.name })
+    return reply.code(204).send(null)
+  })
   done()
 }
 

@@ -41,76 +41,70 @@ const HealthJson = Type.Object(
   STRICT,
 )
 
+const CHECKPOINT = {
+  config: { role: 'write' },
+  schema: {
+    tags: TAGS,
+    summary: 'Write a checkpoint now',
+    params: IndexParams,
+    querystring: NoQuery,
+    response: replies({ 200: CheckpointJson }),
+  },
+} as const
+
+const VERIFY = {
+  config: { role: 'write' },
+  schema: {
+    tags: TAGS,
+    summary: 'Check log, checkpoint and shards against each other',
+    params: IndexParams,
+    querystring: NoQuery,
+    response: replies({ 200: VerifyJson }),
+  },
+} as const
+
+const HEALTH = {
+  config: { role: 'read' },
+  schema: {
+    tags: TAGS,
+    summary: 'State of an index and its counts',
+    params: IndexParams,
+    querystring: NoQuery,
+    response: replies({ 200: HealthJson }),
+  },
+} as const
+
 export const maintenanceRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
   app,
   { indexes },
   done,
 ) => {
-  app.post(
-    '/vectors/indexes/:index/checkpoint',
-    {
-      config: { role: 'write' },
-      schema: {
-        tags: TAGS,
-        summary: 'Write a checkpoint now',
-        params: IndexParams,
-        querystring: NoQuery,
-        response: replies({ 200: CheckpointJson }),
-      },
-    },
-    async (request) => {
-      const { lsn, written } = await findIndex(indexes, request, request.params.index).checkpoint()
-      return { lsn, written }
-    },
-  )
+  app.post('/vectors/indexes/:index/checkpoint', CHECKPOINT, async (request) => {
+    const { lsn, written } = await findIndex(indexes, request, request.params.index).checkpoint()
+    return { lsn, written }
+  })
 
-  app.post(
-    '/vectors/indexes/:index/verify',
-    {
-      config: { role: 'write' },
-      schema: {
-        tags: TAGS,
-        summary: 'Check log, checkpoint and shards against each other',
-        params: IndexParams,
-        querystring: NoQuery,
-        response: replies({ 200: VerifyJson }),
-      },
-    },
-    async (request) => {
-      const report = await findIndex(indexes, request, request.params.index).verify()
-      return {
-        clean: report.clean,
-        faults: report.faults.map(({ what, detail }) => ({ what, detail })),
-        log_records: report.logRecords,
-        live_points: report.livePoints,
-      }
-    },
-  )
+  app.post('/vectors/indexes/:index/verify', VERIFY, async (request) => {
+    const report = await findIndex(indexes, request, request.params.index).verify()
+    return {
+      clean: report.clean,
+      faults: report.faults.map(({ what, detail }) => ({ what, detail })),
+      log_records: report.logRecords,
+      live_points: report.livePoints,
+    }
+  })
 
-  app.get(
-    '/vectors/indexes/:index/health',
-    {
-      config: { role: 'read' },
-      schema: {
-        tags: TAGS,
-        summary: 'State of an index and its counts',
-        params: IndexParams,
-        querystring: NoQuery,
-        response: replies({ 200: HealthJson }),
-      },
-    },
-    (request) => {
-      const { info } = findIndex(indexes, request, request.params.index)
-      const { name, state, reason, progress, lsn, checkpointLsn, stats } = info
-      return {
-        ...{ name, state, reason, progress, lsn },
-        checkpoint_lsn: checkpointLsn,
-        points: stats?.livePoints ?? null,
-        delta_points: stats?.deltaPoints ?? null,
-        graph_elements: stats?.graphElements ?? null,
-        tombstones: stats?.tombstones ?? null,
-      }
-    },
-  )
+  app.get('/vectors/indexes/:index/health', HEALTH, (request) => {
+    const { info } = findIndex(indexes, request, request.params.index)
+    const { name, state, reason, progress, lsn, checkpointLsn, stats } = info
+    return {
+      ...{ name, state, reason, progress, lsn },
+      checkpoint_lsn: checkpointLsn,
+      points: stats?.livePoints ?? null,
+      delta_points: stats?.deltaPoints ?? null,
+      graph_elements: stats?.graphElements ?? null,
+      tombstones: stats?.tombstones ?? null,
+    }
+  })
   done()
 }

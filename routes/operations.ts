@@ -60,6 +60,49 @@ const CoresJson = Type.Object(
   STRICT,
 )
 
+const LIVE = {
+  config: { role: 'public' },
+  schema: { tags: TAGS, summary: 'The process lives', response: replies({ 200: StatusJson }) },
+} as const
+
+const READY = {
+  config: { role: 'public' },
+  schema: {
+    tags: TAGS,
+    summary: 'Every index serves, with its log replayed',
+    response: { 200: ReadyJson, 503: ReadyJson },
+  },
+} as const
+
+const HEALTH = {
+  config: { role: 'public' },
+  schema: {
+    tags: TAGS,
+    summary: 'How the service does, in one word',
+    response: replies({ 200: StatusJson }),
+  },
+} as const
+
+const METRICS = {
+  config: { role: 'read', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Metrics for Prometheus',
+    produces: ['text/plain'],
+    response: replies({ 200: Type.String() }),
+  },
+} as const
+
+const CORES = {
+  config: { role: 'read', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'The cores: state, queue, restarts',
+    querystring: NoQuery,
+    response: replies({ 200: CoresJson }),
+  },
+} as const
+
 export const operationRoutes: FastifyPluginCallbackTypebox<OperationRoutesOptions> = (
   app,
   options,
@@ -73,44 +116,15 @@ export const operationRoutes: FastifyPluginCallbackTypebox<OperationRoutesOption
 const healthRoutes: FastifyPluginCallbackTypebox<OperationRoutesOptions> = (app, options, done) => {
   const { version } = options.operations
 
-  app.get(
-    '/livez',
-    {
-      config: { role: 'public' },
-      schema: { tags: TAGS, summary: 'The process lives', response: replies({ 200: StatusJson }) },
-    },
-    () => ({ status: 'alive', version }),
-  )
+  app.get('/livez', LIVE, () => ({ status: 'alive', version }))
 
-  app.get(
-    '/readyz',
-    {
-      config: { role: 'public' },
-      schema: {
-        tags: TAGS,
-        summary: 'Every index serves, with its log replayed',
-        response: { 200: ReadyJson, 503: ReadyJson },
-      },
-    },
-    async (_request, reply) => {
-      const report = readiness(options)
-      if (!report.ready) reply.header('retry-after', '1')
-      return reply.code(report.ready ? 200 : 503).send(report)
-    },
-  )
+  app.get('/readyz', READY, async (_request, reply) => {
+    const report = readiness(options)
+    if (!report.ready) reply.header('retry-after', '1')
+    return reply.code(report.ready ? 200 : 503).send(report)
+  })
 
-  app.get(
-    '/healthz',
-    {
-      config: { role: 'public' },
-      schema: {
-        tags: TAGS,
-        summary: 'How the service does, in one word',
-        response: replies({ 200: StatusJson }),
-      },
-    },
-    () => ({ status: healthWord(options), version }),
-  )
+  app.get('/healthz', HEALTH, () => ({ status: healthWord(options), version }))
   done()
 }
 
@@ -121,34 +135,11 @@ const insightRoutes: FastifyPluginCallbackTypebox<OperationRoutesOptions> = (
 ) => {
   const { operations, metrics } = options
 
-  app.get(
-    '/metrics',
-    {
-      config: { role: 'read', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Metrics for Prometheus',
-        produces: ['text/plain'],
-        response: replies({ 200: Type.String() }),
-      },
-    },
-    async (_request, reply) =>
-      reply.header('content-type', metrics.contentType).send(await metrics.text()),
+  app.get('/metrics', METRICS, async (_request, reply) =>
+    reply.header('content-type', metrics.contentType).send(await metrics.text()),
   )
 
-  app.get(
-    '/cores',
-    {
-      config: { role: 'read', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'The cores: state, queue, restarts',
-        querystring: NoQuery,
-        response: replies({ 200: CoresJson }),
-      },
-    },
-    () => ({ cores: operations.cores().map((core) => ({ ...core })) }),
-  )
+  app.get('/cores', CORES, () => ({ cores: operations.cores().map((core) => ({ ...core })) }))
   done()
 }
 

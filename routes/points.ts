@@ -123,6 +123,53 @@ const ScrollQuery = Type.Object(
   STRICT,
 )
 
+const UPSERT = {
+  config: { role: 'write' },
+  schema: {
+    tags: TAGS,
+    summary: 'Upsert points, all or none',
+    params: IndexParams,
+    querystring: WriteQuery,
+    body: UpsertBody,
+    response: replies({ 200: WriteReply }),
+  },
+} as const
+
+const DELETE = {
+  config: { role: 'write' },
+  schema: {
+    tags: TAGS,
+    summary: 'Delete points by id or by filter',
+    description: 'Unknown ids are no error.',
+    params: IndexParams,
+    querystring: WriteQuery,
+    body: DeleteBody,
+    response: replies({ 200: DeleteReply }),
+  },
+} as const
+
+const FETCH = {
+  config: { role: 'read' },
+  schema: {
+    tags: TAGS,
+    summary: 'Fetch one point',
+    params: PointParams,
+    querystring: Type.Object(ReadQuery, STRICT),
+    response: replies({ 200: Type.Unsafe<string>(StoredPointJson) }),
+  },
+} as const
+
+const SCROLL = {
+  config: { role: 'read' },
+  schema: {
+    tags: TAGS,
+    summary: 'Scroll through the points in the order of their writes',
+    params: IndexParams,
+    querystring: ScrollQuery,
+    response: replies({ 200: Type.Unsafe<string>(ScrollJson) }),
+  },
+} as const
+
 export const pointRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
   app,
   options,
@@ -136,147 +183,88 @@ export const pointRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
 const writes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, done) => {
   const { indexes, limits, metrics } = options
 
-  app.post(
-    '/vectors/indexes/:index/points',
-    {
-      config: { role: 'write' },
-      schema: {
-        tags: TAGS,
-        summary: 'Upsert points, all or none',
-        params: IndexParams,
-        querystring: WriteQuery,
-        body: UpsertBody,
-        response: replies({ 200: WriteReply }),
-      },
-    },
-    async (request, reply) => {
-      const index = findIndex(indexes, request, request.params.index)
-      const batch = parsePoints(request.body, { ...shapeOf(index), limits })
-      const { ack, deadline_ms } = request.query
-      const { lsn } = await index.write(batch, {
-        ack: ack === 'logged' ? 'logged' : 'applied',
-        deadlineMs: deadlineOf(options, deadline_ms),
-      })
-      metrics.wrote('upsert', batch.ids.length)
-      return reply.header('x-vectord-lsn', lsn).send({ lsn, accepted: batch.ids.length })
-    },
-  )
+  app.post('/vectors/indexes/:index/points', UPSERT, async (request, reply) => {
+    const index = findIndex(indexes, request, request.params.index)
+    const batch = parsePoints(request.body, { ...shapeOf(index), limits })
+    const { ack, deadline_ms } = request.query
+    const { lsn } = await index.write(batch, {
+      ack: ack === 'logged' ? 'logged' : 'applied',
+      deadlineMs: deadlineOf(options, deadline_ms),
+    })
+    metrics.wrote('upsert', batch.ids.length)
+    return reply.header('x-vectord-lsn', lsn).send({ lsn, accepted: batch.ids.length })
+  })
 
-  app.post(
-    '/vectors/indexes/:index/points/delete',
-    {
-      config: { role: 'write' },
-      schema: {
-        tags: TAGS,
-        summary: 'Delete points by id or by filter',
-        description: 'Unknown ids are no error.',
-        params: IndexParams,
-        querystring: WriteQuery,
-        body: DeleteBody,
-        response: replies({ 200: DeleteReply }),
-      },
-    },
-    async (request, reply) => {
-      const index = findIndex(indexes, request, request.params.index)
-      const wanted = parseDelete(request.body, limits)
-      const { ack, deadline_ms } = request.query
-      const write = {
-        ack: ack === 'logged' ? ('logged' as const) : ('applied' as const),
-        deadlineMs: deadlineOf(options, deadline_ms),
-      }
-      if (wanted.kind === 'filter') {
-        const { lsn, deleted } = await index.deleteMatching(wanted.filter, write)
-        metrics.wrote('delete', deleted)
-        return reply.header('x-vectord-lsn', lsn).send({ lsn, deleted })
-      }
-      const { lsn } = await index.write({ kind: 'delete', ids: wanted.ids }, write)
-      metrics.wrote('delete', wanted.ids.length)
-      return reply.header('x-vectord-lsn', lsn).send({ lsn, accepted: wanted.ids.length })
-    },
-  )
+  app.post('/vectors/indexes/:index/points/delete', DELETE, async (request, reply) => {
+    const index = findIndex(indexes, request, request.params.index)
+    const wanted = parseDelete(request.body, limits)
+    const { ack, deadline_ms } = request.query
+    const write = {
+      ack: ack === 'logged' ? ('logged' as const) : ('applied' as const),
+      deadlineMs: deadlineOf(options, deadline_ms),
+    }
+    if (wanted.kind === 'filter') {
+      const { lsn, deleted } = await index.deleteMatching(wanted.filter, write)
+      metrics.wrote('delete', deleted)
+      return reply.header('x-vectord-lsn', lsn).send({ lsn, deleted })
+    }
+    const { lsn } = await index.write({ kind: 'delete', ids: wanted.ids }, write)
+    metrics.wrote('delete', wanted.ids.length)
+    return reply.header('x-vectord-lsn', lsn).send({ lsn, accepted: wanted.ids.length })
+  })
   done()
 }
 
 const reads: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, done) => {
   const { indexes, limits } = options
 
-  app.get(
-    '/vectors/indexes/:index/points/:id',
-    {
-      config: { role: 'read' },
-      schema: {
-        tags: TAGS,
-        summary: 'Fetch one point',
-        params: PointParams,
-        querystring: Type.Object(ReadQuery, STRICT),
-        response: replies({ 200: Type.Unsafe<string>(StoredPointJson) }),
-      },
-    },
-    async (request, reply) => {
-      const { index: name, id } = request.params
-      const problem = idProblem(id, limits.idBytesMax)
-      if (problem !== null) throw new VectordError('bad_request', `The id ${problem.text}.`)
-      const { vector_encoding, min_lsn, deadline_ms } = request.query
-      const form = {
-        include: includeOf(request.query.include),
-        asBase64: vector_encoding === 'base64',
-      }
-      const read = { minLsn: min_lsn ?? 0, deadlineMs: deadlineOf(options, deadline_ms) }
-      const { points, lsn } = await findIndex(indexes, request, name).fetch(
-        [id],
-        form.include,
-        read,
-      )
-      reply.header('x-vectord-lsn', lsn)
-      const [point] = points
-      if (point === undefined || point === null) {
-        throw new VectordError('point_not_found', 'The index has no point with this id.', {
-          details: { index: name },
-        })
-      }
-      return reply.header('content-type', JSON_TYPE).send(pointJson(point, form))
-    },
-  )
+  app.get('/vectors/indexes/:index/points/:id', FETCH, async (request, reply) => {
+    const { index: name, id } = request.params
+    const problem = idProblem(id, limits.idBytesMax)
+    if (problem !== null) throw new VectordError('bad_request', `The id ${problem.text}.`)
+    const { vector_encoding, min_lsn, deadline_ms } = request.query
+    const form = {
+      include: includeOf(request.query.include),
+      asBase64: vector_encoding === 'base64',
+    }
+    const read = { minLsn: min_lsn ?? 0, deadlineMs: deadlineOf(options, deadline_ms) }
+    const { points, lsn } = await findIndex(indexes, request, name).fetch([id], form.include, read)
+    reply.header('x-vectord-lsn', lsn)
+    const [point] = points
+    if (point === undefined || point === null) {
+      throw new VectordError('point_not_found', 'The index has no point with this id.', {
+        details: { index: name },
+      })
+    }
+    return reply.header('content-type', JSON_TYPE).send(pointJson(point, form))
+  })
 
-  app.get(
-    '/vectors/indexes/:index/points',
-    {
-      config: { role: 'read' },
-      schema: {
-        tags: TAGS,
-        summary: 'Scroll through the points in the order of their writes',
-        params: IndexParams,
-        querystring: ScrollQuery,
-        response: replies({ 200: Type.Unsafe<string>(ScrollJson) }),
-      },
-    },
-    async (request, reply) => {
-      const { limit, cursor, filter, vector_encoding, min_lsn, deadline_ms } = request.query
-      const form = {
-        include: includeOf(request.query.include),
-        asBase64: vector_encoding === 'base64',
-      }
-      if (limit > limits.pageMax) {
-        throw new VectordError('limit_exceeded', `"limit" must be at most ${limits.pageMax}.`, {
-          details: { limit: 'limit', max: limits.pageMax },
-        })
-      }
-      const page = {
-        after: cursor === undefined ? null : fromCursor(cursor),
-        limit,
-        filter: filter === undefined ? null : queryFilter(filter),
-        include: form.include,
-      }
-      const read = { minLsn: min_lsn ?? 0, deadlineMs: deadlineOf(options, deadline_ms) }
-      const index = findIndex(indexes, request, request.params.index)
-      const { points, next, lsn } = await index.scroll(page, read)
-      const list = points.map((point) => pointJson(point, form)).join(',')
-      const nextCursor = next === null ? 'null' : `"${toCursor(next)}"`
-      return reply
-        .headers({ 'x-vectord-lsn': lsn, 'content-type': JSON_TYPE })
-        .send(`{"points":[${list}],"next_cursor":${nextCursor},"lsn":${lsn}}`)
-    },
-  )
+  app.get('/vectors/indexes/:index/points', SCROLL, async (request, reply) => {
+    const { limit, cursor, filter, vector_encoding, min_lsn, deadline_ms } = request.query
+    const form = {
+      include: includeOf(request.query.include),
+      asBase64: vector_encoding === 'base64',
+    }
+    if (limit > limits.pageMax) {
+      throw new VectordError('limit_exceeded', `"limit" must be at most ${limits.pageMax}.`, {
+        details: { limit: 'limit', max: limits.pageMax },
+      })
+    }
+    const page = {
+      after: cursor === undefined ? null : fromCursor(cursor),
+      limit,
+      filter: filter === undefined ? null : queryFilter(filter),
+      include: form.include,
+    }
+    const read = { minLsn: min_lsn ?? 0, deadlineMs: deadlineOf(options, deadline_ms) }
+    const index = findIndex(indexes, request, request.params.index)
+    const { points, next, lsn } = await index.scroll(page, read)
+    const list = points.map((point) => pointJson(point, form)).join(',')
+    const nextCursor = next === null ? 'null' : `"${toCursor(next)}"`
+    return reply
+      .headers({ 'x-vectord-lsn': lsn, 'content-type': JSON_TYPE })
+      .send(`{"points":[${list}],"next_cursor":${nextCursor},"lsn":${lsn}}`)
+  })
   done()
 }
 

@@ -89,6 +89,30 @@ const BatchReply = Type.Object(
   STRICT,
 )
 
+const SEARCH = {
+  config: { role: 'read' },
+  schema: {
+    tags: TAGS,
+    summary: 'Search by vector or by the id of a stored point',
+    params: IndexParams,
+    querystring: NoQuery,
+    body: documentOnly(SearchBody),
+    response: replies({ 200: Type.Unsafe<string>(SearchReply) }),
+  },
+} as const
+
+const BATCH = {
+  config: { role: 'read' },
+  schema: {
+    tags: TAGS,
+    summary: 'Many searches in one request',
+    params: IndexParams,
+    querystring: NoQuery,
+    body: documentOnly(BatchBody),
+    response: replies({ 200: Type.Unsafe<string>(BatchReply) }),
+  },
+} as const
+
 export const searchRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
   app,
   options,
@@ -97,61 +121,33 @@ export const searchRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
   const { indexes, limits } = options
   const run = searcher(options)
 
-  app.post(
-    '/vectors/indexes/:index/search',
-    {
-      config: { role: 'read' },
-      schema: {
-        tags: TAGS,
-        summary: 'Search by vector or by the id of a stored point',
-        params: IndexParams,
-        querystring: NoQuery,
-        body: documentOnly(SearchBody),
-        response: replies({ 200: Type.Unsafe<string>(SearchReply) }),
-      },
-    },
-    async (request, reply) => {
-      const index = findIndex(indexes, request, request.params.index)
-      const rules = { ...shapeOf(index), limits }
-      const found = await run(index, parseSearch(request.body, rules), rules)
-      reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
-      return reply.send(found.json)
-    },
-  )
+  app.post('/vectors/indexes/:index/search', SEARCH, async (request, reply) => {
+    const index = findIndex(indexes, request, request.params.index)
+    const rules = { ...shapeOf(index), limits }
+    const found = await run(index, parseSearch(request.body, rules), rules)
+    reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
+    return reply.send(found.json)
+  })
 
-  app.post(
-    '/vectors/indexes/:index/search/batch',
-    {
-      config: { role: 'read' },
-      schema: {
-        tags: TAGS,
-        summary: 'Many searches in one request',
-        params: IndexParams,
-        querystring: NoQuery,
-        body: documentOnly(BatchBody),
-        response: replies({ 200: Type.Unsafe<string>(BatchReply) }),
-      },
-    },
-    async (request, reply) => {
-      const index = findIndex(indexes, request, request.params.index)
-      const rules = { ...shapeOf(index), limits }
-      const queries = parseBatch(request.body, limits.batchQueriesMax)
-      const answers = await Promise.all(
-        queries.map(async (query) => {
-          try {
-            return await run(index, parseSearch(query, rules), rules)
-          } catch (error) {
-            return { lsn: null, json: failedJson(request, error, options) }
-          }
-        }),
-      )
-      const seen = answers.flatMap(({ lsn }) => (lsn === null ? [] : [lsn]))
-      // Every answer has seen at least this much.
-      if (seen.length > 0) reply.header('x-vectord-lsn', Math.min(...seen))
-      reply.header('content-type', JSON_TYPE)
-      return reply.send(`{"answers":[${answers.map(({ json }) => json).join(',')}]}`)
-    },
-  )
+  app.post('/vectors/indexes/:index/search/batch', BATCH, async (request, reply) => {
+    const index = findIndex(indexes, request, request.params.index)
+    const rules = { ...shapeOf(index), limits }
+    const queries = parseBatch(request.body, limits.batchQueriesMax)
+    const answers = await Promise.all(
+      queries.map(async (query) => {
+        try {
+          return await run(index, parseSearch(query, rules), rules)
+        } catch (error) {
+          return { lsn: null, json: failedJson(request, error, options) }
+        }
+      }),
+    )
+    const seen = answers.flatMap(({ lsn }) => (lsn === null ? [] : [lsn]))
+    // Every answer has seen at least this much.
+    if (seen.length > 0) reply.header('x-vectord-lsn', Math.min(...seen))
+    reply.header('content-type', JSON_TYPE)
+    return reply.send(`{"answers":[${answers.map(({ json }) => json).join(',')}]}`)
+  })
   done()
 }
 

@@ -76,6 +76,52 @@ const ListJson = Type.Object(
 const Stored = Type.Object({ key: Type.String(), bytes: Type.Integer() }, STRICT)
 const Bytes = Type.Unsafe<Uint8Array>(Type.String({ format: 'binary' }))
 
+const LIST = {
+  config: { role: 'read', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'List objects in byte order of their keys',
+    params: BucketParams,
+    querystring: ListQuery,
+    response: replies({ 200: ListJson }),
+  },
+} as const
+
+const READ = {
+  config: { role: 'read', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Read an object',
+    params: ObjectParams,
+    querystring: NoQuery,
+    produces: ['application/octet-stream'],
+    response: replies({ 200: Bytes }),
+  },
+} as const
+
+const WRITE = {
+  config: { role: 'write', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Write an object, replacing any other',
+    consumes: ['application/octet-stream'],
+    params: ObjectParams,
+    querystring: NoQuery,
+    response: replies({ 200: Stored }),
+  },
+} as const
+
+const DELETE = {
+  config: { role: 'write', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Delete an object; an absent one is no error',
+    params: ObjectParams,
+    querystring: NoQuery,
+    response: replies({ 204: Type.Null() }),
+  },
+} as const
+
 export const objectRoutes: FastifyPluginCallbackTypebox<ObjectRoutesOptions> = (
   app,
   options,
@@ -88,106 +134,52 @@ export const objectRoutes: FastifyPluginCallbackTypebox<ObjectRoutesOptions> = (
 }
 
 const reads: FastifyPluginCallbackTypebox<ObjectRoutesOptions> = (app, { objects }, done) => {
-  app.get(
-    '/storage/buckets/:name/objects',
-    {
-      config: { role: 'read', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'List objects in byte order of their keys',
-        params: BucketParams,
-        querystring: ListQuery,
-        response: replies({ 200: ListJson }),
-      },
-    },
-    async (request, reply) => {
-      const { prefix, limit, cursor } = request.query
-      const startAfter = cursor === undefined ? null : fromKeyCursor(cursor)
-      const page = await objects.listObjects(request.params.name, { prefix, startAfter, limit })
-      const last = page.objects.length < limit ? undefined : page.objects.at(-1)
-      if (page.rescueUsed) markRescue(reply)
-      return {
-        objects: page.objects.map(({ key, bytes, modifiedMs }) => ({
-          ...{ key, bytes },
-          modified_at: new Date(modifiedMs).toISOString(),
-        })),
-        next_cursor: last === undefined ? null : Buffer.from(last.key).toString('base64url'),
-      }
-    },
-  )
+  app.get('/storage/buckets/:name/objects', LIST, async (request, reply) => {
+    const { prefix, limit, cursor } = request.query
+    const startAfter = cursor === undefined ? null : fromKeyCursor(cursor)
+    const page = await objects.listObjects(request.params.name, { prefix, startAfter, limit })
+    const last = page.objects.length < limit ? undefined : page.objects.at(-1)
+    if (page.rescueUsed) markRescue(reply)
+    return {
+      objects: page.objects.map(({ key, bytes, modifiedMs }) => ({
+        ...{ key, bytes },
+        modified_at: new Date(modifiedMs).toISOString(),
+      })),
+      next_cursor: last === undefined ? null : Buffer.from(last.key).toString('base64url'),
+    }
+  })
 
-  app.get(
-    '/storage/buckets/:name/objects/*',
-    {
-      config: { role: 'read', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Read an object',
-        params: ObjectParams,
-        querystring: NoQuery,
-        produces: ['application/octet-stream'],
-        response: replies({ 200: Bytes }),
-      },
-    },
-    async (request, reply) => {
-      const { name, '*': key } = request.params
-      if (isOwn(key)) needAdmin(request)
-      const { body, rescueUsed } = await objects.readObject(name, key)
-      if (rescueUsed) markRescue(reply)
-      return reply
-        .headers({
-          'content-type': 'application/octet-stream',
-          'content-disposition': 'attachment',
-          'content-security-policy': "default-src 'none'; sandbox",
-        })
-        .send(body)
-    },
-  )
+  app.get('/storage/buckets/:name/objects/*', READ, async (request, reply) => {
+    const { name, '*': key } = request.params
+    if (isOwn(key)) needAdmin(request)
+    const { body, rescueUsed } = await objects.readObject(name, key)
+    if (rescueUsed) markRescue(reply)
+    return reply
+      .headers({
+        'content-type': 'application/octet-stream',
+        'content-disposition': 'attachment',
+        'content-security-policy': "default-src 'none'; sandbox",
+      })
+      .send(body)
+  })
   done()
 }
 
 const writes: FastifyPluginCallbackTypebox<ObjectRoutesOptions> = (app, { objects }, done) => {
-  app.put(
-    '/storage/buckets/:name/objects/*',
-    {
-      config: { role: 'write', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Write an object, replacing any other',
-        consumes: ['application/octet-stream'],
-        params: ObjectParams,
-        querystring: NoQuery,
-        response: replies({ 200: Stored }),
-      },
-    },
-    async (request) => {
-      const { name, '*': key } = request.params
-      refuseOwn(key)
-      const body = request.body instanceof RawBody ? request.body.bytes : new Uint8Array(0)
-      await objects.writeObject(name, key, body)
-      return { key, bytes: body.length }
-    },
-  )
+  app.put('/storage/buckets/:name/objects/*', WRITE, async (request) => {
+    const { name, '*': key } = request.params
+    refuseOwn(key)
+    const body = request.body instanceof RawBody ? request.body.bytes : new Uint8Array(0)
+    await objects.writeObject(name, key, body)
+    return { key, bytes: body.length }
+  })
 
-  app.delete(
-    '/storage/buckets/:name/objects/*',
-    {
-      config: { role: 'write', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Delete an object; an absent one is no error',
-        params: ObjectParams,
-        querystring: NoQuery,
-        response: replies({ 204: Type.Null() }),
-      },
-    },
-    async (request, reply) => {
-      const { name, '*': key } = request.params
-      refuseOwn(key)
-      await objects.deleteObject(name, key)
-      return reply.code(204).send(null)
-    },
-  )
+  app.delete('/storage/buckets/:name/objects/*', DELETE, async (request, reply) => {
+    const { name, '*': key } = request.params
+    refuseOwn(key)
+    await objects.deleteObject(name, key)
+    return reply.code(204).send(null)
+  })
   done()
 }
 

@@ -177,6 +177,58 @@ const ErrorsQuery = Type.Object(
   STRICT,
 )
 
+const LIST = {
+  config: { role: 'read', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'List the buckets',
+    querystring: NoQuery,
+    response: replies({ 200: Type.Object({ buckets: Type.Array(BucketJson) }, STRICT) }),
+  },
+} as const
+
+const ADD = {
+  config: { role: 'admin', wide: true, idempotencyKey: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Probe and register a bucket',
+    querystring: NoQuery,
+    body: AddBody,
+    response: replies({ 201: BucketJson }),
+  },
+} as const
+
+const REMOVE = {
+  config: { role: 'admin', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Unregister a bucket; no object is deleted',
+    params: BucketParams,
+    querystring: NoQuery,
+    response: replies({ 204: Type.Null() }),
+  },
+} as const
+
+const HEALTH = {
+  config: { role: 'read', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Reachability and latency of each bucket',
+    querystring: NoQuery,
+    response: replies({ 200: HealthJson }),
+  },
+} as const
+
+const ERRORS = {
+  config: { role: 'read', wide: true },
+  schema: {
+    tags: TAGS,
+    summary: 'Failures of storage, newest first',
+    querystring: ErrorsQuery,
+    response: replies({ 200: ErrorsJson }),
+  },
+} as const
+
 export const storageRoutes: FastifyPluginCallbackTypebox<StorageRoutesOptions> = (
   app,
   options,
@@ -191,96 +243,36 @@ export const storageRoutes: FastifyPluginCallbackTypebox<StorageRoutesOptions> =
 const bucketRoutes: FastifyPluginCallbackTypebox<StorageRoutesOptions> = (app, options, done) => {
   const { buckets } = options
 
-  app.get(
-    '/storage/buckets',
-    {
-      config: { role: 'read', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'List the buckets',
-        querystring: NoQuery,
-        response: replies({ 200: Type.Object({ buckets: Type.Array(BucketJson) }, STRICT) }),
-      },
-    },
-    () => ({ buckets: buckets.list().map(bucketJson) }),
-  )
+  app.get('/storage/buckets', LIST, () => ({ buckets: buckets.list().map(bucketJson) }))
 
-  app.post(
-    '/storage/buckets',
-    {
-      config: { role: 'admin', wide: true, idempotencyKey: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Probe and register a bucket',
-        querystring: NoQuery,
-        body: AddBody,
-        response: replies({ 201: BucketJson }),
-      },
-    },
-    async (request, reply) => {
-      const added = await buckets.add(toBucket(request.body), request.caller.name)
-      return reply.code(201).send(bucketJson(added))
-    },
-  )
+  app.post('/storage/buckets', ADD, async (request, reply) => {
+    const added = await buckets.add(toBucket(request.body), request.caller.name)
+    return reply.code(201).send(bucketJson(added))
+  })
 
-  app.delete(
-    '/storage/buckets/:name',
-    {
-      config: { role: 'admin', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Unregister a bucket; no object is deleted',
-        params: BucketParams,
-        querystring: NoQuery,
-        response: replies({ 204: Type.Null() }),
-      },
-    },
-    async (request, reply) => {
-      await buckets.remove(request.params.name, request.caller.name)
-      return reply.code(204).send(null)
-    },
-  )
+  app.delete('/storage/buckets/:name', REMOVE, async (request, reply) => {
+    await buckets.remove(request.params.name, request.caller.name)
+    return reply.code(204).send(null)
+  })
 
-  app.get(
-    '/storage/bucket-health',
-    {
-      config: { role: 'read', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Reachability and latency of each bucket',
-        querystring: NoQuery,
-        response: replies({ 200: HealthJson }),
-      },
-    },
-    async () => ({ buckets: (await buckets.health()).map(healthJson) }),
-  )
+  app.get('/storage/bucket-health', HEALTH, async () => ({
+    buckets: (await buckets.health()).map(healthJson),
+  }))
   done()
 }
 
 const errorRoutes: FastifyPluginCallbackTypebox<StorageRoutesOptions> = (app, options, done) => {
   const { errors } = options
 
-  app.get(
-    '/storage/errors',
-    {
-      config: { role: 'read', wide: true },
-      schema: {
-        tags: TAGS,
-        summary: 'Failures of storage, newest first',
-        querystring: ErrorsQuery,
-        response: replies({ 200: ErrorsJson }),
-      },
-    },
-    async (request) => {
-      const failures = await errors.list(request.query.limit)
-      return {
-        errors: failures.map(({ atMs, bucket, operation, key, code, message }) => ({
-          at: new Date(atMs).toISOString(),
-          ...{ bucket, operation, key, code, message },
-        })),
-      }
-    },
-  )
+  app.get('/storage/errors', ERRORS, async (request) => {
+    const failures = await errors.list(request.query.limit)
+    return {
+      errors: failures.map(({ atMs, bucket, operation, key, code, message }) => ({
+        at: new Date(atMs).toISOString(),
+        ...{ bucket, operation, key, code, message },
+      })),
+    }
+  })
 
   for (const verb of ['flush', 'compact'] as const) {
     app.post(
@@ -307,22 +299,22 @@ const errorRoutes: FastifyPluginCallbackTypebox<StorageRoutesOptions> = (app, op
 }
 
 function toBucket(body: Static<typeof AddBody>): NewBucket {
-  const { name, backend, root, bucket, prefix, region, endpoint, credentials } = body
-  const foreign = backend === 'local' ? { bucket, prefix, region, endpoint, credentials } : { root }
-  for (const [field, value] of Object.entries(foreign)) {
-    if (value !== undefined) throw badField(field, `does not belong to the backend ${backend}`)
-  }
+  const { name, backend, root, ...s3 } = body
   if (backend === 'local') {
+    refuseForeign(s3, backend)
     if (root === undefined) throw badField('root', 'is missing')
     return { name, backend, root }
   }
+  refuseForeign({ root }, backend)
+  const { bucket, prefix = '', region = 'us-east-1', endpoint = null, credentials = {} } = s3
   if (bucket === undefined) throw badField('bucket', 'is missing')
-  return {
-    ...{ name, backend, bucket },
-    prefix: prefix ?? '',
-    region: region ?? 'us-east-1',
-    endpoint: endpoint ?? null,
-    credentials: credentialsSource(credentials ?? {}),
+  const source = credentialsSource(credentials)
+  return { ...{ name, backend, bucket, prefix, region, endpoint }, credentials: source }
+}
+
+function refuseForeign(fields: Readonly<Record<string, unknown>>, backend: string): void {
+  for (const [field, value] of Object.entries(fields)) {
+    if (value !== undefined) throw badField(field, `does not belong to the backend ${backend}`)
   }
 }
 

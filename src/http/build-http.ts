@@ -7,7 +7,7 @@
  * request name its id themselves.
  */
 
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { VectordError } from '../lib/errors.ts'
 import { installAuth, type ApiKey } from './auth.ts'
 import { installBodyParsers } from './body-parsers.ts'
@@ -37,7 +37,7 @@ export async function buildHttp(options: HttpOptions): Promise<FastifyInstance> 
   const { log, keys, limits, metrics } = options
   const app = Fastify({
     ...(log === null ? { logger: false } : { loggerInstance: log }),
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     childLoggerFactory: (logger) => logger,
     genReqId: requestIds(),
     requestIdHeader: false,

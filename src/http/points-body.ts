@@ -17,7 +17,7 @@ import { badField, isObject } from './body-field.ts'
 import { parseJson, RawBody, utf8 } from './body-parsers.ts'
 import { PointsBuilder, type PointRules } from './points-builder.ts'
 import { echo } from './validation-fault.ts'
-import { base64Bytes } from './vector-values.ts'
+import { base64Length, readBase64 } from './vector-values.ts'
 
 /** @throws {VectordError} what the body is refused for; nothing of it was kept. */
 export function parsePoints(body: unknown, rules: PointRules): UpsertBatch {
@@ -88,8 +88,7 @@ function vectorColumn(value: unknown, rows: number, dimension: number): readonly
     if (vectors === null) throw badField('vectors', 'is missing')
     return vectors
   }
-  const bytes = base64Bytes(value)
-  if (bytes === null) throw badField('vectors', 'is not valid base64')
+  const bytes = base64Length(value)
   if (bytes !== 4 * rows * dimension) {
     const text = `holds ${bytes} bytes; ${rows} rows of ${dimension} float32 are ${4 * rows * dimension}`
     throw new VectordError('vector_dimension_mismatch', `"vectors" in the body ${text}.`, {
@@ -97,7 +96,7 @@ function vectorColumn(value: unknown, rows: number, dimension: number): readonly
     })
   }
   const all = new Float32Array(rows * dimension)
-  Buffer.from(all.buffer).write(value, 'base64')
+  if (!readBase64(value, all, 0)) throw badField('vectors', 'is not valid base64')
   return Array.from({ length: rows }, (_, i) => all.subarray(i * dimension, (i + 1) * dimension))
 }
 

@@ -1,0 +1,141 @@
+/**
+ * The real HTTP front with all routes over indexes in memory, for tests of routes.
+ *
+ * Every JSON reply is held to the schema that `/openapi.json` shows for its route and status, so
+ * that documentation and behaviour cannot drift apart unseen.
+ */
+
+import { createHash } from 'node:crypto'
+import type { TestContext } from 'node:test'
+import { Ajv } from 'ajv'
+import type { FastifyInstance, FastifyReply, FastifyRequest, InjectOptions } from 'fastify'
+import { indexRoutes } from '../../routes/indexes.ts'
+import { maintenanceRoutes } from '../../routes/maintenance.ts'
+import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
+import { pointRoutes } from '../../routes/points.ts'
+import { searchRoutes } from '../../routes/search.ts'
+import { storageRoutes } from '../../routes/storage.ts'
+import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
+import { HTTP_LIMITS } from '../../src/http/limits.ts'
+import { Metrics } from '../../src/http/metrics.ts'
+import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
+import { MemoryIndexes } from './memory-indexes.ts'
+
+export const NOW_MS = 1_700_000_000_000
+
+export interface TestApp {
+  readonly app: FastifyInstance
+  readonly indexes: MemoryIndexes
+  readonly buckets: MemoryBuckets
+  readonly operations: { -readonly [K in keyof OperationsApi]: OperationsApi[K] }
+  /** Sends a request; an object or array as `body` goes as JSON. */
+  send(method: string, url: string, body?: unknown, headers?: Headers): Promise<TestReply>
+}
+
+type Headers = Readonly<Record<string, string>>
+
+export interface TestReply {
+  readonly status: number
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly text: string
+  /** The parsed body; undefined where it is no JSON. */
+  readonly body: unknown
+  /** `error.code` of an error reply. */
+  readonly code: string | null
+}
+
+export async function openApp(
+  t: Pick<TestContext, 'after'>,
+  options: Partial<HttpOptions> = {},
+): Promise<TestApp> {
+  const metrics = new Metrics()
+  const limits = options.limits ?? HTTP_LIMITS
+  const app = await buildHttp({
+    version: '0.0.0-test',
+    log: null,
+    keys: [],
+    limits,
+    metrics,
+    rateLimit: null,
+    eventLoopDelayMaxMs: null,
+    ...options,
+  })
+  app.addHook('onSend', checkReply)
+  const indexes = new MemoryIndexes()
+  const buckets = new MemoryBuckets()
+  const operations = {
+    started: true,
+    engine: { name: 'memory', version: '1', instructionSet: 'none' },
+    version: '0.0.0-test',
+    cores: () => [{ core: 0, state: 'serving', queue: 0 }],
+  }
+  const forIndexes = { indexes, limits, metrics, nowMs: () => NOW_MS }
+  await app.register(indexRoutes, forIndexes)
+  await app.register(pointRoutes, forIndexes)
+  await app.register(searchRoutes, forIndexes)
+  await app.register(maintenanceRoutes, forIndexes)
+  await app.register(storageRoutes, { buckets, errors: new MemoryStorageErrors() })
+  await app.register(operationRoutes, { operations, indexes, metrics })
+  t.after(() => app.close())
+  return { app, indexes, buckets, operations, send: sender(app) }
+}
+
+function sender(app: FastifyInstance): TestApp['send'] {
+  return async (method, url, body, headers = {}) => {
+    const isJson = typeof body === 'object' && !(body instanceof Uint8Array)
+    const payload = isJson ? JSON.stringify(body) : (body as InjectOptions['payload'])
+    const type = { 'content-type': 'application/json' }
+    const reply = await app.inject({
+      method: method as 'GET',
+      url,
+      headers: { ...(payload !== undefined && type), ...headers },
+      ...(payload !== undefined && { payload }),
+    })
+    const parsed = parse(reply.body) as { error?: { code?: string } } | undefined
+    return {
+      status: reply.statusCode,
+      headers: reply.headers,
+      text: reply.body,
+      body: parsed,
+      code: parsed?.error?.code ?? null,
+    }
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const ajv = new Ajv({ strict: false })
+
+async function checkReply(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  payload: unknown,
+): Promise<unknown> {
+  const responses = request.routeOptions.schema?.response as Record<string, object> | undefined
+  const isJson = String(reply.getHeader('content-type')).startsWith('application/json')
+  if (responses === undefined || !isJson || typeof payload !== 'string') return payload
+  const status = reply.statusCode
+  const schema = responses[status] ?? responses[`${Math.floor(status / 100)}xx`]
+  if (schema === undefined) throw new Error(`${request.url} does not document ${status}`)
+  if (!ajv.validate(schema, JSON.parse(payload))) {
+    const url = String(request.routeOptions.url)
+    throw new Error(`${url} ${status} differs from its schema: ${ajv.errorsText()}`)
+  }
+  return payload
+}
+
+/** The line of the configuration for a key that tests present as `secret`. */
+export function keyLine(name: string, role: string, secret: string, prefixes?: string): string {
+  const digest = createHash('sha256').update(secret).digest('hex')
+  return [name, role, digest, ...(prefixes === undefined ? [] : [prefixes])].join(':')
+}
+
+export function bearer(secret: string): Headers {
+  return { authorization: `Bearer ${secret}` }
+}

@@ -1,0 +1,307 @@
+/**
+ * `Indexes` in memory for tests of routes: exact search, no log, no cores. What it answers is right
+ * by plainness: arrays and maps, every distance computed.
+ */
+
+import { parseFilter, type Filter, type Scalar } from '../../src/domain/filter.ts'
+import type { Metric } from '../../src/domain/metric.ts'
+import type {
+  Hit,
+  Include,
+  ScrollPosition,
+  ShardAnswer,
+  ShardQuery,
+  ShardStats,
+  StoredPoint,
+} from '../../src/domain/search.ts'
+import type { WriteBatch } from '../../src/domain/write-batch.ts'
+import type {
+  IndexInfo,
+  IndexState,
+  Indexes,
+  ManagedIndex,
+  NewIndex,
+  ReadOptions,
+  ScrollReply,
+  ScrollRequest,
+  VerifyReport,
+  WriteOptions,
+} from '../../src/indexes/index-api.ts'
+import { VectordError } from '../../src/lib/errors.ts'
+
+interface Row {
+  readonly id: string
+  readonly lsn: number
+  readonly row: number
+  readonly vector: Float32Array
+  readonly text: string | null
+  readonly metadata: string | null
+}
+
+const CREATED_MS = 1_700_000_000_000
+
+export class MemoryIndex implements ManagedIndex {
+  readonly #rows = new Map<string, Row>()
+  /** What the next calls throw, until it is null again. */
+  failure: Error | null = null
+  state: IndexState = 'ready'
+  /** The last write that was asked for, and how. */
+  lastWrite: { readonly batch: WriteBatch; readonly options: WriteOptions } | null = null
+  lastRead: ReadOptions | null = null
+  settings: NewIndex
+  revision = 1
+  #lsn = 0
+
+  constructor(settings: NewIndex) {
+    this.settings = settings
+  }
+
+  get info(): IndexInfo {
+    const { createdBy: _, ...settings } = this.settings
+    return {
+      ...settings,
+      backend: 'hnsw',
+      revision: this.revision,
+      createdMs: CREATED_MS,
+      state: this.state,
+      reason: this.state === 'ready' ? null : 'a test said so',
+      progress: this.state === 'loading' ? 0.5 : 1,
+      lsn: this.#lsn,
+      checkpointLsn: 0,
+      logBytes: 0,
+      stats: this.state === 'ready' ? this.#stats() : null,
+    }
+  }
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
+    this.#check()
+    this.lastWrite = { batch, options }
+    this.#lsn += 1
+    if (batch.kind === 'delete') for (const id of batch.ids) this.#rows.delete(id)
+    else this.#upsert(batch)
+    return { lsn: this.#lsn }
+  }
+
+  async deleteMatching(
+    filter: string,
+  ): Promise<{ readonly lsn: number; readonly deleted: number }> {
+    this.#check()
+    this.#lsn += 1
+    const ids = this.#matching(filter).map((row) => row.id)
+    for (const id of ids) this.#rows.delete(id)
+    return { lsn: this.#lsn, deleted: ids.length }
+  }
+
+  async search(query: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
+    this.#check()
+    this.lastRead = options
+    const from = 'id' in query.target ? this.#need(query.target.id).vector : query.target.vector
+    const leftOut = 'id' in query.target ? query.target.id : null
+    const rows = this.#matching(query.filter).filter((row) => row.id !== leftOut)
+    const hits = rows
+      .map((row): Hit => {
+        const distance = distanceOf(this.settings.metric, from, row.vector)
+        return { ...shown(row, query.include), distance }
+      })
+      .sort((a, b) => a.distance - b.distance)
+      .slice(0, query.k)
+    const exhausted = rows.length < query.k
+    return { hits, path: 'exact', efUsed: 0, generation: 1, exhausted, lsn: this.#lsn }
+  }
+
+  async fetch(
+    ids: readonly string[],
+    include: Include,
+    options: ReadOptions,
+  ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly lsn: number }> {
+    this.#check()
+    this.lastRead = options
+    const points = ids.map((id) => {
+      const row = this.#rows.get(id)
+      return row === undefined ? null : shown(row, include)
+    })
+    return { points, lsn: this.#lsn }
+  }
+
+  async scroll(request: ScrollRequest): Promise<ScrollReply> {
+    this.#check()
+    const rows = this.#matching(request.filter)
+      .filter((row) => request.after === null || isAfter(row, request.after))
+      .sort((a, b) => a.lsn - b.lsn || a.row - b.row)
+    const page = rows.slice(0, request.limit)
+    const last = rows.length > page.length ? page.at(-1) : undefined
+    return {
+      points: page.map((row) => shown(row, request.include)),
+      next: last === undefined ? null : { lsn: last.lsn, row: last.row },
+      lsn: this.#lsn,
+    }
+  }
+
+  async count(filter: string | null): Promise<number> {
+    return this.#matching(filter).length
+  }
+
+  async checkpoint(): Promise<{ readonly lsn: number; readonly written: boolean }> {
+    this.#check()
+    return { lsn: this.#lsn, written: true }
+  }
+
+  async verify(): Promise<VerifyReport> {
+    this.#check()
+    return { clean: true, faults: [], logRecords: this.#lsn, livePoints: this.size }
+  }
+
+  #check(): void {
+    if (this.failure !== null) throw this.failure
+  }
+
+  #upsert(batch: WriteBatch & { kind: 'upsert' }): void {
+    const { dimension } = batch
+    for (const [row, id] of batch.ids.entries()) {
+      this.#rows.set(id, {
+        ...{ id, lsn: this.#lsn, row },
+        vector: batch.vectors.slice(row * dimension, (row + 1) * dimension),
+        text: batch.texts[row] ?? null,
+        metadata: batch.metadata[row] ?? null,
+      })
+    }
+  }
+
+  #need(id: string): Row {
+    const row = this.#rows.get(id)
+    if (row === undefined) throw new VectordError('point_not_found', 'There is no such point.')
+    return row
+  }
+
+  #matching(filter: string | null): Row[] {
+    const parsed = filter === null ? null : parseFilter(JSON.parse(filter))
+    return [...this.#rows.values()].filter(
+      (row) => parsed === null || matches(parsed, JSON.parse(row.metadata ?? '{}')),
+    )
+  }
+
+  #stats(): ShardStats {
+    const rawBytes = this.size * this.settings.dimension * 4
+    return {
+      ...{ livePoints: this.size, rows: this.size, deltaPoints: 0, graphElements: this.size },
+      ...{ tombstones: 0, generation: 1, appliedLsn: this.#lsn, indexedLsn: this.#lsn },
+      ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, insertRate: 0 },
+    }
+  }
+}
+
+export class MemoryIndexes implements Indexes {
+  readonly #indexes = new Map<string, MemoryIndex>()
+  /** How often `create` has run: what an idempotency key saves. */
+  created = 0
+  readonly buckets = new Set(['primary'])
+
+  async create(settings: NewIndex): Promise<MemoryIndex> {
+    this.created += 1
+    if (this.#indexes.has(settings.name)) {
+      throw new VectordError('index_exists', `There is an index "${settings.name}" already.`)
+    }
+    if (!this.buckets.has(settings.bucket)) {
+      throw new VectordError('bucket_not_found', 'There is no such bucket.', {
+        details: { buckets: [...this.buckets] },
+      })
+    }
+    const index = new MemoryIndex(settings)
+    this.#indexes.set(settings.name, index)
+    return index
+  }
+
+  list(): readonly MemoryIndex[] {
+    return [...this.#indexes.values()]
+  }
+
+  get(name: string): MemoryIndex {
+    const index = this.#indexes.get(name)
+    if (index === undefined) throw new VectordError('index_not_found', 'There is no such index.')
+    return index
+  }
+
+  async delete(name: string, options: { readonly ifRevision: number | null }): Promise<void> {
+    checkRevision(this.get(name), options.ifRevision)
+    this.#indexes.delete(name)
+  }
+
+  async update(
+    name: string,
+    change: { readonly efSearch?: number | null; readonly keepLastVersions?: number },
+    options: { readonly ifRevision: number | null },
+  ): Promise<MemoryIndex> {
+    const index = this.get(name)
+    checkRevision(index, options.ifRevision)
+    const { efSearch, keepLastVersions } = change
+    index.settings = {
+      ...index.settings,
+      hnsw: { ...index.settings.hnsw, ...(efSearch !== undefined && { efSearch }) },
+      ...(keepLastVersions !== undefined && { keepLastVersions }),
+    }
+    index.revision += 1
+    return index
+  }
+}
+
+function checkRevision(index: MemoryIndex, expected: number | null): void {
+  if (expected === null || expected === index.revision) return
+  throw new VectordError('revision_mismatch', 'The index has changed since.')
+}
+
+function shown(row: Row, include: Include): StoredPoint {
+  return {
+    id: row.id,
+    version: row.lsn,
+    metadata: include.metadata ? row.metadata : null,
+    text: include.text ? row.text : null,
+    vector: include.vector ? row.vector : null,
+  }
+}
+
+function isAfter(row: Row, after: ScrollPosition): boolean {
+  return row.lsn > after.lsn || (row.lsn === after.lsn && row.row > after.row)
+}
+
+function distanceOf(metric: Metric, a: Float32Array, b: Float32Array): number {
+  const at = (v: Float32Array, i: number): number => v[i] ?? 0
+  const dot = (x: Float32Array, y: Float32Array): number =>
+    x.reduce((sum, value, i) => sum + value * at(y, i), 0)
+  if (metric === 'l2') return a.reduce((sum, value, i) => sum + (value - at(b, i)) ** 2, 0)
+  if (metric === 'ip') return 1 - dot(a, b)
+  return 1 - dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
+}
+
+function matches(filter: Filter, metadata: unknown): boolean {
+  switch (filter.kind) {
+    case 'and':
+      return filter.of.every((part) => matches(part, metadata))
+    case 'or':
+      return filter.of.some((part) => matches(part, metadata))
+    case 'not':
+      return !matches(filter.of, metadata)
+    case 'exists':
+      return valuesAt(metadata, filter.field).length > 0
+    case 'equals':
+      return valuesAt(metadata, filter.field).some((value) => filter.anyOf.includes(value))
+    case 'range':
+      return valuesAt(metadata, filter.field).some((value) => inRange(value, filter))
+  }
+}
+
+function inRange(value: Scalar, { op, bound }: Filter & { kind: 'range' }): boolean {
+  if (typeof value !== typeof bound) return false
+  if (op === '$gt') return value > bound
+  if (op === '$gte') return value >= bound
+  return op === '$lt' ? value < bound : value <= bound
+}
+
+function valuesAt(metadata: unknown, field: string): Scalar[] {
+  const value = (metadata as Record<string, Scalar | Scalar[] | null | undefined>)[field]
+  if (value === undefined || value === null) return []
+  return Array.isArray(value) ? value : [value]
+}
