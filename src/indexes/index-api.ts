@@ -115,25 +115,30 @@ export interface ManagedIndex {
 
 export type NewIndex = Omit<IndexSettings, 'backend'> & { readonly createdBy: string }
 
+export interface IndexChange {
+  readonly efSearch?: number | null
+  readonly keepLastVersions?: number
+}
+
+/** What must hold for a change of an index, and who makes it. */
+export interface WriteCondition {
+  /** The revision that the caller has seen; null takes any. */
+  readonly ifRevision: number | null
+  readonly by: string
+}
+
 export interface Indexes {
-  /** @throws `index_exists`, `bucket_not_found`. */
+  /** @throws `index_exists`, `bucket_not_found`, `bucket_unreachable`. */
   create(settings: NewIndex): Promise<ManagedIndex>
 
   list(): readonly ManagedIndex[]
 
-  /** @throws `index_not_found`. */
+  /** @throws `index_not_found`; `bucket_unreachable` where that cannot be told. */
   get(name: string): ManagedIndex
 
   /** Removes the index and every object of it. @throws `index_not_found`, `revision_mismatch`. */
-  delete(
-    name: string,
-    options: { readonly ifRevision: number | null; readonly by: string },
-  ): Promise<void>
+  delete(name: string, condition: WriteCondition): Promise<void>
 
-  /** Changes settings. @throws `revision_mismatch`. */
-  update(
-    name: string,
-    change: { readonly efSearch?: number | null; readonly keepLastVersions?: number },
-    options: { readonly ifRevision: number | null; readonly by: string },
-  ): Promise<ManagedIndex>
+  /** Changes settings. @throws `index_not_found`, `revision_mismatch`. */
+  update(name: string, change: IndexChange, condition: WriteCondition): Promise<ManagedIndex>
 }

@@ -5,6 +5,9 @@
  * first step of a deletion: whoever finds it later finishes the work.
  */
 
+import type { ObjectStore } from '../buckets/object-store.ts'
+import type { JsonObject } from '../buckets/revision-codec.ts'
+import { RevisionedDocument } from '../buckets/revisioned-document.ts'
 import { HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../domain/metric.ts'
 import { VectordError } from '../lib/errors.ts'
@@ -17,11 +20,21 @@ export interface IndexMeta extends IndexSettings {
   readonly state: 'active' | 'deleting'
 }
 
-export function metaPrefix(index: string): string {
-  return `_indexes/${index}/meta/`
+/** Revisions kept: settings change rarely, and each is half a kilobyte. */
+const REVISIONS_KEPT = 100
+
+/** The meta document of `index` in the bucket `store`, whether it exists or not. */
+export function metaDocument(store: ObjectStore, index: string): RevisionedDocument<IndexMeta> {
+  return new RevisionedDocument({
+    store,
+    prefix: `_indexes/${index}/meta/`,
+    name: `index "${index}"`,
+    codec: { toJson: metaToJson, fromJson: (json) => metaFromJson(index, json) },
+    keep: REVISIONS_KEPT,
+  })
 }
 
-export function metaToJson(meta: IndexMeta): Record<string, unknown> {
+export function metaToJson(meta: IndexMeta): JsonObject {
   return {
     name: meta.name,
     incarnation: meta.incarnation,

@@ -322,11 +322,15 @@ export class ServedIndex implements ManagedIndex {
     }
     const fault = this.#fault()
     if (hasCode(fault, 'not_owner')) throw fault
-    throw new VectordError('index_unavailable', `Index "${name}" cannot serve: ${reasonOf(fault)}`, {
-      details: { index: name, reason: fault?.code ?? state },
-      retryAfterS: 5,
-      cause: fault,
-    })
+    throw new VectordError(
+      'index_unavailable',
+      `Index "${name}" cannot serve: ${reasonOf(fault)}`,
+      {
+        details: { index: name, reason: fault?.code ?? state },
+        retryAfterS: 5,
+        cause: fault,
+      },
+    )
   }
 }
 

@@ -1,0 +1,256 @@
+/**
+ * Every index of this server, wherever its bucket is: found at start, created, changed, deleted.
+ *
+ * The truth is the meta document in the home bucket of each index; this is its reading. A bucket
+ * that could not be listed yet leaves the question "is there an index of this name?" open, and that
+ * is answered `bucket_unreachable`, never "not found".
+ *
+ * A deletion is durable once the meta says `deleting`; the objects go afterwards, and whoever finds
+ * such a meta at a start finishes the work before the name can be taken again.
+ */
+
+import { randomUUID } from 'node:crypto'
+import type { ObjectStore } from '../buckets/object-store.ts'
+import type { RevisionedDocument, Revision } from '../buckets/revisioned-document.ts'
+import { checkName } from '../domain/names.ts'
+import { VectordError } from '../lib/errors.ts'
+import { KeyedMutex } from '../lib/keyed-mutex.ts'
+import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } from './index-api.ts'
+import { metaDocument, type IndexMeta } from './index-meta.ts'
+import { deleteIndexObjects, indexNames } from './index-objects.ts'
+import type { IndexRunner } from './index-runner.ts'
+
+/** The buckets, as far as indexes need them. */
+export interface IndexBuckets {
+  names(): readonly string[]
+  /** @throws {VectordError} `bucket_not_found`. */
+  store(bucket: string): ObjectStore
+}
+
+export interface IndexRegistryOptions {
+  readonly buckets: IndexBuckets
+  readonly indexesMax: number
+  readonly nowMs: () => number
+  /** Makes what serves an index; the registry starts and closes it. */
+  readonly makeRunner: (meta: IndexMeta, revision: number) => IndexRunner
+  readonly onTrouble: (error: unknown, what: string) => void
+}
+
+export class IndexRegistry implements Indexes {
+  readonly #options: IndexRegistryOptions
+  readonly #runners = new Map<string, IndexRunner>()
+  readonly #changes = new KeyedMutex()
+  /** Buckets whose indexes are not known yet, and why. */
+  readonly #unread = new Map<string, unknown>()
+  #closed = false
+
+  constructor(options: IndexRegistryOptions) {
+    this.#options = options
+    for (const bucket of options.buckets.names()) this.#unread.set(bucket, null)
+  }
+
+  /** Buckets whose indexes are not known yet. */
+  get unreadBuckets(): readonly string[] {
+    return [...this.#unread.keys()]
+  }
+
+  /**
+   * Reads which indexes the buckets hold and puts new ones into service. Called at start and on a
+   * timer: another server may have made some, and a bucket that was down may be back.
+   */
+  async refresh(): Promise<void> {
+    await Promise.all(this.#options.buckets.names().map((bucket) => this.#refreshBucket(bucket)))
+  }
+
+  create(settings: NewIndex): Promise<ManagedIndex> {
+    checkName('index', settings.name)
+    return this.#changes.run(settings.name, async () => {
+      this.#checkFree(settings.name)
+      const store = this.#options.buckets.store(settings.bucket)
+      const { createdBy, ...rest } = settings
+      const meta: IndexMeta = {
+        ...rest,
+        backend: 'hnsw',
+        incarnation: randomUUID(),
+        createdMs: this.#options.nowMs(),
+        state: 'active',
+      }
+      const document = metaDocument(store, settings.name)
+      const stored = await this.#createMeta(document, meta, createdBy)
+      return this.#serve(stored)
+    })
+  }
+
+  list(): readonly ManagedIndex[] {
+    const all = [...this.#runners.values()].map((runner) => runner.index)
+    return all.toSorted((a, b) => (a.meta.name < b.meta.name ? -1 : 1))
+  }
+
+  get(name: string): ManagedIndex {
+    return this.#runner(name).index
+  }
+
+  delete(name: string, condition: WriteCondition): Promise<void> {
+    return this.#changes.run(name, async () => {
+      const runner = this.#runner(name)
+      const { bucket } = runner.index.meta
+      const stored = await this.#changeMeta(name, condition, 'delete', (meta) => ({
+        ...meta,
+        state: 'deleting',
+      }))
+      runner.index.changeMeta(stored.document, stored.revision)
+      await runner.close({ checkpoint: false })
+      await this.#finishDeletion(this.#options.buckets.store(bucket), stored)
+      this.#runners.delete(name)
+    })
+  }
+
+  update(name: string, change: IndexChange, condition: WriteCondition): Promise<ManagedIndex> {
+    return this.#changes.run(name, async () => {
+      const { index } = this.#runner(name)
+      const stored = await this.#changeMeta(name, condition, 'change settings', (meta) => ({
+        ...meta,
+        ...(change.efSearch !== undefined && {
+          hnsw: { ...meta.hnsw, efSearch: change.efSearch },
+        }),
+        ...(change.keepLastVersions !== undefined && { keepLastVersions: change.keepLastVersions }),
+      }))
+      index.changeMeta(stored.document, stored.revision)
+      return index
+    })
+  }
+
+  /** True where an index has its home in `bucket`. */
+  usesBucket(bucket: string): boolean {
+    return [...this.#runners.values()].some((runner) => runner.index.meta.bucket === bucket)
+  }
+
+  /** Checkpoints what changed and takes every index out of service. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all(
+      [...this.#runners.values()].map((runner) => runner.close({ checkpoint: true })),
+    )
+  }
+
+  async #refreshBucket(bucket: string): Promise<void> {
+    try {
+      const store = this.#options.buckets.store(bucket)
+      for (const name of await indexNames(store)) {
+        await this.#changes.run(name, () => this.#refreshIndex(store, bucket, name))
+      }
+      this.#unread.delete(bucket)
+    } catch (error) {
+      if (this.#unread.has(bucket)) this.#unread.set(bucket, error)
+      this.#options.onTrouble(error, `list the indexes of bucket "${bucket}"`)
+    }
+  }
+
+  async #refreshIndex(store: ObjectStore, bucket: string, name: string): Promise<void> {
+    if (this.#closed) return
+    const runner = this.#runners.get(name)
+    if (runner !== undefined && runner.index.meta.bucket !== bucket) return
+    const document = metaDocument(store, name)
+    // A deletion that failed half-way is found again at the revision that is known already.
+    const isKnown = runner !== undefined && runner.index.meta.state === 'active'
+    const stored = await document.readIfNewer(isKnown ? runner.index.info.revision : 0)
+    if (stored === null) return
+    if (stored.document.state === 'deleting') {
+      await runner?.close({ checkpoint: false })
+      await this.#finishDeletion(store, stored)
+      this.#runners.delete(name)
+    } else if (runner === undefined) this.#serve(stored)
+    else runner.index.changeMeta(stored.document, stored.revision)
+  }
+
+  #serve(stored: Revision<IndexMeta>): ManagedIndex {
+    const runner = this.#options.makeRunner(stored.document, stored.revision)
+    this.#runners.set(stored.document.name, runner)
+    runner.start()
+    return runner.index
+  }
+
+  async #createMeta(
+    document: RevisionedDocument<IndexMeta>,
+    meta: IndexMeta,
+    author: string,
+  ): Promise<Revision<IndexMeta>> {
+    const stored = await document.modify((current) => {
+      if (current !== null) throw exists(meta.name)
+      return { document: meta, author, reason: 'create' }
+    })
+    return stored
+  }
+
+  async #changeMeta(
+    name: string,
+    condition: WriteCondition,
+    reason: string,
+    change: (meta: IndexMeta) => IndexMeta,
+  ): Promise<Revision<IndexMeta>> {
+    const { meta } = this.#runner(name).index
+    const document = metaDocument(this.#options.buckets.store(meta.bucket), name)
+    return document.modify((current) => {
+      if (current === null) throw notFound(name)
+      if (condition.ifRevision !== null && condition.ifRevision !== current.revision) {
+        throw new VectordError(
+          'revision_mismatch',
+          `Index "${name}" is at revision ${current.revision}, not ${condition.ifRevision}.`,
+          { details: { index: name, revision: current.revision } },
+        )
+      }
+      return { document: change(current.document), author: condition.by, reason }
+    })
+  }
+
+  async #finishDeletion(store: ObjectStore, stored: Revision<IndexMeta>): Promise<void> {
+    const { name } = stored.document
+    await deleteIndexObjects(store, name)
+    await metaDocument(store, name).remove(stored.revision, {
+      author: stored.author,
+      reason: 'deleted',
+    })
+  }
+
+  #runner(name: string): IndexRunner {
+    const runner = this.#runners.get(name)
+    if (runner !== undefined) return runner
+    this.#checkAllRead(name)
+    throw notFound(name)
+  }
+
+  #checkFree(name: string): void {
+    if (this.#closed) throw new VectordError('shutting_down', 'The service is shutting down.')
+    if (this.#runners.has(name)) throw exists(name)
+    this.#checkAllRead(name)
+    if (this.#runners.size >= this.#options.indexesMax) {
+      throw new VectordError(
+        'limit_exceeded',
+        `There are ${this.#runners.size} indexes; the bound is ${this.#options.indexesMax}.`,
+        { details: { limit: 'limits.indexes_max', bound: this.#options.indexesMax } },
+      )
+    }
+  }
+
+  #checkAllRead(name: string): void {
+    const [bucket] = this.#unread.keys()
+    if (bucket === undefined) return
+    throw new VectordError(
+      'bucket_unreachable',
+      `Whether index "${name}" exists is not known: bucket "${bucket}" could not be listed yet.`,
+      { details: { index: name, bucket }, retryAfterS: 2, cause: this.#unread.get(bucket) },
+    )
+  }
+}
+
+function exists(name: string): VectordError {
+  return new VectordError('index_exists', `There is an index "${name}" already.`, {
+    details: { index: name },
+  })
+}
+
+function notFound(name: string): VectordError {
+  return new VectordError('index_not_found', `There is no index "${name}".`, {
+    details: { index: name },
+  })
+}
