@@ -1,0 +1,98 @@
+/**
+ * Applies one write batch to a shard, whole or not at all: everything that can fail comes before
+ * the first change.
+ */
+
+import { shardOf, type ShardSpec } from '../domain/shard-spec.ts'
+import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
+import { VectordError } from '../lib/errors.ts'
+import { squaredNorm } from '../engines/flat/kernels.ts'
+import type { ShardGraph } from './graph.ts'
+import type { FieldValue } from './metadata-fields.ts'
+import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
+import type { PointTable } from './point-table.ts'
+
+export interface Applied {
+  readonly table: PointTable
+  readonly metadata: MetadataIndex
+  readonly graph: ShardGraph
+  /** Lsn of the delete of each id that was deleted since the last checkpoint. */
+  readonly deletes: Map<string, number>
+}
+
+type Owner = Pick<ShardSpec, 'shard' | 'shards' | 'dimension' | 'metric'>
+
+/**
+ * @throws {VectordError} `vector_dimension_mismatch`, `invalid_vector`, `invalid_points`,
+ *   `memory_full`; then nothing has changed.
+ */
+export function applyBatch(shard: Applied, owner: Owner, batch: WriteBatch, lsn: number): void {
+  if (batch.kind === 'upsert') {
+    const rows = ownRows(batch, owner)
+    checkVectors(batch, owner, rows)
+    const fields = rows.map((row) => parseMetadata(batch.metadata[row] ?? null))
+    shard.table.reserve(rows.length)
+    for (const [i, row] of rows.entries()) upsert(shard, batch, { lsn, row }, fields[i] ?? [])
+  } else {
+    for (const id of batch.ids) remove(shard, id, lsn)
+  }
+  shard.metadata.changed()
+}
+
+function ownRows(batch: UpsertBatch, { shard, shards }: Owner): number[] {
+  const rows: number[] = []
+  for (const [row, id] of batch.ids.entries()) if (shardOf(id, shards) === shard) rows.push(row)
+  return rows
+}
+
+function checkVectors(batch: UpsertBatch, owner: Owner, rows: readonly number[]): void {
+  const { dimension, metric } = owner
+  if (batch.dimension !== dimension) {
+    throw new VectordError(
+      'vector_dimension_mismatch',
+      `The batch has dimension ${batch.dimension}; the index has ${dimension}.`,
+      { details: { expected: dimension, got: batch.dimension } },
+    )
+  }
+  for (const row of rows) {
+    const sum = squaredNorm(batch.vectors, row * dimension, dimension)
+    if (Number.isFinite(sum) && (sum > 0 || metric !== 'cosine')) continue
+    throw new VectordError(
+      'invalid_vector',
+      'A vector has a number that is not finite, or is zero under cosine.',
+      { details: { row } },
+    )
+  }
+}
+
+function upsert(
+  { table, metadata, graph }: Applied,
+  batch: UpsertBatch,
+  { lsn, row }: { readonly lsn: number; readonly row: number },
+  fields: readonly FieldValue[],
+): void {
+  const id = batch.ids[row] ?? ''
+  const older = table.slotOf(id)
+  if (older !== undefined) {
+    table.kill(older)
+    graph.remove(older)
+  }
+  const slot = table.append({
+    id,
+    lsn,
+    row,
+    vectors: batch.vectors,
+    offset: row * batch.dimension,
+    text: batch.texts[row] ?? null,
+    metadata: batch.metadata[row] ?? null,
+  })
+  metadata.add(slot, fields)
+}
+
+function remove({ table, graph, deletes }: Applied, id: string, lsn: number): void {
+  const slot = table.slotOf(id)
+  if (slot === undefined) return
+  table.kill(slot)
+  graph.remove(slot)
+  deletes.set(id, lsn)
+}

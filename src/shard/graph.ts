@@ -1,0 +1,213 @@
+/**
+ * The graph of a shard and what it does not hold yet.
+ *
+ *     slot    0 1 2 3 4 5 6 7 8 9
+ *             ╰── indexed ──╯╰ delta ╯
+ *     label   0 – 1 2 – 3 4             labels are 0, 1, 2 … in slot order; dead slots get none
+ *
+ * Live slots from `indexedSlot` on are the delta. Strays are live slots before it that a walk cannot
+ * find (no link leads to them, or their distances leave float32). Delta and strays are searched
+ * exactly, so every live point is found. A removed label stays in the graph as a waypoint.
+ */
+
+import { VectorChunks } from '../engines/flat/vector-chunks.ts'
+import { squaredNorm } from '../engines/flat/kernels.ts'
+import { fitsGraph, openHnsw, type HnswIndex } from '../engines/hnsw/hnsw-index.ts'
+import type { HnswConfig } from '../domain/hnsw-config.ts'
+import { invariant } from '../lib/invariant.ts'
+import { Int32Column } from './growing.ts'
+import type { PointTable } from './point-table.ts'
+
+const NONE = -1
+
+/** A graph that was loaded, before the shard takes it over. */
+export interface LoadedGraph {
+  readonly index: HnswIndex
+  /** The slot of each label; -1 where its row is dead. */
+  readonly slots: Int32Array
+  /** Labels that no link leads to. */
+  readonly unlinked: readonly number[]
+  readonly generation: number
+  /** Slots before this one are in the graph or dead. */
+  readonly indexedSlot: number
+}
+
+export class ShardGraph {
+  readonly config: HnswConfig
+  readonly generation: number
+  readonly #table: PointTable
+  readonly #slotOfLabel = new Int32Column()
+  readonly #labelOfSlot = new Int32Column()
+  readonly #strays = new Set<number>()
+  #index: HnswIndex | null = null
+
+  constructor(table: PointTable, config: HnswConfig, start: LoadedGraph | number) {
+    this.#table = table
+    this.config = config
+    this.generation = typeof start === 'number' ? start : start.generation
+    if (typeof start !== 'number') this.#take(start)
+  }
+
+  get index(): HnswIndex | null {
+    return this.#index
+  }
+
+  get indexedSlot(): number {
+    return this.#labelOfSlot.length
+  }
+
+  get elements(): number {
+    return this.#index?.elements ?? 0
+  }
+
+  get tombstones(): number {
+    return this.#index === null ? 0 : this.#index.elements - this.#index.size
+  }
+
+  get saving(): boolean {
+    return this.#index?.saving ?? false
+  }
+
+  /** Live slots before `indexedSlot` that are searched exactly. */
+  get strays(): ReadonlySet<number> {
+    return this.#strays
+  }
+
+  get memoryBytes(): number {
+    const columns = (this.#slotOfLabel.length + this.#labelOfSlot.length) * 4
+    return (this.#index?.memoryBytes ?? 0) + columns
+  }
+
+  /** Puts the next slot into the graph. Slots go in in order. */
+  insertNext(): void {
+    const slot = this.indexedSlot
+    invariant(slot < this.#table.slots, 'a slot of the delta goes in')
+    if (!this.#table.live.has(slot)) {
+      this.#labelOfSlot.push(NONE)
+      return
+    }
+    const { vectors } = this.#table
+    const vector = vectors.view(slot)
+    if (!fits(vectors, vector)) {
+      this.#labelOfSlot.push(NONE)
+      this.#strays.add(slot)
+      return
+    }
+    this.#index ??= this.#open()
+    const label = this.#slotOfLabel.length
+    this.#index.add(label, vector)
+    this.#slotOfLabel.push(slot)
+    this.#labelOfSlot.push(label)
+  }
+
+  /** Hides a slot that just died. */
+  remove(slot: number): void {
+    if (slot >= this.indexedSlot) return
+    this.#strays.delete(slot)
+    const label = this.#labelOfSlot.get(slot)
+    if (label !== NONE) this.#index?.remove(label)
+  }
+
+  /** Makes a live slot be searched exactly from now on. */
+  addStray(slot: number): void {
+    if (slot < this.indexedSlot && this.#table.live.has(slot)) this.#strays.add(slot)
+  }
+
+  addStrayLabels(labels: readonly number[]): void {
+    for (const label of labels) {
+      const slot = this.#slotOfLabel.get(label)
+      if (slot !== NONE) this.addStray(slot)
+    }
+  }
+
+  /** Live slots, nearest first as the graph sees it. */
+  search(vector: Float32Array, k: number, ef: number): number[] {
+    if (this.#index === null) return []
+    const slots: number[] = []
+    for (const label of this.#index.search(vector, k, ef).labels) {
+      slots.push(this.#slotOfLabel.get(label))
+    }
+    return slots
+  }
+
+  /** True where a walk for `vector` stays within float32. */
+  canSearch(vector: Float32Array): boolean {
+    return this.elements > 0 && fits(this.#table.vectors, vector)
+  }
+
+  labelOf(slot: number): number {
+    return slot < this.indexedSlot ? this.#labelOfSlot.get(slot) : NONE
+  }
+
+  /** The slot of each label so far; -1 where it was dead when the graph was loaded. */
+  slotsOfLabels(): Int32Array {
+    const slots = new Int32Array(this.#slotOfLabel.length)
+    for (let label = 0; label < slots.length; label += 1)
+      slots[label] = this.#slotOfLabel.get(label)
+    return slots
+  }
+
+  /** Broken rules between labels, slots and the counters of the engine; empty where all agree. */
+  faults(): string[] {
+    const faults: string[] = []
+    const labels = this.#slotOfLabel.length
+    if (labels !== this.elements) faults.push(`${labels} labels, ${this.elements} elements`)
+    const labelled = this.#liveLabels(faults)
+    const findable = this.elements - this.tombstones
+    if (labelled !== findable) faults.push(`${labelled} live labels, ${findable} not removed`)
+    const { live } = this.#table
+    const indexed = live.count() - live.countFrom(this.indexedSlot)
+    const outside = [...this.#strays].filter((slot) => this.#labelOfSlot.get(slot) === NONE)
+    if (outside.length !== indexed - labelled) {
+      faults.push(`${indexed - labelled} points outside the graph, ${outside.length} strays`)
+    }
+    const dead = [...this.#strays].filter((slot) => !live.has(slot))
+    if (dead.length > 0) faults.push(`${dead.length} strays are dead`)
+    return faults
+  }
+
+  close(): void {
+    this.#index?.close()
+    this.#index = null
+  }
+
+  #liveLabels(faults: string[]): number {
+    let live = 0
+    for (let label = 0; label < this.#slotOfLabel.length; label += 1) {
+      const slot = this.#slotOfLabel.get(label)
+      if (slot === NONE || !this.#table.live.has(slot)) continue
+      live += 1
+      if (this.#labelOfSlot.get(slot) !== label) faults.push(`label ${label} and its slot differ`)
+    }
+    return live
+  }
+
+  #open(): HnswIndex {
+    const { dimension, metric } = this.#table.vectors
+    const index = openHnsw({ dimension, metric, config: this.config })
+    index.reserve(this.#table.slots - this.indexedSlot)
+    return index
+  }
+
+  #take({ index, slots, unlinked, indexedSlot }: LoadedGraph): void {
+    this.#index = index
+    for (let slot = 0; slot < indexedSlot; slot += 1) this.#labelOfSlot.push(NONE)
+    for (let label = 0; label < slots.length; label += 1) {
+      const slot = slots[label] ?? NONE
+      this.#slotOfLabel.push(slot)
+      if (slot !== NONE) this.#labelOfSlot.set(slot, label)
+    }
+    // What was live before `indexedSlot` and has no label was a stray when the graph was saved.
+    const { live } = this.#table
+    for (let slot = live.next(0); slot !== -1 && slot < indexedSlot; slot = live.next(slot + 1)) {
+      if (this.#labelOfSlot.get(slot) === NONE) this.#strays.add(slot)
+    }
+    this.addStrayLabels(unlinked)
+  }
+}
+
+function fits(vectors: VectorChunks, vector: Float32Array): boolean {
+  return (
+    vectors.metric === 'cosine' || fitsGraph(vectors.metric, squaredNorm(vector, 0, vector.length))
+  )
+}

@@ -1,0 +1,163 @@
+/**
+ * The inverted index over metadata: from a filter to the slots that match it.
+ *
+ * It knows nothing of dead slots: an evaluation is cut to the live ones at its end.
+ */
+
+import { parseFilter, type Filter } from '../domain/filter.ts'
+import { VectordError } from '../lib/errors.ts'
+import { Bitmap } from '../engines/bitmap.ts'
+import { FieldPostings } from './field-postings.ts'
+import { fieldsOf, type FieldValue } from './metadata-fields.ts'
+
+/** Filters whose matches are kept until the next write. */
+const CACHED_FILTERS_MAX = 16
+
+export interface Matches {
+  /** Live slots that match. Not to be changed. */
+  readonly slots: Bitmap
+  readonly count: number
+}
+
+export class MetadataIndex {
+  readonly #fields = new Map<string, FieldPostings>()
+  readonly #cache = new Map<string, Matches>()
+
+  get memoryBytes(): number {
+    let bytes = 0
+    for (const [name, postings] of this.#fields) {
+      bytes += 100 + name.length + postings.memoryBytes
+    }
+    for (const { slots } of this.#cache.values()) bytes += slots.words.byteLength
+    return bytes
+  }
+
+  /** Indexes what `parseMetadata` answered; `slot` is larger than any before. */
+  add(slot: number, fields: readonly FieldValue[]): void {
+    for (const { field, values } of fields) {
+      let postings = this.#fields.get(field)
+      if (postings === undefined) {
+        postings = new FieldPostings()
+        this.#fields.set(field, postings)
+      }
+      postings.add(slot, values)
+    }
+  }
+
+  /** Forgets kept matches: after every write. */
+  changed(): void {
+    if (this.#cache.size > 0) this.#cache.clear()
+  }
+
+  /**
+   * The live slots that match a filter.
+   *
+   * @param json the filter as JSON text.
+   * @throws {VectordError} `invalid_filter`.
+   */
+  match(json: string, live: Bitmap): Matches {
+    const kept = this.#cache.get(json)
+    if (kept !== undefined) return kept
+    const slots = this.evaluate(parseFilterText(json), live.words.length * 32)
+    slots.intersect(live)
+    const matches = { slots, count: slots.count() }
+    if (this.#cache.size >= CACHED_FILTERS_MAX) {
+      const [oldest] = this.#cache.keys()
+      if (oldest !== undefined) this.#cache.delete(oldest)
+    }
+    this.#cache.set(json, matches)
+    return matches
+  }
+
+  /** Slots below `capacity` that match, dead ones included. */
+  evaluate(filter: Filter, capacity: number): Bitmap {
+    switch (filter.kind) {
+      case 'and':
+        return this.#combine(filter.of, capacity, (all, one) => {
+          all.intersect(one)
+        })
+      case 'or':
+        return this.#combine(filter.of, capacity, (all, one) => {
+          all.unite(one)
+        })
+      case 'not': {
+        const slots = this.evaluate(filter.of, capacity)
+        slots.invert()
+        return slots
+      }
+      default:
+        return this.#condition(filter, capacity)
+    }
+  }
+
+  /** True where `slot` is found by each of its fields. */
+  agrees(slot: number, fields: readonly FieldValue[]): boolean {
+    return fields.every(
+      ({ field, values }) => this.#fields.get(field)?.agrees(slot, values) ?? false,
+    )
+  }
+
+  #combine(
+    of: readonly Filter[],
+    capacity: number,
+    join: (all: Bitmap, one: Bitmap) => void,
+  ): Bitmap {
+    const [first, ...rest] = of
+    if (first === undefined) {
+      // `{}` is an empty conjunction: it matches everything.
+      const everything = new Bitmap(capacity)
+      everything.invert()
+      return everything
+    }
+    const all = this.evaluate(first, capacity)
+    for (const one of rest) join(all, this.evaluate(one, capacity))
+    return all
+  }
+
+  #condition(
+    filter: Extract<Filter, { kind: 'equals' | 'range' | 'exists' }>,
+    capacity: number,
+  ): Bitmap {
+    const slots = new Bitmap(capacity)
+    const postings = this.#fields.get(filter.field)
+    if (postings === undefined) return slots
+    if (filter.kind === 'equals') {
+      for (const value of filter.anyOf) postings.markEqual(value, slots)
+    } else if (filter.kind === 'range') {
+      postings.markRange(filter, slots)
+    } else {
+      postings.markPresent(slots)
+    }
+    return slots
+  }
+}
+
+/** @throws {VectordError} `invalid_filter`. */
+export function parseFilterText(json: string): Filter {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(json)
+  } catch (cause) {
+    throw new VectordError('invalid_filter', 'The filter is not JSON.', { cause })
+  }
+  return parseFilter(parsed)
+}
+
+/**
+ * The fields of a point's metadata.
+ *
+ * @throws {VectordError} `invalid_points` where it is not the JSON text of an object.
+ */
+export function parseMetadata(json: string | null): readonly FieldValue[] {
+  if (json === null) return []
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(json)
+  } catch (cause) {
+    throw new VectordError('invalid_points', 'Metadata is not JSON.', { cause })
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new VectordError('invalid_points', 'Metadata is not an object.')
+  }
+  return fieldsOf({ ...parsed })
+}

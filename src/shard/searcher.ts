@@ -1,0 +1,184 @@
+/**
+ * One search over one shard: graph ∪ delta ∖ dead, cut to what the filter matches.
+ *
+ * Distances of hits are always computed from the stored vectors in double precision, and equal ones
+ * are ordered by slot: a point has one distance and one place, whichever path found it. Where the
+ * graph finds fewer than it should, a scan answers: k hits whenever k live points match.
+ */
+
+import { defaultEf } from '../domain/hnsw-config.ts'
+import type { Hit, Include, SearchPath, ShardAnswer, ShardQuery } from '../domain/search.ts'
+import type { Bitmap } from '../engines/bitmap.ts'
+import { TopK, type Nearest } from '../engines/top-k.ts'
+import type { PreparedQuery } from '../engines/flat/vector-chunks.ts'
+import { VectordError } from '../lib/errors.ts'
+import type { ShardGraph } from './graph.ts'
+import type { MetadataIndex } from './metadata-index.ts'
+import type { PointTable } from './point-table.ts'
+import { isTrusted, planSecondWalk, planWalk } from './search-plan.ts'
+
+export interface Searched {
+  readonly table: PointTable
+  readonly graph: ShardGraph
+  readonly metadata: MetadataIndex
+  /** Up to this many live points are scanned, never walked. */
+  readonly flatRowsMax: number
+}
+
+/** A query with everything that does not depend on the path. */
+interface Task {
+  readonly vector: Float32Array
+  readonly prepared: PreparedQuery
+  /** Live slots that match. */
+  readonly mask: Bitmap
+  readonly matching: number
+  readonly filtered: boolean
+  /** Results to collect: the excluded slot takes one place more. */
+  readonly wanted: number
+  readonly ef: number
+}
+
+interface Found {
+  readonly nearest: Nearest
+  readonly path: SearchPath
+  readonly efUsed: number
+}
+
+const top = new TopK()
+
+export function search(shard: Searched, query: ShardQuery, lsn: number): ShardAnswer {
+  const { table, graph } = shard
+  const { vector, self } = targetOf(table, query)
+  const prepared = table.vectors.prepare(vector)
+  const { slots: mask, count: matching } = matchesOf(shard, query.filter)
+  const others = matching - (self !== null && mask.has(self) ? 1 : 0)
+  const task = {
+    vector,
+    prepared,
+    mask,
+    matching,
+    filtered: query.filter !== null,
+    wanted: Math.min(query.k, others) + (matching - others),
+    ef: Math.max(query.ef ?? graph.config.efSearch ?? defaultEf(query.k), query.k),
+  }
+  const found = query.exact ? scan(shard, task) : findNearest(shard, task)
+  return {
+    hits: hitsOf(table, found.nearest, { self, k: query.k, include: query.include }),
+    path: found.path,
+    efUsed: found.efUsed,
+    generation: graph.generation,
+    exhausted: others < query.k,
+    lsn,
+  }
+}
+
+function targetOf(
+  table: PointTable,
+  { target }: ShardQuery,
+): { readonly vector: Float32Array; readonly self: number | null } {
+  if ('vector' in target) return { vector: target.vector, self: null }
+  const self = table.slotOf(target.id)
+  if (self === undefined) {
+    throw new VectordError('point_not_found', 'The index holds no point with the id to search by.')
+  }
+  return { vector: table.vectors.view(self), self }
+}
+
+/** The live slots that a filter (JSON text; null matches all) leaves. */
+export function matchesOf(
+  { table, metadata }: Pick<Searched, 'table' | 'metadata'>,
+  filter: string | null,
+): { readonly slots: Bitmap; readonly count: number } {
+  if (filter === null) return { slots: table.live, count: table.livePoints }
+  return metadata.match(filter, table.live)
+}
+
+function findNearest(shard: Searched, task: Task): Found {
+  const { table, graph, flatRowsMax } = shard
+  const small = table.livePoints <= flatRowsMax
+  if (small || task.wanted === 0 || !graph.canSearch(task.vector)) return scan(shard, task)
+  return task.filtered ? walkFiltered(shard, task) : walk(shard, task)
+}
+
+function scan({ table }: Searched, { mask, prepared, wanted }: Task): Found {
+  top.reset(wanted)
+  table.vectors.scan(prepared, mask.words, { from: 0, to: table.slots }, top)
+  return { nearest: top.drain(), path: 'exact', efUsed: 0 }
+}
+
+function walk(shard: Searched, task: Task): Found {
+  const { graph } = shard
+  const slots = graph.search(task.vector, task.wanted, task.ef)
+  const reachable = graph.elements - graph.tombstones
+  if (slots.length < Math.min(task.wanted, reachable)) return scan(shard, task)
+  const efUsed = Math.max(task.ef, task.wanted)
+  return { nearest: withDelta(shard, task, slots), path: 'graph', efUsed }
+}
+
+function walkFiltered(shard: Searched, task: Task): Found {
+  const { table, graph } = shard
+  const inGraph = task.matching - task.mask.countFrom(graph.indexedSlot)
+  const filtered = {
+    dimension: table.vectors.dimension,
+    wanted: Math.min(task.wanted, inGraph),
+    ef: task.ef,
+    live: table.livePoints,
+    matching: task.matching,
+  }
+  let candidates = planWalk(filtered)
+  for (let attempt = 0; attempt < 2 && candidates !== null; attempt += 1) {
+    const slots = graph.search(task.vector, candidates, candidates)
+    const { matches, rank } = keepMatching(slots, task.mask, filtered.wanted)
+    if (isTrusted(rank, candidates)) {
+      const nearest = withDelta(shard, task, matches)
+      return { nearest, path: 'graph_filtered', efUsed: candidates }
+    }
+    candidates = planSecondWalk(filtered, candidates)
+  }
+  return scan(shard, task)
+}
+
+/** The first `wanted` slots that match, and the rank of the last of them; null where too few do. */
+function keepMatching(
+  slots: readonly number[],
+  mask: Bitmap,
+  wanted: number,
+): { readonly matches: number[]; readonly rank: number | null } {
+  const matches: number[] = []
+  for (const [i, slot] of slots.entries()) {
+    if (matches.length === wanted) return { matches, rank: i }
+    if (mask.has(slot)) matches.push(slot)
+  }
+  return { matches, rank: matches.length === wanted ? slots.length : null }
+}
+
+/** What the graph found together with what it cannot: delta and strays. */
+function withDelta({ table, graph }: Searched, task: Task, slots: readonly number[]): Nearest {
+  const { vectors } = table
+  const { prepared, mask } = task
+  top.reset(task.wanted)
+  const { strays } = graph
+  for (const slot of slots) {
+    if (!strays.has(slot)) top.offer(vectors.distance(prepared, slot), slot)
+  }
+  for (const slot of strays) {
+    if (mask.has(slot)) top.offer(vectors.distance(prepared, slot), slot)
+  }
+  vectors.scan(prepared, mask.words, { from: graph.indexedSlot, to: table.slots }, top)
+  return top.drain()
+}
+
+interface HitOptions {
+  readonly self: number | null
+  readonly k: number
+  readonly include: Include
+}
+
+function hitsOf(table: PointTable, nearest: Nearest, { self, k, include }: HitOptions): Hit[] {
+  const hits: Hit[] = []
+  for (const [i, slot] of nearest.numbers.entries()) {
+    if (slot === self || hits.length === k) continue
+    hits.push({ ...table.read(slot, include), distance: nearest.distances[i] ?? Infinity })
+  }
+  return hits
+}
