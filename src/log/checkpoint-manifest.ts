@@ -1,0 +1,207 @@
+/**
+ * The manifest of a checkpoint as JSON: `docs/formats/checkpoint.md` names every field.
+ *
+ * The `sha256` field is that of the rest of the document, so that a flipped byte anywhere in it is
+ * found before anything it says is believed.
+ */
+
+import { createHash } from 'node:crypto'
+import type { CheckpointContent, GraphRef, PartRef, StoredFile } from '../domain/checkpoint.ts'
+import { HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
+import { VectordError } from '../lib/errors.ts'
+
+export const MANIFEST_FORMAT = 1
+
+export interface Manifest {
+  readonly index: string
+  /** Of the index that it belongs to: one of an earlier index of this name is refused. */
+  readonly incarnation: string
+  readonly createdMs: number
+  readonly content: CheckpointContent
+}
+
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  const { index, incarnation, createdMs, content } = manifest
+  const body = {
+    format: MANIFEST_FORMAT,
+    index,
+    incarnation,
+    created_at: new Date(createdMs).toISOString(),
+    lsn: content.lsn,
+    parts: content.parts.map(partToJson),
+    graphs: content.graphs.map(graphToJson),
+  }
+  return Buffer.from(`${JSON.stringify({ ...body, sha256: digest(body) }, null, 1)}\n`)
+}
+
+/**
+ * @param key only names the object in messages.
+ * @throws {VectordError} `object_corrupt`, `format_too_new`.
+ */
+export function decodeManifest(key: string, bytes: Uint8Array): Manifest {
+  const json = parse(key, bytes)
+  const read = new Reader(key, json)
+  const format = read.integer('format')
+  if (format > MANIFEST_FORMAT) {
+    throw new VectordError(
+      'format_too_new',
+      `The manifest "${key}" has format ${format}; this version reads up to ${MANIFEST_FORMAT}.`,
+      { details: { key, format, supported: MANIFEST_FORMAT } },
+    )
+  }
+  const { sha256, ...body } = json
+  if (sha256 !== digest(body)) throw corrupt(key, 'sha256')
+  return {
+    index: read.text('index'),
+    incarnation: read.text('incarnation'),
+    createdMs: Date.parse(read.text('created_at')),
+    content: {
+      lsn: read.integer('lsn'),
+      parts: read.list('parts').map(partFromJson),
+      graphs: read.list('graphs').map(graphFromJson),
+    },
+  }
+}
+
+function fileToJson(file: StoredFile): Record<string, unknown> {
+  return { key: file.key, bytes: file.bytes, sha256: file.sha256 }
+}
+
+function fileFromJson(read: Reader): StoredFile {
+  return { key: read.text('key'), bytes: read.integer('bytes'), sha256: read.text('sha256') }
+}
+
+function partToJson(part: PartRef): Record<string, unknown> {
+  return {
+    kind: part.kind,
+    shard: part.shard,
+    ...fileToJson(part),
+    rows: part.rows,
+    dead_rows: part.deadRows,
+    first_lsn: part.firstLsn,
+    last_lsn: part.lastLsn,
+  }
+}
+
+function partFromJson(read: Reader): PartRef {
+  const kind = read.text('kind')
+  if (kind !== 'points' && kind !== 'deletes') throw corrupt(read.key, 'kind')
+  return {
+    kind,
+    shard: read.integer('shard'),
+    ...fileFromJson(read),
+    rows: read.integer('rows'),
+    deadRows: read.integer('dead_rows'),
+    firstLsn: read.integer('first_lsn'),
+    lastLsn: read.integer('last_lsn'),
+  }
+}
+
+function graphToJson(graph: GraphRef): Record<string, unknown> {
+  const { config } = graph
+  return {
+    shard: graph.shard,
+    generation: graph.generation,
+    config: {
+      m: config.m,
+      ef_construction: config.efConstruction,
+      ef_search: config.efSearch,
+      seed: config.seed,
+    },
+    graph: fileToJson(graph.graph),
+    labels: fileToJson(graph.labels),
+    indexed_lsn: graph.indexedLsn,
+    elements: graph.elements,
+  }
+}
+
+function graphFromJson(read: Reader): GraphRef {
+  return {
+    shard: read.integer('shard'),
+    generation: read.integer('generation'),
+    config: configFromJson(read.object('config')),
+    graph: fileFromJson(read.object('graph')),
+    labels: fileFromJson(read.object('labels')),
+    indexedLsn: read.integer('indexed_lsn'),
+    elements: read.integer('elements'),
+  }
+}
+
+function configFromJson(read: Reader): HnswConfig {
+  const m = read.integer('m')
+  if (m < HNSW_BOUNDS.m[0]) throw corrupt(read.key, 'm')
+  return {
+    m,
+    efConstruction: read.integer('ef_construction'),
+    efSearch: read.isNull('ef_search') ? null : read.integer('ef_search'),
+    seed: read.integer('seed'),
+  }
+}
+
+function parse(key: string, bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const json: unknown = JSON.parse(text)
+    if (isObject(json)) return json
+  } catch (error) {
+    throw corrupt(key, 'json', error)
+  }
+  throw corrupt(key, 'json')
+}
+
+/** Reads fields of one type or throws `object_corrupt`. */
+class Reader {
+  readonly key: string
+  readonly #json: Record<string, unknown>
+
+  constructor(key: string, json: Record<string, unknown>) {
+    this.key = key
+    this.#json = json
+  }
+
+  text(field: string): string {
+    const value = this.#json[field]
+    if (typeof value === 'string') return value
+    throw corrupt(this.key, field)
+  }
+
+  integer(field: string): number {
+    const value = this.#json[field]
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+    throw corrupt(this.key, field)
+  }
+
+  isNull(field: string): boolean {
+    return this.#json[field] === null
+  }
+
+  object(field: string): Reader {
+    const value = this.#json[field]
+    if (isObject(value)) return new Reader(this.key, value)
+    throw corrupt(this.key, field)
+  }
+
+  list(field: string): Reader[] {
+    const value = this.#json[field]
+    if (!Array.isArray(value)) throw corrupt(this.key, field)
+    return value.map((entry: unknown) => {
+      if (!isObject(entry)) throw corrupt(this.key, field)
+      return new Reader(this.key, entry)
+    })
+  }
+}
+
+function digest(body: Record<string, unknown>): string {
+  return createHash('sha256').update(JSON.stringify(body)).digest('hex')
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function corrupt(key: string, field: string, cause?: unknown): VectordError {
+  return new VectordError('object_corrupt', `The manifest "${key}" is damaged at "${field}".`, {
+    details: { key, field },
+    cause,
+  })
+}
