@@ -88,14 +88,12 @@ it('nothing unfinished is left behind', () => {
 
 it('every npm script that a document names exists, and every script is described', () => {
   const named = documents.flatMap((file) =>
-    [...read(file).matchAll(/\bnpm (?:run )?([a-z]+(?::[a-z]+)?)\b/g)].map((match) => match[1]),
+    [...read(file).matchAll(/(?:`|^|&& )npm (?:run )?([a-z:]+)/gm)].map((match) => match[1]),
   )
-  const builtIn = new Set(['ci', 'install', 'test', 'start', 'packages', 'package', 'rebuild'])
-  const missing = named.filter((name) => name !== undefined && !builtIn.has(name))
-  assert.deepEqual(
-    missing.filter((name) => name !== undefined && !scripts.includes(name)),
-    [],
-  )
+  const builtIn = ['ci', 'install', 'rebuild']
+  const missing = named.filter((name) => ![...builtIn, ...scripts].includes(name ?? ''))
+  assert.ok(named.length > 10, 'documents name scripts')
+  assert.deepEqual(missing, [])
   const contributing = read('CONTRIBUTING.md')
   const undescribed = scripts.filter((name) => !contributing.includes(`\`${name}\``))
   assert.deepEqual(undescribed, [])
