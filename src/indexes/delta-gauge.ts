@@ -26,7 +26,7 @@ const RETRY_AFTER_MAX_S = 60
 export class DeltaGauge {
   readonly #pointsMax: number
   /** Rows that were sent to the cores, by lsn, oldest first. */
-  #sent: { readonly lsn: number; readonly rows: number }[] = []
+  readonly #sent: { readonly lsn: number; readonly rows: number }[] = []
   #sentRows = 0
   #admittedRows = 0
 

@@ -9,9 +9,7 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { RemoteShard } from '../dataplane/remote-shard.ts'
-import type { ShardSource } from '../dataplane/shard-source.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import type { IndexStorage } from './index-storage.ts'
 import type { ServedIndex } from './served-index.ts'
@@ -21,10 +19,10 @@ const RETRY_MS_MAX = 30_000
 
 export interface IndexRunnerOptions {
   readonly index: ServedIndex
-  readonly dataplane: Dataplane
+  /** Opens log and checkpoints for writing. @throws `not_owner`, `log_corrupt`, … */
   readonly openStorage: () => Promise<IndexStorage>
-  /** What a core must know to open shard `shard` from `storage` as it is now. */
-  readonly shardSource: (storage: IndexStorage, shard: number) => ShardSource
+  /** Places every shard on a core; they load from `storage` as it is when they ask. */
+  readonly attach: (storage: IndexStorage) => Promise<readonly RemoteShard[]>
   /** Told of what keeps the index from serving. */
   readonly onTrouble: (error: VectordError) => void
 }
@@ -34,8 +32,6 @@ export class IndexRunner {
   readonly #options: IndexRunnerOptions
   readonly #closing = new AbortController()
   #running: Promise<void> = Promise.resolve()
-  #storage: IndexStorage | null = null
-  #shards: readonly RemoteShard[] = []
 
   constructor(options: IndexRunnerOptions) {
     this.index = options.index
@@ -46,9 +42,10 @@ export class IndexRunner {
     this.#running = this.#run()
   }
 
-  /** Makes a last checkpoint where it can, and ends. */
+  /** Makes a last checkpoint where it is asked for and possible, and ends. Idempotent. */
   async close({ checkpoint }: { readonly checkpoint: boolean }): Promise<void> {
     if (checkpoint && this.index.info.state === 'ready') {
+      // What is not in a checkpoint is in the log: a failure costs time at the next start only.
       await this.index.checkpoint('always').catch((error: unknown) => {
         this.#options.onTrouble(asVectordError(error))
       })
@@ -58,20 +55,74 @@ export class IndexRunner {
   }
 
   async #run(): Promise<void> {
-    let waitMs = RETRY_MS_MIN
-    while (!this.#closing.signal.aborted) {
+    const { signal } = this.#closing
+    for (let waitMs = RETRY_MS_MIN; !signal.aborted; waitMs = Math.min(RETRY_MS_MAX, 2 * waitMs)) {
       try {
-        await this.#serveOnce(() => {
-          waitMs = RETRY_MS_MIN
-        })
+        const storage = await this.#options.openStorage()
+        try {
+          await this.#serve(storage)
+        } finally {
+          await storage.close()
+        }
+        waitMs = RETRY_MS_MIN
       } catch (error) {
         const trouble = asVectordError(error)
         this.index.withdraw(trouble)
         this.#options.onTrouble(trouble)
       }
-      if (this.#closing.signal.aborted) return
-      await delay(waitMs, undefined, { signal: this.#closing.signal }).catch(() => undefined)
-      waitMs = Math.min(RETRY_MS_MAX, 2 * waitMs)
+      await delay(waitMs, undefined, { signal }).catch(() => undefined)
+    }
+    this.index.withdraw(new VectordError('shutting_down', 'The index was taken out of service.'))
+  }
+
+  /** Serves until the index is lost or closed. */
+  async #serve(storage: IndexStorage): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      const shards = await this.#options.attach(storage)
+      this.index.serve(storage, shards)
+      const stops = shards.map((shard) => shard.onStateChange(() => this.index.caughtUp()))
+      try {
+        const reason = await this.#end(storage, shards)
+        if (reason === 'closed') return
+        if (reason === 'damaged' && storage.fallBack()) continue
+        if (reason instanceof VectordError) throw reason
+        // Nothing older to go on from: the shards keep telling what is wrong, and try again.
+        await Promise.race([storage.lost, this.#closed()])
+        return
+      } finally {
+        for (const stop of stops) stop()
+        await Promise.all(shards.map((shard) => shard.detach()))
+      }
     }
   }
+
+  /** Waits for what ends the service of these shards. */
+  #end(
+    storage: IndexStorage,
+    shards: readonly RemoteShard[],
+  ): Promise<VectordError | 'closed' | 'damaged'> {
+    const damaged = new Promise<'damaged'>((resolve) => {
+      for (const shard of shards) {
+        shard.onStateChange(() => {
+          if (hasCode(shard.error, 'object_corrupt', 'object_not_found')) resolve('damaged')
+        })
+      }
+    })
+    return Promise.race([storage.lost, this.#closed(), damaged])
+  }
+
+  #closed(): Promise<'closed'> {
+    const { signal } = this.#closing
+    return new Promise((resolve) => {
+      if (signal.aborted) resolve('closed')
+      signal.addEventListener('abort', () => {
+        resolve('closed')
+      })
+    })
+  }
+}
+
+function asVectordError(error: unknown): VectordError {
+  if (error instanceof VectordError) return error
+  return new VectordError('internal', 'The index could not be opened.', { cause: error })
 }

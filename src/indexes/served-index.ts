@@ -89,6 +89,7 @@ export class ServedIndex implements ManagedIndex {
     this.#trouble = null
     this.#storage = storage
     this.#shards = shards
+    this.caughtUp()
   }
 
   /** Takes the index out of service; `why` is what requests are told until it is back. */
@@ -193,9 +194,9 @@ export class ServedIndex implements ManagedIndex {
     return { clean: faults.length === 0, faults, logRecords: stored.logRecords, livePoints }
   }
 
-  /** Every write that the log holds is searchable: told after shards have replayed it. */
+  /** To be called when a shard changed its state: once all are ready, the whole log is applied. */
   caughtUp(): void {
-    this.#applied.advance(this.#storage?.log.lastLsn ?? 0)
+    if (this.#state() === 'ready') this.#applied.advance(this.#storage?.log.lastLsn ?? 0)
   }
 
   async #commit(
@@ -209,6 +210,7 @@ export class ServedIndex implements ManagedIndex {
       lsn = await storage.log.append(payload)
     } catch (error) {
       this.#delta.abandoned(rows)
+      if (hasCode(error, 'log_fenced')) storage.lose(error)
       throw error
     }
     this.#delta.sent(lsn, rows)
@@ -321,7 +323,7 @@ export class ServedIndex implements ManagedIndex {
       })
     }
     const fault = this.#fault()
-    if (hasCode(fault, 'not_owner')) throw fault
+    if (fault?.code === 'not_owner') throw fault
     throw new VectordError(
       'index_unavailable',
       `Index "${name}" cannot serve: ${reasonOf(fault)}`,
