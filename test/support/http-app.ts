@@ -28,6 +28,8 @@ export interface TestApp {
   readonly indexes: MemoryIndexes
   readonly buckets: MemoryBuckets
   readonly operations: { -readonly [K in keyof OperationsApi]: OperationsApi[K] }
+  /** `METHOD /path/{param}` of every route that is not part of the documentation itself. */
+  readonly routes: readonly string[]
   /** Sends a request; an object or array as `body` goes as JSON. */
   send(method: string, url: string, body?: unknown, headers?: Headers): Promise<TestReply>
 }
@@ -61,6 +63,11 @@ export async function openApp(
     ...options,
   })
   app.addHook('onSend', checkReply)
+  const routes: string[] = []
+  app.addHook('onRoute', ({ method, url }) => {
+    const path = url.replaceAll(/:(\w+)/g, '{$1}').replace(/\*$/, '{*}')
+    for (const verb of [method].flat()) if (verb !== 'HEAD') routes.push(`${verb} ${path}`)
+  })
   const indexes = new MemoryIndexes()
   const buckets = new MemoryBuckets()
   const operations = {
@@ -77,7 +84,7 @@ export async function openApp(
   await app.register(storageRoutes, { buckets, errors: new MemoryStorageErrors() })
   await app.register(operationRoutes, { operations, indexes, metrics })
   t.after(() => app.close())
-  return { app, indexes, buckets, operations, send: sender(app) }
+  return { app, indexes, buckets, operations, routes, send: sender(app) }
 }
 
 function sender(app: FastifyInstance): TestApp['send'] {

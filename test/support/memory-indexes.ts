@@ -77,6 +77,12 @@ export class MemoryIndex implements ManagedIndex {
     return this.#rows.size
   }
 
+  /** Forgets every point; the next write gets `lsn + 1`. */
+  restart(lsn: number): void {
+    this.#rows.clear()
+    this.#lsn = lsn
+  }
+
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
     this.#check()
     this.lastWrite = { batch, options }
