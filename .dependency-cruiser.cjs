@@ -7,6 +7,7 @@
 const ROWS = [
   ['src/server.ts'],
   ['src/app.ts'],
+  ['src/log-lines.ts'],
   ['routes'],
   ['src/http', 'src/services'],
   ['src/autotune', 'src/ingest', 'src/projection', 'src/profiles'],
@@ -38,7 +39,6 @@ const DOORS = {
   mysql2: '^src/ingest/sql/',
   pg: '^src/ingest/sql/',
   'smol-toml': '^src/config/',
-  'fastest-levenshtein': '^src/config/',
   fastify: '^(routes/|src/http/|src/app\\.ts$)',
   '@fastify/[a-z-]+': '^(routes/|src/http/|src/app\\.ts$)',
   ajv: '^src/http/',

@@ -27,6 +27,15 @@ if (files.length === 0 || unread.length > 0) {
   process.exit(1)
 }
 
+const rows = forbidden.filter(({ name }) => name.startsWith('row: ')).map(({ from }) => from.path)
+const homeless = files
+  .filter((file) => file.startsWith('src/') && file !== 'src/server.ts')
+  .filter((file) => !rows.some((path) => new RegExp(path).test(file)))
+if (homeless.length > 0) {
+  console.error(`These files stand in no row of .dependency-cruiser.cjs: ${homeless.join(', ')}`)
+  process.exit(1)
+}
+
 const report = await format(output, { outputType: 'err' })
 console.log(report.output)
 process.exit(report.exitCode)

@@ -15,7 +15,7 @@ import { checkTogether } from './check-together.ts'
 import { ConfigFault, fromEnvironment, fromToml, type Value } from './parse-value.ts'
 import { camelName, environmentName, KEYS, type Config, type PlacedKey } from './schema.ts'
 
-export const CONFIG_FILE = 'lakehouse.toml'
+const CONFIG_FILE = 'lakehouse.toml'
 
 /** Names that start like keys and are none: the place of the file, and switches of tools. */
 const OTHER_VARIABLES = /^VECTORD_(CONFIG|MARCH|(TEST|BENCH)_.*)$/
