@@ -88,6 +88,17 @@ export async function removeQuietly(files: FileSystem, path: string): Promise<vo
   })
 }
 
+/** True where a process has this id; one that belongs to another user answers EPERM. */
+export function runs(pid: number): boolean {
+  if (!Number.isSafeInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return hasErrno(error, 'EPERM')
+  }
+}
+
 /** The `VectordError` of a fault of the file system; those of ours pass unchanged. */
 export function localFault(error: unknown, doing: string, key: string): VectordError {
   if (error instanceof VectordError) return error

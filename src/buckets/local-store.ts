@@ -21,6 +21,7 @@ import {
   localFault,
   makeFolders,
   removeQuietly,
+  runs,
   syncFolder,
   writeDurable,
 } from './local-files.ts'
@@ -255,7 +256,7 @@ export class LocalStore implements ObjectStore {
     for (const name of await this.#names(folder)) {
       const key = folder + name
       if (name.endsWith('/')) {
-        if (mayHold(key, range)) yield* this.#walk(key, range)
+        if (isKey(`${key}x`) && mayHold(key, range)) yield* this.#walk(key, range)
       } else if (key.startsWith(range.prefix) && compareKeys(key, range.after) > 0) {
         const info = isKey(key) ? await this.#info(key, join(this.#root, key)) : null
         if (info !== null) yield info
@@ -270,7 +271,6 @@ export class LocalStore implements ObjectStore {
       return entries
         .filter((entry) => entry.isFile() || entry.isDirectory())
         .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
-        .filter((name) => folder !== '' || name !== `${TEMPORARY_FOLDER}/`)
         .sort(compareKeys)
     } catch (error) {
       if (hasErrno(error, 'ENOENT')) return [] // Emptied and removed meanwhile.
@@ -365,6 +365,14 @@ function mayHold(folder: string, range: KeyRange): boolean {
   return inside && (range.after.startsWith(folder) || compareKeys(folder, range.after) > 0)
 }
 
+/** True where a local bucket was opened in `root` before: no empty place where a disk should be. */
+export async function isLocalBucket(root: string): Promise<boolean> {
+  return nodeFiles.stat(join(root, TEMPORARY_FOLDER)).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  )
+}
+
 async function identityOf(files: FileSystem, root: string): Promise<string> {
   try {
     const { dev, ino } = await files.stat(root)
@@ -373,17 +381,6 @@ async function identityOf(files: FileSystem, root: string): Promise<string> {
     if (!hasErrno(error, 'ENOENT', 'ENOTDIR')) throw error
     const message = 'The root of the local bucket is not there.'
     throw new VectordError('bucket_unreachable', message, { cause: error })
-  }
-}
-
-/** True where a process has this id; one that belongs to another user answers EPERM. */
-function runs(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return hasErrno(error, 'EPERM')
   }
 }
 

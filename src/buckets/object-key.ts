@@ -13,8 +13,14 @@ export const KEY_BYTES_MAX = 512
 /** What file systems allow in one name. */
 export const KEY_PART_BYTES_MAX = 255
 
-/** Temporary files of local buckets lie here; no key starts with it. */
-export const TEMPORARY_FOLDER = '.vectord-tmp'
+/** No key starts with this: what lies there in the root of a local bucket is no object. */
+const RESERVED = '.vectord'
+
+/** Temporary files of local buckets. */
+export const TEMPORARY_FOLDER = `${RESERVED}-tmp`
+
+/** Secrets that came with requests; the storage root may be the root of a bucket too. */
+export const SECRETS_FOLDER = `${RESERVED}-secrets`
 
 /** @throws {VectordError} `bad_request` where `key` cannot name an object. */
 export function checkKey(key: string): string {
@@ -66,9 +72,9 @@ function faultOfText(text: string): string | null {
 }
 
 function faultOfParts(parts: readonly string[], mayEndOpen: boolean): string | null {
-  if (parts[0] === TEMPORARY_FOLDER) return `starts with "${TEMPORARY_FOLDER}"`
-  for (const [n, part] of parts.entries()) {
-    if (part === '' && mayEndOpen && n === parts.length - 1) continue
+  if (parts[0]?.startsWith(RESERVED) === true) return `starts with "${RESERVED}"`
+  const whole = mayEndOpen ? parts.slice(0, -1) : parts
+  for (const part of whole) {
     if (part === '') return 'has an empty part, or a slash at an end'
     if (part === '.' || part === '..') return `has "${part}" as a part`
     if (Buffer.byteLength(part) > KEY_PART_BYTES_MAX) {
