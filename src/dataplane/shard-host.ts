@@ -15,6 +15,7 @@ import type {
   StoredPoint,
   VerifyFault,
 } from '../domain/search.ts'
+import type { ShardSpec } from '../domain/shard-spec.ts'
 
 /** One shard inside its core. Methods without a promise run to the end in one turn. */
 export interface HostedShard {
@@ -68,4 +69,19 @@ export interface HostedShard {
 
   /** Releases memory and files. No call follows. */
   close(): Promise<void>
+}
+
+/**
+ * Opens a shard in its core: the checkpoint of `spec` is loaded, the log is not replayed yet.
+ *
+ * @param onProgress is told how much of the checkpoint is loaded, from 0 to 1.
+ */
+export type OpenShard = (
+  spec: ShardSpec,
+  onProgress: (fraction: number) => void,
+) => Promise<HostedShard>
+
+/** What a module exports that a core can host shards with; `shard-host-main.ts` is the real one. */
+export interface ShardHostModule {
+  readonly openHostedShard: OpenShard
 }

@@ -1,0 +1,57 @@
+/**
+ * The JSON messages between front and core, and how often a core speaks up.
+ */
+
+import type { ShardStats } from '../domain/search.ts'
+import type { ShardSpec } from '../domain/shard-spec.ts'
+import type { WireError } from './error-codec.ts'
+
+/** A core sends a `beat` this often. */
+export const BEAT_INTERVAL_MS = 250
+
+/** What a core is started with: the one argument of its process. */
+export interface CoreArguments {
+  /** For messages to people. */
+  readonly core: number
+  /** A `ShardHostModule`: a `file:` URL or an absolute path. */
+  readonly hostModule: string
+}
+
+export interface OpenRequest {
+  readonly spec: ShardSpec
+}
+
+export interface OpenReply {
+  readonly stats: ShardStats
+}
+
+export interface CheckpointRequest {
+  readonly graph: 'always' | 'if_worth'
+}
+
+export interface MatchingIdsRequest {
+  readonly filter: string
+  readonly limit: number
+}
+
+export interface CountRequest {
+  readonly filter: string | null
+}
+
+/** Sent every `BEAT_INTERVAL_MS`, so that a core that hangs is noticed too. */
+export interface Beat {
+  readonly rss_bytes: number
+  /** Seconds of CPU since the process started. */
+  readonly cpu_s: number
+  /** Requests that wait in the core. */
+  readonly queued: number
+  /** Only shards whose statistics changed since the last beat. */
+  readonly shards: readonly { readonly shard: number; readonly stats: ShardStats }[]
+}
+
+/** Something failed in a core that no request asked for. */
+export interface Fault {
+  readonly shard: number
+  readonly what: 'maintenance' | 'stats' | 'close'
+  readonly error: WireError
+}

@@ -1,0 +1,250 @@
+/**
+ * Bodies of the frames that ask one shard and of its answers.
+ *
+ * Vectors are raw float32 in the byte order of the machine (little-endian wherever vectord runs),
+ * filters and metadata stay the JSON text that they are, and log payloads pass as they are. What is
+ * rare and small (`open`, `checkpoint`, `verify`, statistics) is JSON; see `readJson`.
+ */
+
+import {
+  SEARCH_PATHS,
+  type Hit,
+  type Include,
+  type ScrollPage,
+  type ScrollPosition,
+  type ShardAnswer,
+  type ShardQuery,
+  type StoredPoint,
+} from '../domain/search.ts'
+import { invariant } from '../lib/invariant.ts'
+import { BodyReader } from './body-reader.ts'
+import type { FrameWriter } from './frame-writer.ts'
+
+export interface ApplyRequest {
+  readonly lsn: number
+  /** The bytes of the log record. They must not change until the frame has left. */
+  readonly payload: Uint8Array
+}
+
+export interface FetchRequest {
+  readonly ids: readonly string[]
+  readonly include: Include
+}
+
+export interface ScrollPageRequest {
+  readonly after: ScrollPosition | null
+  readonly limit: number
+  readonly filter: string | null
+  readonly include: Include
+}
+
+const QUERY = { vector: 1, ef: 2, exact: 4, filter: 8 } as const
+const INCLUDE = { metadata: 1, vector: 2, text: 4 } as const
+const POINT = { present: 1, metadata: 2, vector: 4, text: 8 } as const
+
+export function writeJson(writer: FrameWriter, value: unknown): void {
+  writer.rest(Buffer.from(JSON.stringify(value)))
+}
+
+/** The other end is our own build: what it wrote has the type that the reader says. */
+export function readJson(body: Buffer): unknown {
+  return JSON.parse(body.toString('utf8'))
+}
+
+export function writeApply(writer: FrameWriter, request: ApplyRequest): void {
+  writer.f64(request.lsn)
+  writer.rest(request.payload)
+}
+
+export function readApply(body: Buffer): ApplyRequest {
+  const reader = new BodyReader(body)
+  return { lsn: reader.f64(), payload: reader.rest() }
+}
+
+export function writeQuery(writer: FrameWriter, query: ShardQuery): void {
+  const { target, ef, filter } = query
+  const byVector = 'vector' in target
+  writer.u8(
+    (byVector ? QUERY.vector : 0) |
+      (ef === null ? 0 : QUERY.ef) |
+      (query.exact ? QUERY.exact : 0) |
+      (filter === null ? 0 : QUERY.filter),
+  )
+  writer.u8(includeBits(query.include))
+  writer.u32(query.k)
+  if (ef !== null) writer.u32(ef)
+  if (byVector) writer.vector(target.vector)
+  else writer.text(target.id)
+  if (filter !== null) writer.text(filter)
+}
+
+export function readQuery(body: Buffer): ShardQuery {
+  const reader = new BodyReader(body)
+  const bits = reader.u8()
+  const include = includeOf(reader.u8())
+  const k = reader.u32()
+  const ef = (bits & QUERY.ef) === 0 ? null : reader.u32()
+  const target = (bits & QUERY.vector) === 0 ? { id: reader.text() } : { vector: reader.vector() }
+  const filter = (bits & QUERY.filter) === 0 ? null : reader.text()
+  return { target, k, ef, exact: (bits & QUERY.exact) !== 0, filter, include }
+}
+
+export function writeAnswer(writer: FrameWriter, answer: ShardAnswer): void {
+  writer.f64(answer.lsn)
+  writer.f64(answer.generation)
+  writer.u32(answer.efUsed)
+  writer.u8(SEARCH_PATHS.indexOf(answer.path))
+  writer.u8(answer.exhausted ? 1 : 0)
+  writer.u32(answer.hits.length)
+  for (const hit of answer.hits) {
+    writer.f64(hit.distance)
+    writePoint(writer, hit)
+  }
+}
+
+export function readAnswer(body: Buffer): ShardAnswer {
+  const reader = new BodyReader(body)
+  const lsn = reader.f64()
+  const generation = reader.f64()
+  const efUsed = reader.u32()
+  const path = SEARCH_PATHS[reader.u8()]
+  invariant(path !== undefined, 'the search path of an answer is known')
+  const exhausted = reader.u8() === 1
+  const count = reader.u32()
+  const hits: Hit[] = []
+  for (let i = 0; i < count; i += 1) {
+    const distance = reader.f64()
+    const point = readPoint(reader)
+    invariant(point !== null, 'a hit is a point')
+    hits.push({
+      id: point.id,
+      version: point.version,
+      metadata: point.metadata,
+      text: point.text,
+      vector: point.vector,
+      distance,
+    })
+  }
+  return { hits, path, efUsed, generation, exhausted, lsn }
+}
+
+export function writeFetch(writer: FrameWriter, request: FetchRequest): void {
+  writer.u8(includeBits(request.include))
+  writeTexts(writer, request.ids)
+}
+
+export function readFetch(body: Buffer): FetchRequest {
+  const reader = new BodyReader(body)
+  const include = includeOf(reader.u8())
+  return { include, ids: readTexts(reader) }
+}
+
+export function writePoints(writer: FrameWriter, points: readonly (StoredPoint | null)[]): void {
+  writer.u32(points.length)
+  for (const point of points) {
+    if (point === null) writer.u8(0)
+    else writePoint(writer, point)
+  }
+}
+
+export function readPoints(body: Buffer): (StoredPoint | null)[] {
+  const reader = new BodyReader(body)
+  return readMany(reader, () => readPoint(reader))
+}
+
+export function writeScroll(writer: FrameWriter, request: ScrollPageRequest): void {
+  writeJson(writer, request)
+}
+
+export function readScroll(body: Buffer): ScrollPageRequest {
+  return readJson(body) as ScrollPageRequest
+}
+
+export function writePage(writer: FrameWriter, page: ScrollPage): void {
+  invariant(page.points.length === page.positions.length, 'each point of a page has a position')
+  writer.u8(page.done ? 1 : 0)
+  writer.u32(page.positions.length)
+  for (const position of page.positions) {
+    writer.f64(position.lsn)
+    writer.u32(position.row)
+  }
+  for (const point of page.points) writePoint(writer, point)
+}
+
+export function readPage(body: Buffer): ScrollPage {
+  const reader = new BodyReader(body)
+  const done = reader.u8() === 1
+  const positions = readMany(reader, () => ({ lsn: reader.f64(), row: reader.u32() }))
+  const points = positions.map(() => {
+    const point = readPoint(reader)
+    invariant(point !== null, 'a page holds points')
+    return point
+  })
+  return { points, positions, done }
+}
+
+export function writeIds(writer: FrameWriter, ids: readonly string[]): void {
+  writeTexts(writer, ids)
+}
+
+export function readIds(body: Buffer): string[] {
+  return readTexts(new BodyReader(body))
+}
+
+function writePoint(writer: FrameWriter, point: StoredPoint): void {
+  const { metadata, vector, text } = point
+  writer.u8(
+    POINT.present |
+      (metadata === null ? 0 : POINT.metadata) |
+      (vector === null ? 0 : POINT.vector) |
+      (text === null ? 0 : POINT.text),
+  )
+  writer.text(point.id)
+  writer.f64(point.version)
+  if (metadata !== null) writer.text(metadata)
+  if (vector !== null) writer.vector(vector)
+  if (text !== null) writer.text(text)
+}
+
+function readPoint(reader: BodyReader): StoredPoint | null {
+  const bits = reader.u8()
+  if (bits === 0) return null
+  const id = reader.text()
+  const version = reader.f64()
+  const metadata = (bits & POINT.metadata) === 0 ? null : reader.text()
+  const vector = (bits & POINT.vector) === 0 ? null : reader.vector()
+  const text = (bits & POINT.text) === 0 ? null : reader.text()
+  return { id, version, metadata, text, vector }
+}
+
+function writeTexts(writer: FrameWriter, texts: readonly string[]): void {
+  writer.u32(texts.length)
+  for (const text of texts) writer.text(text)
+}
+
+function readTexts(reader: BodyReader): string[] {
+  return readMany(reader, () => reader.text())
+}
+
+function readMany<T>(reader: BodyReader, read: () => T): T[] {
+  const count = reader.u32()
+  const all: T[] = []
+  for (let i = 0; i < count; i += 1) all.push(read())
+  return all
+}
+
+function includeBits(include: Include): number {
+  return (
+    (include.metadata ? INCLUDE.metadata : 0) |
+    (include.vector ? INCLUDE.vector : 0) |
+    (include.text ? INCLUDE.text : 0)
+  )
+}
+
+function includeOf(bits: number): Include {
+  return {
+    metadata: (bits & INCLUDE.metadata) !== 0,
+    vector: (bits & INCLUDE.vector) !== 0,
+    text: (bits & INCLUDE.text) !== 0,
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * A host for cores under test: shards that keep the records they were given, and that misbehave
+ * when a query, a record or a spec says so.
+ *
+ *     spec.incarnation   open_corrupt | open_abort | open_slow
+ *     record             throw | abort | anything else
+ *     query filter       {"do": "throw" | "refuse" | "abort" | "hang"} or {"spin_ms": 5}
+ */
+
+import type { CheckpointContent } from '../../src/domain/checkpoint.ts'
+import type { ScrollPage, ShardAnswer, ShardQuery, ShardStats } from '../../src/domain/search.ts'
+import type { ShardSpec } from '../../src/domain/shard-spec.ts'
+import type { HostedShard } from '../../src/dataplane/shard-host.ts'
+import { VectordError } from '../../src/lib/errors.ts'
+
+export async function openHostedShard(
+  spec: ShardSpec,
+  onProgress: (fraction: number) => void,
+): Promise<HostedShard> {
+  onProgress(0.5)
+  if (spec.incarnation === 'open_abort') process.abort()
+  if (spec.incarnation === 'open_slow') await new Promise((resolve) => setTimeout(resolve, 300))
+  if (spec.incarnation === 'open_corrupt') {
+    throw new VectordError('object_corrupt', 'A part is damaged.', { details: { key: 'points-1' } })
+  }
+  return new FakeShard(spec)
+}
+
+class FakeShard implements HostedShard {
+  readonly #spec: ShardSpec
+  /** `lsn:payload` in the order of the calls. */
+  readonly #records: string[] = []
+  #lsn: number
+  #waiting = 0
+
+  constructor(spec: ShardSpec) {
+    this.#spec = spec
+    this.#lsn = spec.checkpoint?.lsn ?? 0
+  }
+
+  apply(lsn: number, payload: Uint8Array): void {
+    const text = Buffer.from(payload).toString('utf8')
+    if (text === 'throw') throw new Error('the record cannot be applied')
+    if (text === 'abort') process.abort()
+    this.#records.push(`${lsn}:${text.slice(0, 20)}`)
+    this.#lsn = lsn
+    this.#waiting += 1
+  }
+
+  search(query: ShardQuery): ShardAnswer {
+    if (query.filter !== null) misbehave(JSON.parse(query.filter) as Orders)
+    const id = this.#records.at(-1) ?? 'none'
+    return {
+      hits: [
+        {
+          id,
+          version: this.#lsn,
+          metadata: query.include.metadata ? JSON.stringify({ pid: process.pid }) : null,
+          text: query.include.text ? 'täxt 文' : null,
+          vector: query.include.vector && 'vector' in query.target ? query.target.vector : null,
+          distance: 0.25,
+        },
+      ],
+      path: 'graph',
+      efUsed: query.ef ?? 0,
+      generation: 1,
+      exhausted: true,
+      lsn: this.#lsn,
+    }
+  }
+
+  fetch(ids: readonly string[]): readonly null[] {
+    return ids.map(() => null)
+  }
+
+  scroll(): ScrollPage {
+    return { points: [], positions: [], done: true }
+  }
+
+  matchingIds(_filter: string, limit: number): readonly string[] {
+    return this.#records.slice(0, limit)
+  }
+
+  count(): number {
+    return this.#records.length
+  }
+
+  indexSlice(): boolean {
+    this.#waiting = Math.max(0, this.#waiting - 10)
+    return this.#waiting > 0
+  }
+
+  async checkpoint(): Promise<CheckpointContent> {
+    return { lsn: this.#lsn, parts: [], graphs: [] }
+  }
+
+  async verify(): Promise<readonly []> {
+    return []
+  }
+
+  stats(): ShardStats {
+    return {
+      livePoints: this.#records.length,
+      rows: this.#records.length,
+      deltaPoints: this.#waiting,
+      graphElements: 0,
+      tombstones: 0,
+      generation: this.#spec.shard,
+      appliedLsn: this.#lsn,
+      indexedLsn: this.#lsn,
+      memoryBytes: 0,
+      rawBytes: 0,
+      payloadBytes: 0,
+      insertRate: 0,
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#records.length = 0
+  }
+}
+
+interface Orders {
+  readonly do?: 'throw' | 'refuse' | 'abort' | 'hang'
+  readonly spin_ms?: number
+}
+
+function misbehave(orders: Orders): void {
+  if (orders.spin_ms !== undefined) spin(orders.spin_ms)
+  switch (orders.do) {
+    case 'throw':
+      throw new TypeError('a bug with a secret in its message')
+    case 'refuse':
+      throw new VectordError('invalid_filter', 'No such field.', { details: { path: 'filter' } })
+    case 'abort':
+      process.abort()
+      break
+    case 'hang':
+      spin(Infinity)
+      break
+    default:
+      break
+  }
+}
+
+function spin(forMs: number): void {
+  const endMs = performance.now() + forMs
+  while (performance.now() < endMs);
+}
