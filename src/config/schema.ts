@@ -306,8 +306,8 @@ function bucketKeys(what: string) {
     }),
     credentials_file: path(
       '',
-      `S3: JSON file with the credentials of ${what}, mode 0600; empty means those of the` +
-        ' environment.',
+      `S3: JSON file {access_key_id, secret_access_key, session_token?} of ${what}, mode 0600;` +
+        ' empty means what the AWS SDK finds in the environment.',
     ),
   }
 }
