@@ -2,7 +2,7 @@
  * /storage: buckets, their health, the objects in them, and the journal of storage failures.
  *
  * Everything here concerns the whole service, so keys that are limited to name prefixes have no
- * part in it. Credentials come in by reference only (environment, profile, file), and never go out.
+ * part in it. Credentials come in, best by reference (environment, profile, file), and never go out.
  */
 
 import {
@@ -39,6 +39,12 @@ export type CredentialsSource =
   | { readonly kind: 'environment' }
   | { readonly kind: 'profile'; readonly profile: string }
   | { readonly kind: 'file'; readonly path: string }
+  | {
+      readonly kind: 'inline'
+      readonly accessKeyId: string
+      readonly secretAccessKey: string
+      readonly sessionToken?: string
+    }
 
 export type NewBucket =
   | { readonly name: string; readonly backend: 'local'; readonly root: string }
@@ -109,6 +115,22 @@ const BucketJson = Type.Object(
 
 const Line = Type.String({ minLength: 1, maxLength: 1024 })
 
+const CredentialsBody = Type.Object(
+  {
+    profile: Type.Optional(Line),
+    file: Type.Optional(Line),
+    access_key_id: Type.Optional(Line),
+    secret_access_key: Type.Optional(Line),
+    session_token: Type.Optional(Type.String({ minLength: 1, maxLength: 8192 })),
+  },
+  {
+    ...STRICT,
+    description:
+      'A profile of the AWS files, a JSON file of mode 0600, or the keys themselves, which are ' +
+      'then kept in such a file. None: what the environment of the process has.',
+  },
+)
+
 const AddBody = Type.Object(
   {
     name: Name,
@@ -120,17 +142,7 @@ const AddBody = Type.Object(
     endpoint: Type.Optional(
       Nullable(Type.String({ pattern: '^https?://[^@]+$', maxLength: 1024 })),
     ),
-    credentials: Type.Optional(
-      Type.Object(
-        { profile: Type.Optional(Line), file: Type.Optional(Line) },
-        {
-          ...STRICT,
-          maxProperties: 1,
-          description:
-            'Where the secrets are found: a profile, a file of mode 0600, else the environment.',
-        },
-      ),
-    ),
+    credentials: Type.Optional(CredentialsBody),
   },
   { ...STRICT, description: 'local takes root; s3 takes bucket, prefix, region and endpoint.' },
 )
@@ -318,12 +330,20 @@ function refuseForeign(fields: Readonly<Record<string, unknown>>, backend: strin
   }
 }
 
-function credentialsSource({
-  profile,
-  file,
-}: NonNullable<Static<typeof AddBody>['credentials']>): CredentialsSource {
+function credentialsSource(body: Static<typeof CredentialsBody>): CredentialsSource {
+  const { profile, file, ...keys } = body
+  const { access_key_id: id, secret_access_key: secret, session_token: token } = keys
+  const hasKeys = Object.keys(keys).length > 0
+  if (Number(profile !== undefined) + Number(file !== undefined) + Number(hasKeys) > 1) {
+    throw badField('credentials', 'must name one source')
+  }
   if (profile !== undefined) return { kind: 'profile', profile }
-  return file === undefined ? { kind: 'environment' } : { kind: 'file', path: file }
+  if (file !== undefined) return { kind: 'file', path: file }
+  if (!hasKeys) return { kind: 'environment' }
+  if (id === undefined) throw badField('credentials.access_key_id', 'is missing')
+  if (secret === undefined) throw badField('credentials.secret_access_key', 'is missing')
+  const session = token === undefined ? {} : { sessionToken: token }
+  return { kind: 'inline', accessKeyId: id, secretAccessKey: secret, ...session }
 }
 
 function bucketJson(bucket: BucketView): Static<typeof BucketJson> {

@@ -16,7 +16,7 @@ it('200: buckets and their health are listed', async (t) => {
   assert.match(health.text, /"reachable":true,"latency_ms":0.5/)
 })
 
-it('201: a local and an S3 bucket are registered, secrets only by reference', async (t) => {
+it('201: a local and an S3 bucket are registered, and no secret comes back', async (t) => {
   const { send, buckets } = await openApp(t)
   const local = { name: 'cold', backend: 'local', root: '/srv/cold' }
   assert.equal((await send('POST', '/storage/buckets', local)).status, 201)
@@ -27,6 +27,11 @@ it('201: a local and an S3 bucket are registered, secrets only by reference', as
     ...{ ...s3, prefix: '', region: 'us-east-1' },
     credentials: { kind: 'profile', profile: 'ops' },
   })
+  const credentials = { access_key_id: 'AKIA', secret_access_key: 'hush-hush' }
+  const inline = await send('POST', '/storage/buckets', { ...s3, name: 'own', credentials })
+  assert.equal(inline.status, 201)
+  assert.doesNotMatch(inline.text, /hush|AKIA/)
+  assert.match(JSON.stringify(buckets.lastAdded), /"kind":"inline".*"secretAccessKey":"hush-hush"/)
 })
 
 it('400: a bucket that is not described by its backend', async (t) => {
@@ -38,13 +43,15 @@ it('400: a bucket that is not described by its backend', async (t) => {
     { name: 'a', backend: 'local', root: '/x', bucket: 'abc' },
     { name: 'a', backend: 's3', bucket: 'abc', root: '/x' },
     { name: 'a', backend: 's3', bucket: 'abc', prefix: 'no-slash' },
-    { name: 'a', backend: 's3', bucket: 'abc', endpoint: 'http://key:secret@host' },
-    { name: 'a', backend: 's3', bucket: 'abc', credentials: { secret_access_key: 'x' } },
+    { name: 'a', backend: 's3', bucket: 'abc', endpoint: 'http://key:hush@host' },
+    { name: 'a', backend: 's3', bucket: 'abc', credentials: { secret_access_key: 'hush' } },
     { name: 'a', backend: 's3', bucket: 'abc', credentials: { profile: 'a', file: 'b' } },
     { name: 'a/b', backend: 'local', root: '/x' },
   ]
   for (const body of bodies) {
-    assert.equal((await send('POST', '/storage/buckets', body)).status, 400, JSON.stringify(body))
+    const reply = await send('POST', '/storage/buckets', body)
+    assert.equal(reply.status, 400, JSON.stringify(body))
+    assert.doesNotMatch(reply.text, /hush/)
   }
   assert.equal(buckets.lastAdded, null)
 })
