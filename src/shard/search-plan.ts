@@ -11,10 +11,10 @@ export const FLAT_ROWS_MAX = 2000
 
 /** Nanoseconds of a scan: for each number of a vector, and for each row beside that. */
 const SCAN_COMPONENT_NS = 1
-const SCAN_ROW_NS = 20
+const SCAN_ROW_NS = 30
 /** Nanoseconds of a walk for each candidate that it keeps. */
-const WALK_CANDIDATE_NS = 900
-const WALK_COMPONENT_NS = 3.2
+const WALK_CANDIDATE_NS = 500
+const WALK_COMPONENT_NS = 3
 /** Candidates fetched for each that should be left over. */
 const OVERFETCH = 2
 /** A walk whose last wanted match lies beyond this share of its candidates was too short. */

@@ -15,14 +15,13 @@ export function dot(query: Float64Array, rows: Float32Array, offset: number): nu
   let c = 0
   let d = 0
   let i = 0
-  let at = offset
-  for (; i < unrolled; i += 4, at += 4) {
-    a += (query[i] as number) * (rows[at] as number)
-    b += (query[i + 1] as number) * (rows[at + 1] as number)
-    c += (query[i + 2] as number) * (rows[at + 2] as number)
-    d += (query[i + 3] as number) * (rows[at + 3] as number)
+  for (; i < unrolled; i += 4) {
+    a += (query[i] as number) * (rows[offset + i] as number)
+    b += (query[i + 1] as number) * (rows[offset + i + 1] as number)
+    c += (query[i + 2] as number) * (rows[offset + i + 2] as number)
+    d += (query[i + 3] as number) * (rows[offset + i + 3] as number)
   }
-  for (; i < dimension; i += 1, at += 1) a += (query[i] as number) * (rows[at] as number)
+  for (; i < dimension; i += 1) a += (query[i] as number) * (rows[offset + i] as number)
   return a + b + (c + d)
 }
 
@@ -35,19 +34,18 @@ export function squaredDistance(query: Float64Array, rows: Float32Array, offset:
   let c = 0
   let d = 0
   let i = 0
-  let at = offset
-  for (; i < unrolled; i += 4, at += 4) {
-    const p = (query[i] as number) - (rows[at] as number)
-    const q = (query[i + 1] as number) - (rows[at + 1] as number)
-    const r = (query[i + 2] as number) - (rows[at + 2] as number)
-    const s = (query[i + 3] as number) - (rows[at + 3] as number)
+  for (; i < unrolled; i += 4) {
+    const p = (query[i] as number) - (rows[offset + i] as number)
+    const q = (query[i + 1] as number) - (rows[offset + i + 1] as number)
+    const r = (query[i + 2] as number) - (rows[offset + i + 2] as number)
+    const s = (query[i + 3] as number) - (rows[offset + i + 3] as number)
     a += p * p
     b += q * q
     c += r * r
     d += s * s
   }
-  for (; i < dimension; i += 1, at += 1) {
-    const p = (query[i] as number) - (rows[at] as number)
+  for (; i < dimension; i += 1) {
+    const p = (query[i] as number) - (rows[offset + i] as number)
     a += p * p
   }
   return a + b + (c + d)

@@ -106,7 +106,7 @@ export class VectorChunks {
   /** @throws {VectordError} `vector_dimension_mismatch`, `invalid_vector`. */
   prepare(vector: Float32Array): PreparedQuery {
     checkVector(vector, this.dimension, this.metric)
-    const values = Float64Array.from(vector)
+    const values = new Float64Array(vector)
     if (this.metric === 'cosine') {
       const inverse = 1 / Math.sqrt(squaredNorm(vector, 0, vector.length))
       for (let i = 0; i < values.length; i += 1) values[i] = (values[i] as number) * inverse

@@ -87,6 +87,7 @@ interface Walk {
 
 async function readHeader(file: FileHandle, size: number, dimension: number): Promise<Header> {
   check(size >= HEADER_BYTES, 'it is shorter than a header')
+  check(size % 4 === 0, 'it is cut off')
   const view = new DataView((await readExactly(file, 0, HEADER_BYTES)).buffer)
   const u64 = (at: number) => Number(view.getBigUint64(at, true))
   const elements = u64(16)
