@@ -21,7 +21,10 @@ async function main(): Promise<void> {
   try {
     await serve(config, log)
   } catch (error) {
-    log.fatal(error instanceof VectordError ? { code: error.code } : { err: error }, messageOf(error))
+    log.fatal(
+      error instanceof VectordError ? { code: error.code } : { err: error },
+      messageOf(error),
+    )
     process.exitCode = 1
   }
 }
@@ -31,13 +34,16 @@ async function serve(config: Config, log: ReturnType<typeof makeLogger>): Promis
   await mkdir(config.storage.root, { recursive: true })
   const lock = await lockRoot(config.storage.root)
   const service = await buildApp({ config, log, nowMs: Date.now })
-  closeWithGrace({ delay: config.server.drainTimeoutMs, logger: false }, async ({ err, signal }) => {
-    if (err === undefined) log.info({ signal }, 'draining')
-    else log.fatal({ err }, 'ending after a fault')
-    await service.close()
-    await lock.release()
-    log.info('closed')
-  })
+  closeWithGrace(
+    { delay: config.server.drainTimeoutMs, logger: false },
+    async ({ err, signal }) => {
+      if (err === undefined) log.info({ signal }, 'draining')
+      else log.fatal({ err }, 'ending after a fault')
+      await service.close()
+      await lock.release()
+      log.info('closed')
+    },
+  )
   const address = await service.http.listen({ host: config.server.host, port: config.server.port })
   log.info({ address, root: config.storage.root, pid: process.pid }, 'listening')
   service.start()

@@ -120,9 +120,10 @@ export class IndexRegistry implements Indexes {
     })
   }
 
-  /** True where an index has its home in `bucket`. */
-  usesBucket(bucket: string): boolean {
-    return [...this.#runners.values()].some((runner) => runner.index.meta.bucket === bucket)
+  /** Names of the indexes whose home is `bucket`. */
+  namesIn(bucket: string): readonly string[] {
+    const metas = [...this.#runners.values()].map((runner) => runner.index.meta)
+    return metas.filter((meta) => meta.bucket === bucket).map((meta) => meta.name)
   }
 
   /** Checkpoints what changed and takes every index out of service. */

@@ -135,8 +135,11 @@ export class ServedIndex implements ManagedIndex {
     return { lsn, deleted: ids.length }
   }
 
-  async search(query: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
+  async search(asked: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
     await this.#seen(options)
+    // Settings change while cores run: the ef of the index travels with each query.
+    const { efSearch } = this.#meta.hnsw
+    const query = asked.ef === null && efSearch !== null ? { ...asked, ef: efSearch } : asked
     const [only] = this.#shards
     if (this.#shards.length === 1 && only !== undefined) return only.search(query, options)
     if ('id' in query.target) return this.#searchById(query, query.target.id, options)

@@ -1,0 +1,57 @@
+/**
+ * What operators are told of cores and indexes: JSON for `GET /cores`, gauges for Prometheus.
+ */
+
+import type { CoreStatus } from './dataplane/core-status.ts'
+import type { Dataplane } from './dataplane/dataplane.ts'
+import type { Metrics } from './http/metrics.ts'
+import type { IndexInfo, Indexes } from './indexes/index-api.ts'
+
+export function coreJson(core: CoreStatus): Readonly<Record<string, unknown>> {
+  return {
+    core: core.core,
+    pid: core.pid,
+    state: core.state,
+    pressure: core.pressure,
+    queue: core.queue,
+    queue_max: core.queueMax,
+    cooldown_ms: core.cooldownMs,
+    deaths: core.deaths,
+    failures: core.failures,
+    rss_bytes: core.rssBytes,
+    cpu_s: core.cpuS,
+    shards: core.shards,
+  }
+}
+
+export function coreGauges(metrics: Metrics, dataplane: Dataplane, indexes: Indexes): void {
+  const ofCores = (name: string, help: string, value: (core: CoreStatus) => number): void => {
+    metrics.gauge({
+      name,
+      help,
+      labels: ['core'],
+      read: () =>
+        dataplane.cores().map((core) => ({
+          labels: { core: String(core.core) },
+          value: value(core),
+        })),
+    })
+  }
+  ofCores('core_queue_requests', 'Requests that wait in a core.', (core) => core.queue)
+  ofCores('core_deaths_total', 'Times that a core ended unasked.', (core) => core.deaths)
+  ofCores('core_failures_total', 'Requests that failed in a core.', (core) => core.failures)
+  ofCores('core_rss_bytes', 'Resident memory of a core.', (core) => core.rssBytes)
+  ofCores('core_cpu_seconds', 'CPU time of a core.', (core) => core.cpuS)
+  ofCores('core_up', '1 while a core runs and is not degraded.', (core) =>
+    core.state === 'running' ? 1 : 0,
+  )
+  const ofIndexes = (name: string, help: string, value: (info: IndexInfo) => number): void => {
+    const sum = (): number => indexes.list().reduce((total, { info }) => total + value(info), 0)
+    metrics.gauge({ name, help, read: () => [{ labels: {}, value: sum() }] })
+  }
+  ofIndexes('indexes', 'Indexes of this server.', () => 1)
+  ofIndexes('indexes_ready', 'Indexes that serve.', ({ state }) => (state === 'ready' ? 1 : 0))
+  ofIndexes('live_points', 'Points that searches can find.', ({ stats }) => stats?.livePoints ?? 0)
+  ofIndexes('delta_points', 'Points outside the graphs.', ({ stats }) => stats?.deltaPoints ?? 0)
+  ofIndexes('log_bytes', 'Bytes of write-ahead logs.', ({ logBytes }) => logBytes)
+}
