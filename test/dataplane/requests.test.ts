@@ -1,0 +1,208 @@
+/**
+ * What a core answers while it is well: order, deadlines, priorities, errors, statistics, closing.
+ */
+
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { serving, TestPlane, refused, until } from './plane.ts'
+import { IN_TIME, MemorySource, queryOf } from './specs.ts'
+
+it('a shard is loaded from its log, and a read sees every write that was sent before it', async (t) => {
+  const { plane } = new TestPlane(t)
+  const source = new MemorySource('a')
+  for (let i = 0; i < 700; i += 1) source.append()
+  const shard = await plane.attach(source)
+  assert.equal(shard.state, 'loading')
+  await refused(shard.search(queryOf(), IN_TIME), 'index_loading')
+  await refused(shard.apply(1, Buffer.from('too early')), 'core_unavailable')
+  await shard.whenReady()
+  assert.equal(shard.progress, 1)
+  assert.equal(await shard.count(null, IN_TIME), 700)
+  const seen: string[] = []
+  const sent: Promise<unknown>[] = []
+  for (let i = 0; i < 50; i += 1) {
+    const { lsn, payload } = source.append()
+    sent.push(shard.apply(lsn, payload))
+    const bounds = { ...IN_TIME, background: i % 2 === 0 }
+    sent.push(shard.search(queryOf(), bounds).then(({ lsn: of }) => seen.push(String(of - lsn))))
+  }
+  await Promise.all(sent)
+  // Background reads may run later and see more; none sees less.
+  assert.equal(seen.length, 50)
+  assert.deepEqual(
+    seen.filter((more) => Number(more) < 0),
+    [],
+  )
+  assert.equal((await shard.checkpoint('always')).lsn, 750)
+  assert.deepEqual(await shard.verify(), [])
+})
+
+it('a record that the load has seen already is not applied again', async (t) => {
+  const { plane } = new TestPlane(t)
+  const source = new MemorySource('a')
+  const record = source.append()
+  const shard = await plane.attach(source)
+  await shard.whenReady()
+  await shard.apply(record.lsn, record.payload)
+  assert.equal(await shard.count(null, IN_TIME), 1)
+})
+
+it('records over the size of a chunk arrive whole and in order', async (t) => {
+  const { plane } = new TestPlane(t)
+  const source = new MemorySource('a')
+  const shard = await plane.attach(source)
+  await shard.whenReady()
+  const sizes = [10, 100_000, 3, 5_000_000, 65_536]
+  await Promise.all(
+    sizes.map((size) => {
+      const { lsn, payload } = source.append(`${size}`.padEnd(size, '.'))
+      return shard.apply(lsn, payload)
+    }),
+  )
+  assert.deepEqual(
+    (await shard.matchingIds('{}', 10, IN_TIME)).map((record) => record.replaceAll('.', '')),
+    sizes.map((size, i) => `${i + 1}:${size}`),
+  )
+})
+
+it('a request past its deadline is answered without being run', async (t) => {
+  const { plane } = new TestPlane(t)
+  const shard = await plane.attach(new MemorySource('a'))
+  await shard.whenReady()
+  const slow = shard.search(queryOf({ spin_ms: 150 }), IN_TIME)
+  // It would fail as a bug, and so degrade the core, if it ran.
+  const late = shard.search(queryOf({ do: 'throw' }), { deadlineMs: Date.now() + 50 })
+  const { retryAfterS } = await refused(late, 'deadline_exceeded')
+  assert.ok(retryAfterS !== null)
+  await slow
+  assert.equal(plane.cores()[0]?.failures, 0)
+})
+
+it('interactive requests overtake background ones', async (t) => {
+  const { plane } = new TestPlane(t)
+  const shard = await plane.attach(new MemorySource('a'))
+  await shard.whenReady()
+  const order: string[] = []
+  const ask = (name: string, background: boolean): Promise<unknown> =>
+    shard.search(queryOf({ spin_ms: 1 }), { ...IN_TIME, background }).then(() => order.push(name))
+  const all = [ask('first', false)]
+  for (let i = 0; i < 5; i += 1) all.push(ask('background', true))
+  for (let i = 0; i < 5; i += 1) all.push(ask('interactive', false))
+  await Promise.all(all)
+  // One background request a turn goes first, so that none starves.
+  assert.ok(order.lastIndexOf('interactive') <= 7, order.join(' '))
+  assert.equal(order.at(-1), 'background')
+})
+
+it('an operating error of a shard keeps its code and details and counts against nobody', async (t) => {
+  const { plane } = new TestPlane(t)
+  const shard = await plane.attach(new MemorySource('a'))
+  await shard.whenReady()
+  for (let i = 0; i < 5; i += 1) {
+    const error = await refused(shard.search(queryOf({ do: 'refuse' }), IN_TIME), 'invalid_filter')
+    assert.deepEqual(error.details, { path: 'filter' })
+  }
+  assert.equal(plane.cores()[0]?.state, 'running')
+})
+
+it('statistics of shards and process come by themselves', async (t) => {
+  const { plane } = new TestPlane(t)
+  const source = new MemorySource('a')
+  const shard = await plane.attach(source)
+  await shard.whenReady()
+  for (let i = 0; i < 25; i += 1) void shard.apply(source.append().lsn, Buffer.from('x'))
+  // The fake moves ten points a slice: all are moved only if maintenance runs until none waits.
+  await until(() => shard.lastStats?.appliedLsn === 25 && shard.lastStats.deltaPoints === 0)
+  await until(() => (plane.cores()[0]?.rssBytes ?? 0) > 0)
+  assert.ok((plane.cores()[0]?.cpuS ?? 0) > 0)
+})
+
+it('shards go to the core with the fewest points, then the fewest shards', async (t) => {
+  const { plane } = new TestPlane(t, { cores: 2 })
+  const heavy = new MemorySource('heavy')
+  for (let i = 0; i < 10; i += 1) heavy.append()
+  const first = await plane.attach(heavy)
+  const second = await plane.attach(new MemorySource('b'))
+  assert.notEqual(first.core, second.core)
+  await first.whenReady()
+  await until(() => first.lastStats?.livePoints === 10)
+  const third = await plane.attach(new MemorySource('c'))
+  assert.equal(third.core, second.core)
+  await Promise.all([second.whenReady(), third.whenReady()])
+  assert.deepEqual(
+    plane.cores().map(({ shards }) => shards),
+    first.core === 0 ? [1, 2] : [2, 1],
+  )
+})
+
+it('a detached shard answers what was sent before, and then is gone', async (t) => {
+  const { plane } = new TestPlane(t)
+  const shard = await plane.attach(new MemorySource('a'))
+  await shard.whenReady()
+  const before = shard.search(queryOf(), IN_TIME)
+  const detached = shard.detach()
+  await before
+  await detached
+  await shard.detach()
+  await refused(shard.search(queryOf(), IN_TIME), 'index_unavailable')
+  assert.equal(plane.cores()[0]?.shards, 0)
+  const again = await plane.attach(new MemorySource('a'))
+  await serving(again)
+})
+
+it('a shard can be detached while it is being opened', async (t) => {
+  const { plane } = new TestPlane(t)
+  const source = new MemorySource('a')
+  source.change({ incarnation: 'open_slow' })
+  const shard = await plane.attach(source)
+  await until(() => shard.progress > 0)
+  await shard.detach()
+  assert.equal(shard.state, 'unavailable')
+})
+
+it('a full queue refuses reads, background ones first, and never a logged write', async (t) => {
+  const { plane } = new TestPlane(t, { queueMax: 20 })
+  const source = new MemorySource('a')
+  const shard = await plane.attach(source)
+  await shard.whenReady()
+  const waiting: Promise<unknown>[] = [shard.search(queryOf({ spin_ms: 100 }), IN_TIME)]
+  while (waiting.length < 17) waiting.push(shard.search(queryOf(), IN_TIME))
+  await refused(shard.search(queryOf(), { ...IN_TIME, background: true }), 'overloaded')
+  shard.admit()
+  while (waiting.length < 19) waiting.push(shard.search(queryOf(), IN_TIME))
+  const { retryAfterS } = await refused(shard.search(queryOf(), IN_TIME), 'core_suspended')
+  assert.equal(retryAfterS, 1)
+  assert.throws(() => shard.admit(), { code: 'core_suspended' })
+  for (let i = 0; i < 10; i += 1) waiting.push(shard.apply(source.append().lsn, Buffer.from('x')))
+  await Promise.all(waiting)
+  assert.equal(plane.cores()[0]?.pressure, 'normal')
+  assert.equal(await shard.count(null, IN_TIME), 10)
+})
+
+it('closing answers what is in flight and ends the processes', async (t) => {
+  const { plane } = new TestPlane(t, { cores: 2 })
+  const shard = await plane.attach(new MemorySource('a'))
+  await shard.whenReady()
+  const { pid } = plane.cores()[shard.core] ?? {}
+  assert.ok(typeof pid === 'number')
+  const inFlight = shard.search(queryOf({ spin_ms: 50 }), IN_TIME)
+  const closed = plane.close(5000)
+  await refused(shard.search(queryOf(), IN_TIME), 'shutting_down')
+  await inFlight
+  await closed
+  await plane.close()
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+  await refused(plane.attach(new MemorySource('b')), 'shutting_down')
+})
+
+it('closing ends a core that hangs by force, and answers what it held', async (t) => {
+  const { plane } = new TestPlane(t)
+  const shard = await plane.attach(new MemorySource('a'))
+  await shard.whenReady()
+  const { pid } = plane.cores()[0] ?? {}
+  assert.ok(typeof pid === 'number')
+  const stuck = refused(shard.search(queryOf({ do: 'hang' }), IN_TIME), 'shutting_down')
+  await plane.close(50)
+  await stuck
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+})
