@@ -168,7 +168,7 @@ export class Shard {
       generation: graph.generation,
       appliedLsn: this.#appliedLsn,
       indexedLsn: waiting === -1 ? this.#appliedLsn : table.lsn(waiting) - 1,
-      memoryBytes: table.memoryBytes + this.#metadata.memoryBytes + graph.memoryBytes,
+      memoryBytes: this.#memoryBytes,
       rawBytes: table.livePoints * this.#spec.dimension * 4,
       payloadBytes: table.payloadBytes,
       insertRate: this.#insertRate.perSecond(performance.now()),
@@ -179,7 +179,11 @@ export class Shard {
     this.#closed = true
     await this.#background.catch(() => undefined)
     this.#graph.close()
-    await this.#checkpointer.close()
+  }
+
+  get #memoryBytes(): number {
+    const points = this.#table.memoryBytes + this.#metadata.memoryBytes
+    return points + this.#graph.memoryBytes + this.#checkpointer.memoryBytes
   }
 
   /** True while there are so few points that no graph is begun: nothing waits for one. */

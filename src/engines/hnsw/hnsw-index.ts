@@ -19,6 +19,7 @@ import type { HnswConfig } from '../../domain/hnsw-config.ts'
 import type { Metric } from '../../domain/metric.ts'
 import { VectordError } from '../../lib/errors.ts'
 import { invariant } from '../../lib/invariant.ts'
+import type { Bitmap } from '../bitmap.ts'
 import { checkVector } from '../flat/vector-chunks.ts'
 import type { Neighbors, VectorIndex } from '../vector-index.ts'
 import { HnswFileError, inspectHnswFile, type HnswFileInfo } from './hnsw-file.ts'
@@ -200,17 +201,20 @@ export function openHnsw(options: HnswOptions): HnswIndex {
   return new HnswIndex(options, native, null)
 }
 
+export interface LoadedHnsw {
+  readonly index: HnswIndex
+  /** Labels that are removed in the file. */
+  readonly removed: Bitmap
+  /** Labels that no link leads to. */
+  readonly unlinked: readonly number[]
+}
+
 /**
  * Loads a file that `save` wrote. The caller has checked its checksum.
  *
- * @param isRemoved what is removed by now, by label; the marks in the file are brought in line.
- * @throws {HnswFileError} where the file is damaged or was built with another M.
+ * @throws {HnswFileError} where the file is damaged or was built with another configuration.
  */
-export async function loadHnsw(
-  path: string,
-  options: HnswOptions,
-  isRemoved: (label: number) => boolean,
-): Promise<{ readonly index: HnswIndex; readonly unlinked: readonly number[] }> {
+export async function loadHnsw(path: string, options: HnswOptions): Promise<LoadedHnsw> {
   const info = await inspectHnswFile(path, options.dimension)
   const { m, efConstruction } = options.config
   if (info.m !== m || info.efConstruction !== Math.max(m, efConstruction)) {
@@ -221,12 +225,19 @@ export async function loadHnsw(
   await native.readIndex(path)
   if (native.getCurrentCount() !== info.elements) throw new HnswFileError('Elements are missing.')
   const index = new HnswIndex(options, native, info)
-  for (let label = 0; label < info.elements; label += 1) {
-    if (isRemoved(label) === info.removed.has(label)) continue
-    if (info.removed.has(label)) index.restore(label)
+  return { index, removed: info.removed, unlinked: info.unlinked }
+}
+
+/** Brings the marks of a loaded graph in line with what is removed by now. */
+export function alignRemoved(
+  { index, removed }: LoadedHnsw,
+  isRemoved: (label: number) => boolean,
+): void {
+  for (let label = 0; label < index.elements; label += 1) {
+    if (isRemoved(label) === removed.has(label)) continue
+    if (removed.has(label)) index.restore(label)
     else index.remove(label)
   }
-  return { index, unlinked: info.unlinked }
 }
 
 function newNative({ metric, dimension }: HnswOptions): Native {

@@ -16,6 +16,7 @@ import { HNSW_DEFAULTS } from '../../../src/domain/hnsw-config.ts'
 import { engineBuild } from '../../../src/engines/hnsw/engine-build.ts'
 import { inspectHnswFile } from '../../../src/engines/hnsw/hnsw-file.ts'
 import {
+  alignRemoved,
   fitsGraph,
   loadHnsw,
   openHnsw,
@@ -28,9 +29,7 @@ import { vectorIndexSuite } from '../vector-index.suite.ts'
 vectorIndexSuite('hnsw', {
   open: (dimension, metric) => openHnsw({ dimension, metric, config: HNSW_DEFAULTS }),
   load: async (path, dimension, metric) => {
-    const { removed } = await inspectHnswFile(path, dimension)
-    const options = { dimension, metric, config: HNSW_DEFAULTS }
-    return (await loadHnsw(path, options, (label) => removed.has(label))).index
+    return (await loadHnsw(path, { dimension, metric, config: HNSW_DEFAULTS })).index
   },
   recall: 0.98,
 })
@@ -41,7 +40,7 @@ it('trap 1: a loaded graph searches with the ef that is asked for, not with 10',
   const set = randomVectors(3000, 24, 1)
   const index = filled(set)
   const path = await savedPath(t, index)
-  const { index: loaded } = await loadHnsw(path, OPTIONS, () => false)
+  const { index: loaded } = await loadHnsw(path, OPTIONS)
   const answers = (which: HnswIndex, ef: number) =>
     Array.from({ length: 50 }, (_, row) => which.search(vectorAt(set, row), 10, ef).labels)
   assert.deepEqual(answers(loaded, 200), answers(index, 200))
@@ -81,17 +80,14 @@ it('trap 3: no flipped bit and no cut of the structure gets to the library', asy
     bad[at] = (bad[at] ?? 0) ^ (1 << (i % 8))
     await writeFile(path, bad)
     // Either it is refused, or the flip is one that a search survives.
-    const loaded = await loadHnsw(path, OPTIONS, () => false).catch(() => null)
+    const loaded = await loadHnsw(path, OPTIONS).catch(() => null)
     if (loaded === null) refused += 1
     else loaded.index.search(vectorAt(randomVectors(1, 24, i), 0), 10, 100)
   }
   assert.ok(refused > 40, `${refused} of 200 refused`)
   for (const length of [0, 50, 96, 1000, good.length - 4, good.length - 1]) {
     await writeFile(path, good.subarray(0, length))
-    await assert.rejects(
-      loadHnsw(path, OPTIONS, () => false),
-      { name: 'HnswFileError' },
-    )
+    await assert.rejects(loadHnsw(path, OPTIONS), { name: 'HnswFileError' })
   }
 })
 
@@ -166,7 +162,9 @@ it('trap 6: nothing is inserted while a save runs; searches and removals go on',
   index.add(2000, vectorAt(set, 0))
   // The removal may or may not be in the file: the caller's word holds.
   for (const gone of [true, false]) {
-    const { index: loaded } = await loadHnsw(path, OPTIONS, (label) => gone && label === 1)
+    const file = await loadHnsw(path, OPTIONS)
+    alignRemoved(file, (label) => gone && label === 1)
+    const loaded = file.index
     assert.equal(loaded.size, gone ? 1999 : 2000)
     assert.equal(loaded.search(vectorAt(set, 1), 1, 50).labels[0] === 1, !gone)
   }
@@ -196,13 +194,10 @@ it('trap 11: an efConstruction below M counts as M when a graph is loaded', asyn
   const set = randomVectors(50, 24, 8)
   for (let row = 0; row < 50; row += 1) index.add(row, vectorAt(set, row))
   const path = await savedPath(t, index)
-  const { index: loaded } = await loadHnsw(path, { ...OPTIONS, config }, () => false)
+  const { index: loaded } = await loadHnsw(path, { ...OPTIONS, config })
   assert.equal(loaded.elements, 50)
   const other = { ...OPTIONS, config: { ...config, m: 8 } }
-  await assert.rejects(
-    loadHnsw(path, other, () => false),
-    { name: 'HnswFileError' },
-  )
+  await assert.rejects(loadHnsw(path, other), { name: 'HnswFileError' })
 })
 
 it('a graph whose entry point was removed still finds everything', () => {
@@ -217,7 +212,7 @@ it('a graph whose entry point was removed still finds everything', () => {
 it('a loaded graph takes more points', async (t) => {
   const set = randomVectors(2100, 24, 10)
   const path = await savedPath(t, filled({ ...set, count: 2000 }))
-  const { index } = await loadHnsw(path, OPTIONS, () => false)
+  const { index } = await loadHnsw(path, OPTIONS)
   for (let row = 2000; row < 2100; row += 1) index.add(row, vectorAt(set, row))
   for (let row = 2000; row < 2100; row += 1) {
     assert.equal(index.search(vectorAt(set, row), 1, 100).labels[0], row)

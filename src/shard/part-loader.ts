@@ -1,0 +1,172 @@
+/**
+ * Reads the parts of a checkpoint back into a point table: each is checked against its length and
+ * SHA-256 before a byte of it is used. The next part is fetched while one is read.
+ */
+
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ObjectStore } from '../buckets/object-store.ts'
+import { hashFile } from '../codecs/file-hash.ts'
+import { readDeletesPart, readPointsPart, type PointRows } from '../codecs/parquet-part.ts'
+import type { PartRef, StoredFile } from '../domain/checkpoint.ts'
+import { hasCode, VectordError } from '../lib/errors.ts'
+import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
+import type { PointTable } from './point-table.ts'
+import { inSteps } from './steps.ts'
+
+/** Fetches the objects of a checkpoint into scratch files, checked. */
+export class Fetcher {
+  readonly #store: ObjectStore
+  readonly #scratch: string
+  #files = 0
+
+  constructor(store: ObjectStore, scratch: string) {
+    this.#store = store
+    this.#scratch = scratch
+  }
+
+  /**
+   * The path of a file with exactly the bytes that were stored; the caller removes it.
+   *
+   * @throws {VectordError} `object_corrupt` where the object is absent or has other bytes.
+   */
+  async fetch(stored: StoredFile): Promise<string> {
+    this.#files += 1
+    const path = join(this.#scratch, `load-${this.#files}`)
+    try {
+      await this.#store.getFile(stored.key, path)
+      const { bytes, sha256 } = await hashFile(path)
+      if (bytes !== stored.bytes || sha256 !== stored.sha256) {
+        throw corrupt(stored.key, 'its checksum differs')
+      }
+      return path
+    } catch (error) {
+      await rm(path, { force: true })
+      throw hasCode(error, 'object_not_found') ? corrupt(stored.key, 'it is missing', error) : error
+    }
+  }
+}
+
+export interface PartTarget {
+  readonly table: PointTable
+  readonly metadata: MetadataIndex
+  /** Lsn of the delete of each id, over all deletes parts. */
+  readonly deleted: ReadonlyMap<string, number>
+  readonly onRows: (rows: number) => void
+}
+
+/** @param parts points parts in order of lsn. */
+export async function loadPoints(
+  fetcher: Fetcher,
+  parts: readonly PartRef[],
+  target: PartTarget,
+): Promise<void> {
+  let next = startFetch(fetcher, parts[0])
+  for (const [i, part] of parts.entries()) {
+    const path = await next()
+    next = startFetch(fetcher, parts[i + 1])
+    try {
+      for await (const rows of readPointsPart(path)) await addRows(target, part, rows)
+    } catch (error) {
+      await removeFetched(next)
+      throw error
+    } finally {
+      await rm(path, { force: true })
+    }
+  }
+}
+
+export async function loadDeletes(
+  fetcher: Fetcher,
+  parts: readonly PartRef[],
+): Promise<Map<string, number>> {
+  const deleted = new Map<string, number>()
+  for (const part of parts) {
+    const path = await fetcher.fetch(part)
+    try {
+      for await (const { ids, lsns } of readDeletesPart(path)) {
+        noteDeletes(deleted, ids, lsns)
+      }
+    } finally {
+      await rm(path, { force: true })
+    }
+  }
+  return deleted
+}
+
+function noteDeletes(
+  deleted: Map<string, number>,
+  ids: readonly string[],
+  lsns: Float64Array,
+): void {
+  for (const [i, id] of ids.entries()) {
+    deleted.set(id, Math.max(deleted.get(id) ?? 0, lsns[i] ?? 0))
+  }
+}
+
+/** Begins a fetch at once; its failure waits for whoever asks. */
+function startFetch(fetcher: Fetcher, part: PartRef | undefined): () => Promise<string> {
+  if (part === undefined) return () => Promise.resolve('')
+  const path = fetcher.fetch(part).then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  )
+  return async () => {
+    const outcome = await path
+    if ('error' in outcome) throw outcome.error
+    return outcome.value
+  }
+}
+
+async function removeFetched(next: () => Promise<string>): Promise<void> {
+  const path = await next().catch(() => '')
+  if (path !== '') await rm(path, { force: true })
+}
+
+async function addRows(target: PartTarget, part: PartRef, rows: PointRows): Promise<void> {
+  const { dimension } = target.table.vectors
+  if (rows.vectors.length !== rows.ids.length * dimension) {
+    throw corrupt(part.key, 'its vectors have another dimension')
+  }
+  target.table.reserve(rows.ids.length)
+  await inSteps(rows.ids.length, (i) => {
+    addRow(target, part, rows, i)
+  })
+  target.onRows(rows.ids.length)
+}
+
+function addRow(target: PartTarget, part: PartRef, rows: PointRows, i: number): void {
+  const { table, metadata, deleted } = target
+  const { id, lsn, row, text, json } = rowAt(rows, i)
+  const isOrdered = table.firstAfter({ lsn, row }) === table.slots
+  if (!isOrdered || lsn < part.firstLsn || lsn > part.lastLsn) {
+    throw corrupt(part.key, 'its rows are out of order')
+  }
+  const older = table.slotOf(id)
+  if (older !== undefined) table.kill(older)
+  if ((deleted.get(id) ?? 0) > lsn) return
+  const fields = parseMetadata(json)
+  const offset = i * table.vectors.dimension
+  const slot = table.append({ id, lsn, row, vectors: rows.vectors, offset, text, metadata: json })
+  metadata.add(slot, fields)
+}
+
+function rowAt(
+  rows: PointRows,
+  i: number,
+): { id: string; lsn: number; row: number; text: string | null; json: string | null } {
+  return {
+    id: rows.ids[i] ?? '',
+    lsn: rows.lsns[i] ?? 0,
+    row: rows.rows[i] ?? 0,
+    text: rows.texts[i] ?? null,
+    json: rows.metadata[i] ?? null,
+  }
+}
+
+function corrupt(key: string, problem: string, cause?: unknown): VectordError {
+  return new VectordError('object_corrupt', `The object "${key}" is damaged: ${problem}.`, {
+    details: { key, problem },
+    cause,
+  })
+}
