@@ -11,10 +11,10 @@ export function hasValue(column: ArrowColumn, row: number): boolean {
   return (((column.validity[row >> 3] ?? 0) >> (row & 7)) & 1) === 1
 }
 
-/** The first row without a value, or -1. */
-export function firstNull(column: ArrowColumn): number {
+/** The first row of `[start, end)` without a value, or -1. */
+export function firstNull(column: ArrowColumn, start = 0, end: number = column.length): number {
   if (column.validity === null) return -1
-  for (let row = 0; row < column.length; row += 1) if (!hasValue(column, row)) return row
+  for (let row = start; row < end; row += 1) if (!hasValue(column, row)) return row
   return -1
 }
 
