@@ -23,7 +23,7 @@ it('a request that throws is answered at once with an id, and others are not tou
     ['fulfilled', 'rejected', 'fulfilled'],
   )
   const error = await refused(all[1] ?? Promise.resolve(), 'internal')
-  assert.match(String(error.details['request_id']), /^core-0-\d+$/)
+  assert.match(JSON.stringify(error.details), /^\{"request_id":"core-0-\d+"\}$/)
   assert.doesNotMatch(JSON.stringify([error.message, error.details]), /secret/)
   assert.match(JSON.stringify(events), /TypeError: a bug with a secret/)
 })

@@ -55,7 +55,10 @@ it('a record that is logged between the last look and the change to ready is not
       return last
     }
     #land(ticks: number): void {
-      if (ticks > 0) return queueMicrotask(() => this.#land(ticks - 1))
+      if (ticks > 0) {
+        queueMicrotask(() => this.#land(ticks - 1))
+        return
+      }
       const { lsn, payload } = this.append()
       shard.apply(lsn, payload).catch(() => (this.refusals += 1))
     }

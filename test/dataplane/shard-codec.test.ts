@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { SEARCH_PATHS } from '../../src/domain/search.ts'
 import { FRAME, FrameParser } from '../../src/dataplane/frame.ts'
 import { FrameWriter } from '../../src/dataplane/frame-writer.ts'
-import { fromWireError, toWireError } from '../../src/dataplane/error-codec.ts'
+import { fromWireError, toWireError, type WireError } from '../../src/dataplane/error-codec.ts'
 import * as codec from '../../src/dataplane/shard-codec.ts'
 import { InvariantError } from '../../src/lib/invariant.ts'
 import { VectordError } from '../../src/lib/errors.ts'
@@ -60,11 +60,10 @@ function across(write: (writer: FrameWriter) => void): Buffer {
   write(writer)
   writer.end()
   const bytes = Buffer.concat([Buffer.alloc(1), ...writer.take()]).subarray(1)
-  let body: Buffer | null = null
-  new FrameParser().push(bytes, (frame) => {
-    body = frame.body
-  })
-  assert.ok(body !== null)
+  const bodies: Buffer[] = []
+  new FrameParser().push(bytes, (frame) => bodies.push(frame.body))
+  const [body] = bodies
+  assert.ok(body !== undefined)
   return body
 }
 
@@ -111,7 +110,7 @@ it('a body that is cut short throws and is never read as less', () => {
 it('an operating error keeps code, message, details and the time to wait', () => {
   const details = { key: 'a/b', offsets: [1, 2], inner: { deep: true } }
   const sent = new VectordError('object_corrupt', 'A part is damaged.', { details, retryAfterS: 3 })
-  const found = fromWireError(JSON.parse(JSON.stringify(toWireError(sent, 'r'))))
+  const found = fromWireError(JSON.parse(JSON.stringify(toWireError(sent, 'r'))) as WireError)
   assert.deepEqual(
     [found.code, found.message, found.details, found.retryAfterS],
     [sent.code, sent.message, sent.details, sent.retryAfterS],
