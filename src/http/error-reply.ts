@@ -73,7 +73,7 @@ export function toVectordError(error: unknown, aborted: boolean): VectordError {
   })
 }
 
-export function sendError(reply: FastifyReply, error: VectordError): FastifyReply {
+function sendError(reply: FastifyReply, error: VectordError): FastifyReply {
   const retryAfter = retryAfterSeconds(error)
   if (retryAfter !== null) reply.header('retry-after', String(retryAfter))
   if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')

@@ -44,7 +44,7 @@ async function docs(app: FastifyInstance): Promise<void> {
 }
 
 /** Headers for pages that a browser shows; answers of the API need `nosniff` alone. */
-export async function installBrowserHeaders(app: FastifyInstance): Promise<void> {
+async function installBrowserHeaders(app: FastifyInstance): Promise<void> {
   await app.register(helmet, {
     contentSecurityPolicy: {
       useDefaults: false,

@@ -133,7 +133,7 @@ function jsonLine(line: string): unknown {
 }
 
 function arrowPoints(bytes: Uint8Array, rules: PointRules): UpsertBatch {
-  const { ids, vectors, dimension, texts, metadata } = decodeArrowBody(bytes)
+  const { ids, vectors, dimension, texts, metadata } = decodeArrowBody(bytes, rules.limits.rowsMax)
   const builder = new PointsBuilder(ids.length, rules)
   for (const [row, id] of ids.entries()) {
     const vector = vectors.subarray(row * dimension, (row + 1) * dimension)

@@ -10,7 +10,7 @@ export interface RowProblem {
 }
 
 /** Nesting of metadata: filters reach values by dotted paths, nobody needs more. */
-export const METADATA_DEPTH_MAX = 16
+const METADATA_DEPTH_MAX = 16
 
 /** @returns what is wrong with `id`, or null; then it is a string. */
 export function idProblem(id: unknown, bytesMax: number): RowProblem | null {

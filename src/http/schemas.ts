@@ -72,7 +72,7 @@ export const Filter = Type.Object(
   },
 )
 
-export const INCLUDES = ['metadata', 'vector', 'text'] as const
+const INCLUDES = ['metadata', 'vector', 'text'] as const
 
 export const IncludeList = Type.Array(Type.String({ enum: [...INCLUDES] }), {
   uniqueItems: true,

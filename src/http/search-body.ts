@@ -114,7 +114,7 @@ export function filterText(filter: unknown): string {
   return JSON.stringify(filter)
 }
 
-export function parseInclude(value: unknown): Include {
+function parseInclude(value: unknown): Include {
   if (!Array.isArray(value)) throw badField('include', 'must be an array')
   for (const name of value as unknown[]) {
     if (!INCLUDE_NAMES.some((known) => known === name)) {

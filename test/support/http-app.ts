@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { Ajv } from 'ajv'
-import type { FastifyInstance, FastifyReply, FastifyRequest, InjectOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { indexRoutes } from '../../routes/indexes.ts'
 import { maintenanceRoutes } from '../../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
@@ -89,8 +89,7 @@ export async function openApp(
 
 function sender(app: FastifyInstance): TestApp['send'] {
   return async (method, url, body, headers = {}) => {
-    const isJson = typeof body === 'object' && !(body instanceof Uint8Array)
-    const payload = isJson ? JSON.stringify(body) : (body as InjectOptions['payload'])
+    const payload = toPayload(body)
     const type = { 'content-type': 'application/json' }
     const reply = await app.inject({
       method: method as 'GET',
@@ -107,6 +106,11 @@ function sender(app: FastifyInstance): TestApp['send'] {
       code: parsed?.error?.code ?? null,
     }
   }
+}
+
+function toPayload(body: unknown): string | Buffer | undefined {
+  if (body === undefined || typeof body === 'string') return body
+  return body instanceof Uint8Array ? Buffer.from(body) : JSON.stringify(body)
 }
 
 function parse(text: string): unknown {
