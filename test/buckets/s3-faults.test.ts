@@ -16,7 +16,7 @@ import { probeBucket } from '../../src/buckets/bucket-probe.ts'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import { RevisionedDocument } from '../../src/buckets/revisioned-document.ts'
 import type { S3Spec } from '../../src/buckets/s3-spec.ts'
-import { S3Store } from '../../src/buckets/s3-store.ts'
+import { S3_LIMITS, S3Store } from '../../src/buckets/s3-store.ts'
 import { collect } from '../support/collect.ts'
 import {
   S3_FAULTS,
@@ -28,7 +28,7 @@ import { startS3Server } from '../support/s3-server.ts'
 
 const LIMITS = {
   connectTimeoutMs: 1_000,
-  requestTimeoutMs: 600,
+  requestTimeoutMs: 1_500,
   attempts: 2,
   partBytes: 5 * 1024 * 1024,
 }
@@ -63,13 +63,13 @@ if (server !== null) {
     endpoint,
     credentials: { accessKeyId, secretAccessKey },
   }
-  const direct = new S3Store(spec)
+  const direct = new S3Store(spec, { ...S3_LIMITS, partBytes: LIMITS.partBytes })
   const faulty = new S3Store({ ...spec, endpoint: proxy.endpoint }, LIMITS)
   before(() => server.createBucket('faults'))
   after(async () => {
     await Promise.all([direct.close(), faulty.close(), proxy.close()])
   })
-  describe('every operation under every fault', { concurrency: 4 }, () => {
+  describe('every operation under every fault', { concurrency: 8 }, () => {
     for (const fault of S3_FAULTS) {
       for (const times of [1, Infinity]) {
         it(`${fault}, ${times === 1 ? 'once' : 'for good'}`, async () => {
@@ -78,7 +78,7 @@ if (server !== null) {
       }
     }
   })
-  describe('what is built on it', { concurrency: 4 }, () => {
+  describe('what is built on it', { concurrency: 8 }, () => {
     documentCases({ direct, faulty, proxy })
   })
 }
@@ -122,6 +122,10 @@ async function readCases(world: Case, folder: string): Promise<void> {
   const head = await attempt(faulty.head(await keyFor(world, 'head', OLD)))
   if (head.code === null) assert.equal(head.value.bytes, OLD.length)
   else assertHonest(head.code)
+
+  const large = await attempt(faulty.get(await keyFor(world, 'get-large', LARGE)))
+  if (large.code === null) assert.ok(LARGE.equals(large.value))
+  else assertHonest(large.code)
 
   const out = join(folder, 'out')
   const fetched = await attempt(faulty.getFile(await keyFor(world, 'getFile', OLD), out))
