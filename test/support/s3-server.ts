@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto'
 import { access, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
@@ -68,7 +68,7 @@ async function start(): Promise<S3Server | null> {
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     if (process.env['VECTORD_TEST_REQUIRE_SERVICES'] === '1') throw error
-    process.stderr.write(`SKIPPED: the suites that need a real S3 server: ${reason}\n`)
+    process.stderr.write(`SKIPPED: the S3 cases of ${basename(process.argv[1] ?? '')}: ${reason}\n`)
     return null
   }
 }
