@@ -25,7 +25,7 @@ interface Waiting {
 
 export class GroupCommit {
   readonly #options: GroupCommitOptions
-  #waiting: Waiting[] = []
+  readonly #waiting: Waiting[] = []
   #running: Promise<void> | null = null
   #closed = false
 

@@ -232,7 +232,7 @@ class SegmentLog implements LogStore {
       await readSegmentHeader(handle, file)
       const reader = new SegmentReader({ ...segment, handle, file })
       for (let records = await reader.next(); records.length > 0; records = await reader.next()) {
-        for (const record of records) if (record.lsn > afterLsn) yield record
+        yield* records.filter((record) => record.lsn > afterLsn)
       }
       if (reader.torn || reader.lastLsn !== segment.lastLsn) {
         const found = `it ends at lsn ${reader.lastLsn} instead of ${segment.lastLsn}`
