@@ -72,10 +72,16 @@ export function decodeGroupHeader(file: string, bytes: Buffer): GroupHeader {
   }
 }
 
-/** A fault of a log file. `offset` is in bytes from the start of the file. */
-export function logCorrupt(file: string, offset: number, problem: string): VectordError {
+/** A fault of a log file or object. `offset` is in bytes from its start. */
+export function logCorrupt(
+  file: string,
+  offset: number,
+  problem: string,
+  cause?: unknown,
+): VectordError {
   return new VectordError('log_corrupt', `The log file "${file}": ${problem} (byte ${offset}).`, {
     details: { file, offset, problem },
+    cause,
   })
 }
 
