@@ -6,6 +6,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -223,11 +224,7 @@ function httpLimits(config: Config): HttpLimits {
 /** An id that outlives restarts: a server recognises its own leases by it. */
 async function readServerId(root: string): Promise<string> {
   const path = join(root, 'server-id')
-  const known = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
-    throw error
-  })
-  if (known !== '') return known.trim()
+  if (existsSync(path)) return (await readFile(path, 'utf8')).trim()
   const id = randomUUID()
   await writeFile(path, `${id}\n`, { flush: true })
   return id

@@ -88,7 +88,8 @@ export class ArrowStream {
 
   /** Reads the schema. @throws {ArrowFault} */
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
+    // A Buffer's `slice` does not copy, as that of other byte arrays does.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     if (startsWithFileMagic(bytes)) {
       throw new ArrowFault('this is the Arrow file format; the stream format is expected')
     }
@@ -99,7 +100,7 @@ export class ArrowStream {
   }
 
   /** The record batches that follow, in order. @throws {ArrowFault} */
-  *batches(): Generator<ArrowBatch> {
+  *batches(): Generator<ArrowBatch, undefined> {
     for (;;) {
       const message = readMessage(this.#bytes, this.end)
       if (message === null) {

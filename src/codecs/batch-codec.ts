@@ -150,16 +150,16 @@ function decodeStrings(column: ArrowColumn, name: string): (string | null)[] {
 
 function decodeVectors(column: ArrowColumn, dimension: number): Float32Array {
   const { type, name } = column.field
+  const isList = type.kind === 'fixed_size_list' && type.size === dimension && dimension > 0
+  if (name !== 'vector' || !isList) throw new ArrowFault('a column is not the expected "vector"')
   const { child } = column
-  const fits =
-    name === 'vector' && type.kind === 'fixed_size_list' && type.size === dimension && dimension > 0
-  if (!fits || child === null) throw new ArrowFault('a column is not the expected "vector"')
-  const element = child.field.type
-  if (element.kind !== 'float' || element.bits !== 32 || child.dictionary !== null) {
-    throw new ArrowFault('vectors are not float32')
-  }
+  if (child === null || !isFloat32(child)) throw new ArrowFault('vectors are not float32')
   if (firstNull(column) >= 0 || firstNull(child) >= 0) throw new ArrowFault('a vector is null')
   return float32View(child.data, child.length)
+}
+
+function isFloat32({ field, dictionary }: ArrowColumn): boolean {
+  return field.type.kind === 'float' && field.type.bits === 32 && dictionary === null
 }
 
 /** One column to write: its node and its buffers, where a string column is still strings. */

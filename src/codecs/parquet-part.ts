@@ -6,48 +6,31 @@
  *
  * Rows stand in (lsn, row) order. lsn are integers below 2^53, exact in a float64. Any Parquet reader
  * opens these files. They are written and read a row group at a time, so that memory is bounded by
- * one; between groups the event loop gets its turn.
+ * one; between groups the event loop gets its turn. `docs/formats/checkpoint.md` is the format.
  */
 
-import { openAsBlob } from 'node:fs'
-import { open, rm, stat, type FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { ReadableStream } from 'node:stream/web'
-import { setImmediate as turn } from 'node:timers/promises'
 import {
   Field,
   FixedSizeList,
   Float32,
   Float64,
   makeData,
-  Table as ArrowTable,
-  tableToIPC,
+  RecordBatch,
+  Schema,
+  Struct,
+  Table,
   Uint32,
   Utf8,
-  Vector as ArrowVector,
   vectorFromArray,
   type Data,
 } from 'apache-arrow'
-import {
-  Compression,
-  ParquetFile,
-  Table,
-  transformParquetStream,
-  WriterPropertiesBuilder,
-  type RecordBatch,
-} from 'parquet-wasm/node'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
-import {
-  ArrowFault,
-  ArrowStream,
-  type ArrowBatch,
-  type ArrowColumn,
-  type ArrowSchema,
-  type ArrowType,
-} from './arrow-stream.ts'
-import { float32View, float64View, stringsOf } from './arrow-values.ts'
+import { ArrowFault, type ArrowColumn, type ArrowType } from './arrow-stream.ts'
+import { firstNull, float32View, float64View, stringsOf } from './arrow-values.ts'
 import { hashFile, type FileHash } from './file-hash.ts'
+import { ParquetReader, writeParquet, type ParquetBatch } from './parquet-file.ts'
 
 export const PART_FORMAT = 1
 const FORMAT_KEY = 'vectord.format'
@@ -77,8 +60,10 @@ type Batches<T> = Iterable<T> | AsyncIterable<T>
 /** Numbers in the vectors of one row group: about 10 ms of encoding, and 4 MiB. */
 const GROUP_FLOATS = 1 << 20
 const GROUP_ROWS_MAX = 8192
+/** Strings that are encoded in one go, in UTF-16 units: rows with long texts are cut up. */
+const PIECE_CHARS_MAX = 4 * 1024 * 1024
 
-/** Rows that a caller should put into one `PointRows`: each becomes a row group. */
+/** Rows of a row group: batches of as many, or of a fraction, are what writing costs least for. */
 export function groupRows(dimension: number): number {
   return Math.max(1, Math.min(GROUP_ROWS_MAX, Math.floor(GROUP_FLOATS / dimension)))
 }
@@ -86,170 +71,149 @@ export function groupRows(dimension: number): number {
 /**
  * Writes a new file: complete and synced once resolved, otherwise there is none.
  *
- * @throws {VectordError} `storage_full`, `storage_error`.
+ * @param batches are not asked for more once the promise has settled.
+ * @throws {VectordError} `storage_full`, `storage_error`; or what `batches` throws.
  */
 export function writePointsPart(
   path: string,
   batches: Batches<PointRows>,
   dimension: number,
 ): Promise<WrittenPart> {
-  return writePart(path, batches, (rows) => pointsBatch(rows, dimension))
+  return writePart(path, pointTables(batches, dimension), groupRows(dimension))
 }
 
 /** As `writePointsPart`. */
 export function writeDeletesPart(path: string, batches: Batches<DeleteRows>): Promise<WrittenPart> {
-  return writePart(path, batches, deletesBatch)
+  return writePart(path, deleteTables(batches), GROUP_ROWS_MAX)
 }
 
-/** @throws {VectordError} `object_corrupt`, `format_too_new`. */
-export async function* readPointsPart(path: string): AsyncGenerator<PointRows> {
-  for await (const batch of readPart(path)) {
-    yield {
-      ids: batch.ids(),
-      lsns: batch.floats('lsn'),
-      rows: batch.unsigned('row'),
-      vectors: batch.vectors('vector'),
-      texts: batch.strings('text'),
-      metadata: batch.strings('metadata'),
-    }
-  }
+/**
+ * Reads a part, a row group at a time.
+ *
+ * The caller has compared the file's `hashFile` with what `writePointsPart` told: of other bytes
+ * most are refused, but some keep the reader waiting for ever and end the process.
+ *
+ * @throws {VectordError} `object_corrupt`, `format_too_new`, `storage_error`.
+ */
+export async function* readPointsPart(path: string): AsyncGenerator<PointRows, undefined> {
+  yield* readPart(path, POINT_COLUMNS, (batch) => ({
+    ids: batch.ids(0),
+    lsns: batch.lsns(1),
+    rows: batch.unsigned(2),
+    vectors: batch.vectors(3),
+    texts: batch.strings(4),
+    metadata: batch.strings(5),
+  }))
 }
 
-/** @throws {VectordError} `object_corrupt`, `format_too_new`. */
-export async function* readDeletesPart(path: string): AsyncGenerator<DeleteRows> {
-  for await (const batch of readPart(path)) yield { ids: batch.ids(), lsns: batch.floats('lsn') }
+/** As `readPointsPart`. */
+export async function* readDeletesPart(path: string): AsyncGenerator<DeleteRows, undefined> {
+  yield* readPart(path, DELETE_COLUMNS, (batch) => ({ ids: batch.ids(0), lsns: batch.lsns(1) }))
 }
 
-async function writePart<T extends { readonly ids: readonly string[] }>(
+async function writePart(
   path: string,
-  batches: Batches<T>,
-  toTable: (rows: T) => ArrowTable,
+  tables: AsyncIterable<Table>,
+  rowsOfGroup: number,
 ): Promise<WrittenPart> {
-  let rows = 0
-  async function* encoded(): AsyncGenerator<RecordBatch> {
-    for await (const batch of batches) {
-      if (batch.ids.length > 0) yield toWasm(toTable(batch))
-      rows += batch.ids.length
-      await turn()
-    }
-    // Without a batch the writer would have no schema, and would end the process.
-    invariant(rows > 0, 'a part has rows')
-  }
-  let file: FileHandle | null = null
+  const metadata = new Map([[FORMAT_KEY, String(PART_FORMAT)]])
   try {
-    const source = encoded()
-    const first = await source.next()
-    file = await open(path, 'wx')
-    const written = await writeStream(file, startingWith(first, source))
-    await file.sync()
-    await file.close()
-    file = null
-    // A full disk has been seen to look like success: believe the length that is there.
-    invariant((await stat(path)).size === written, 'the file is as long as what was written')
+    const rows = await writeParquet(path, tables, { groupRows: rowsOfGroup, metadata })
     return { rows, ...(await hashFile(path)) }
   } catch (error) {
-    await file?.close()
-    await rm(path, { force: true })
-    throw writeFault(path, error)
+    throw ioFault(path, 'written', error) ?? error
   }
 }
 
-async function* startingWith<T>(
-  first: IteratorResult<T, void>,
-  rest: AsyncIterable<T>,
-): AsyncGenerator<T> {
-  if (first.done !== true) yield first.value
-  yield* rest
-}
-
-async function writeStream(
-  file: FileHandle,
-  batches: AsyncGenerator<RecordBatch>,
-): Promise<number> {
-  const properties = new WriterPropertiesBuilder()
-    .setCompression(Compression.UNCOMPRESSED)
-    .setDictionaryEnabled(false)
-    .setMaxRowGroupSize(GROUP_ROWS_MAX)
-    .setKeyValueMetadata(new Map([[FORMAT_KEY, String(PART_FORMAT)]]))
-    .build()
-  const source = ReadableStream.from(batches)
-  const stream = await transformParquetStream(source as never, properties)
-  let written = 0
-  for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
-    await file.writeFile(chunk)
-    written += chunk.length
-  }
-  return written
-}
-
-/** Batches of a part; the check of the values throws inside, so that faults name the file. */
-async function* readPart(path: string): AsyncGenerator<PartBatch> {
+async function* readPart<T>(
+  path: string,
+  columns: readonly string[],
+  decode: (batch: PartBatch) => T,
+): AsyncGenerator<T, undefined> {
+  let reader: ParquetReader | null = null
   try {
-    const file = await ParquetFile.fromFile(await openAsBlob(path))
-    checkFormat(file, path)
-    const stream = await file.stream({ batchSize: GROUP_ROWS_MAX, concurrency: 1 })
-    for await (const batch of stream as unknown as AsyncIterable<RecordBatch>) {
-      for (const rows of readBatches(batch.intoIPCStream())) yield rows
-      await turn()
+    reader = await ParquetReader.open(path)
+    checkFormat(reader, path)
+    for await (const batch of reader.batches(GROUP_ROWS_MAX)) {
+      yield decode(new PartBatch(batch, columns))
     }
   } catch (error) {
     if (error instanceof VectordError) throw error
-    throw corrupt(path, error)
+    throw ioFault(path, 'read', error) ?? corrupt(path, error)
+  } finally {
+    await reader?.close()
   }
 }
 
-function* readBatches(bytes: Uint8Array): Generator<PartBatch> {
-  const stream = new ArrowStream(bytes)
-  for (const batch of stream.batches()) yield new PartBatch(stream.schema, batch)
-}
+const POINT_COLUMNS = ['id', 'lsn', 'row', 'vector', 'text', 'metadata']
+const DELETE_COLUMNS = ['id', 'lsn']
 
-/** One record batch, its columns read by name and type. */
+/** One record batch, its columns read by place, name and type. */
 class PartBatch {
-  readonly #schema: ArrowSchema
-  readonly #batch: ArrowBatch
+  readonly #columns: readonly ArrowColumn[]
+  readonly #rows: number
 
-  constructor(schema: ArrowSchema, batch: ArrowBatch) {
-    this.#schema = schema
-    this.#batch = batch
+  constructor({ schema, batch }: ParquetBatch, names: readonly string[]) {
+    const found = schema.fields.map(({ name }) => name)
+    if (found.join() !== names.join()) {
+      throw new ArrowFault(`its columns are ${found.join()} instead of ${names.join()}`)
+    }
+    this.#columns = batch.columns
+    this.#rows = batch.rows
   }
 
-  ids(): string[] {
-    const ids = this.strings('id')
+  ids(at: number): string[] {
+    const ids = this.strings(at)
     if (ids.includes(null)) throw new ArrowFault('an id is null')
     return ids as string[]
   }
 
-  strings(name: string): (string | null)[] {
-    return stringsOf(this.#column(name, 'utf8'))
+  strings(at: number): (string | null)[] {
+    return stringsOf(this.#column(at, { kind: 'utf8' }))
   }
 
-  floats(name: string): Float64Array {
-    return float64View(this.#column(name, 'float').data, this.#batch.rows)
+  lsns(at: number): Float64Array {
+    return float64View(this.#filled(at, { kind: 'float', bits: 64 }).data, this.#rows)
   }
 
-  unsigned(name: string): Uint32Array {
-    const { data } = this.#column(name, 'int')
-    if (data.length < 4 * this.#batch.rows) throw new ArrowFault(`column "${name}" is too short`)
-    return new Uint32Array(data.slice(0, 4 * this.#batch.rows).buffer)
+  unsigned(at: number): Uint32Array {
+    const { data } = this.#filled(at, { kind: 'int', bits: 32, signed: false })
+    if (data.length < 4 * this.#rows) throw new ArrowFault('a buffer of integers is too short')
+    return new Uint32Array(data.slice(0, 4 * this.#rows).buffer)
   }
 
-  vectors(name: string): Float32Array {
-    const { child } = this.#column(name, 'fixed_size_list')
-    if (child === null) throw new ArrowFault(`column "${name}" holds no numbers`)
+  vectors(at: number): Float32Array {
+    const { child } = this.#filled(at, { kind: 'fixed_size_list' })
+    if (child === null) throw new ArrowFault('a list of floats has none')
+    expectType(child, { kind: 'float', bits: 32 })
+    if (firstNull(child) >= 0) throw new ArrowFault('a number of a vector is null')
     return float32View(child.data, child.length)
   }
 
-  #column(name: string, kind: ArrowType['kind']): ArrowColumn {
-    const at = this.#schema.fields.findIndex((field) => field.name === name)
-    const column = this.#batch.columns[at]
-    if (column?.field.type.kind === kind && column.dictionary === null) return column
-    throw new ArrowFault(`there is no column "${name}" of ${kind}`)
+  #filled(at: number, type: Partial<ArrowType>): ArrowColumn {
+    const column = this.#column(at, type)
+    if (firstNull(column) >= 0) throw new ArrowFault(`column "${column.field.name}" has nulls`)
+    return column
+  }
+
+  #column(at: number, type: Partial<ArrowType>): ArrowColumn {
+    const column = this.#columns[at]
+    if (column === undefined) throw new ArrowFault(`there is no column ${at}`)
+    expectType(column, type)
+    return column
   }
 }
 
-function checkFormat(file: ParquetFile, path: string): void {
-  const stored = file.metadata().fileMetadata().keyValueMetadata().get(FORMAT_KEY)
-  const format = Number(stored)
+function expectType({ field, dictionary }: ArrowColumn, type: Partial<ArrowType>): void {
+  const found = field.type as Partial<Record<string, unknown>>
+  const fits = Object.entries(type).every(([key, value]) => found[key] === value)
+  if (!fits || dictionary !== null) {
+    throw new ArrowFault(`column "${field.name}" is not ${Object.values(type).join(' ')}`)
+  }
+}
+
+function checkFormat({ metadata }: ParquetReader, path: string): void {
+  const format = Number(metadata.get(FORMAT_KEY))
   if (!Number.isInteger(format) || format < 1) {
     throw corrupt(path, new Error('it is not a part of a checkpoint'))
   }
@@ -261,38 +225,90 @@ function checkFormat(file: ParquetFile, path: string): void {
   )
 }
 
-function pointsBatch(rows: PointRows, dimension: number): ArrowTable {
-  return new ArrowTable({
-    id: vectorFromArray(rows.ids, new Utf8()),
-    lsn: new ArrowVector([makeData({ type: new Float64(), data: rows.lsns })]),
-    row: new ArrowVector([makeData({ type: new Uint32(), data: rows.rows })]),
-    vector: new ArrowVector([vectorsData(rows.vectors, dimension)]),
-    text: vectorFromArray(rows.texts, new Utf8()),
-    metadata: vectorFromArray(rows.metadata, new Utf8()),
-  })
+async function* pointTables(
+  batches: Batches<PointRows>,
+  dimension: number,
+): AsyncGenerator<Table, undefined> {
+  for await (const batch of batches) {
+    for (const rows of pieces(batch, dimension)) yield pointTable(rows, dimension)
+  }
 }
 
-function deletesBatch(rows: DeleteRows): ArrowTable {
-  return new ArrowTable({
-    id: vectorFromArray(rows.ids, new Utf8()),
-    lsn: new ArrowVector([makeData({ type: new Float64(), data: rows.lsns })]),
-  })
+/** The rows of a batch in runs whose strings are short enough to be encoded in one go. */
+function* pieces(batch: PointRows, dimension: number): Generator<PointRows, undefined> {
+  const { ids, texts, metadata } = batch
+  let from = 0
+  let chars = 0
+  for (const [row, id] of ids.entries()) {
+    const more = id.length + (texts[row]?.length ?? 0) + (metadata[row]?.length ?? 0)
+    if (row > from && chars + more > PIECE_CHARS_MAX) {
+      yield slice(batch, dimension, { from, to: row })
+      from = row
+      chars = 0
+    }
+    chars += more
+  }
+  yield from === 0 ? batch : slice(batch, dimension, { from, to: ids.length })
 }
 
-function vectorsData(vectors: Float32Array, dimension: number): Data<FixedSizeList<Float32>> {
-  const item = new Field('item', new Float32(), false)
-  return makeData({
-    type: new FixedSizeList(dimension, item),
-    length: vectors.length / dimension,
-    nullCount: 0,
-    child: makeData({ type: new Float32(), data: vectors }),
-  })
+function slice(
+  { ids, lsns, rows, vectors, texts, metadata }: PointRows,
+  dimension: number,
+  { from, to }: { readonly from: number; readonly to: number },
+): PointRows {
+  return {
+    ids: ids.slice(from, to),
+    lsns: lsns.subarray(from, to),
+    rows: rows.subarray(from, to),
+    vectors: vectors.subarray(from * dimension, to * dimension),
+    texts: texts.slice(from, to),
+    metadata: metadata.slice(from, to),
+  }
 }
 
-function toWasm(table: ArrowTable): RecordBatch {
-  const [batch] = Table.fromIPCStream(tableToIPC(table, 'stream')).recordBatches()
-  invariant(batch !== undefined, 'a table of one batch has one')
-  return batch
+const ID_FIELD = new Field('id', new Utf8(), false)
+const LSN_FIELD = new Field('lsn', new Float64(), false)
+
+function pointTable(batch: PointRows, dimension: number): Table {
+  const { ids, lsns, rows, vectors, texts, metadata } = batch
+  invariant(vectors.length === ids.length * dimension, 'every row has a vector')
+  const list = new FixedSizeList(dimension, new Field('item', new Float32(), false))
+  const child = makeData({ type: new Float32(), data: vectors })
+  return tableOf(ids.length, [
+    [ID_FIELD, strings(ids)],
+    [LSN_FIELD, makeData({ type: new Float64(), data: lsns })],
+    [new Field('row', new Uint32(), false), makeData({ type: new Uint32(), data: rows })],
+    [
+      new Field('vector', list, false),
+      makeData({ type: list, length: ids.length, nullCount: 0, child }),
+    ],
+    [new Field('text', new Utf8(), true), strings(texts)],
+    [new Field('metadata', new Utf8(), true), strings(metadata)],
+  ])
+}
+
+async function* deleteTables(batches: Batches<DeleteRows>): AsyncGenerator<Table, undefined> {
+  for await (const { ids, lsns } of batches) {
+    yield tableOf(ids.length, [
+      [ID_FIELD, strings(ids)],
+      [LSN_FIELD, makeData({ type: new Float64(), data: lsns })],
+    ])
+  }
+}
+
+/** The schema says which columns have nulls whether or not this batch has any. */
+function tableOf(rows: number, columns: readonly (readonly [Field, Data])[]): Table {
+  for (const [, { length }] of columns) invariant(length === rows, 'columns are even')
+  const fields = columns.map(([field]) => field)
+  const children = columns.map(([, data]) => data)
+  const data = makeData({ type: new Struct(fields), length: rows, nullCount: 0, children })
+  return new Table([new RecordBatch(new Schema(fields), data)])
+}
+
+function strings(values: readonly (string | null)[]): Data {
+  const [data, ...others] = vectorFromArray(values, new Utf8()).data
+  invariant(data !== undefined && others.length === 0, 'a column of a batch is one piece')
+  return data
 }
 
 function corrupt(path: string, cause: unknown): VectordError {
@@ -303,13 +319,14 @@ function corrupt(path: string, cause: unknown): VectordError {
   })
 }
 
-function writeFault(path: string, cause: unknown): unknown {
+/** Null where `cause` does not come from the system. */
+function ioFault(path: string, done: 'read' | 'written', cause: unknown): VectordError | null {
   const code = (cause as { code?: unknown } | null)?.code
-  if (typeof code !== 'string' || cause instanceof VectordError) return cause
+  if (typeof code !== 'string' || cause instanceof VectordError) return null
   const isFull = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)
   return new VectordError(
     isFull ? 'storage_full' : 'storage_error',
-    `The part "${basename(path)}" could not be written: ${code}.`,
+    `The part "${basename(path)}" could not be ${done}: ${code}.`,
     { details: { file: basename(path), errno: code }, cause },
   )
 }

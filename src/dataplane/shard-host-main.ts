@@ -4,7 +4,7 @@
 
 import { openStore } from '../buckets/open-store.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
-import { openShard } from '../shard/shard.ts'
+import { openShard } from '../shard/open-shard.ts'
 import type { HostedShard } from './shard-host.ts'
 
 /** The shard owns its store: both are closed together, and when opening fails. */

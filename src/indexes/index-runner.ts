@@ -9,10 +9,9 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
-import type { RemoteShard } from '../dataplane/remote-shard.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import type { IndexStorage } from './index-storage.ts'
-import type { ServedIndex } from './served-index.ts'
+import type { ServedIndex, ShardClient } from './served-index.ts'
 
 const RETRY_MS_MIN = 500
 const RETRY_MS_MAX = 30_000
@@ -22,7 +21,7 @@ export interface IndexRunnerOptions {
   /** Opens log and checkpoints for writing. @throws `not_owner`, `log_corrupt`, … */
   readonly openStorage: () => Promise<IndexStorage>
   /** Places every shard on a core; they load from `storage` as it is when they ask. */
-  readonly attach: (storage: IndexStorage) => Promise<readonly RemoteShard[]>
+  readonly attach: (storage: IndexStorage) => Promise<readonly ShardClient[]>
   /** Told of what keeps the index from serving. */
   readonly onTrouble: (error: VectordError) => void
 }
@@ -99,7 +98,7 @@ export class IndexRunner {
   /** Waits for what ends the service of these shards. */
   #end(
     storage: IndexStorage,
-    shards: readonly RemoteShard[],
+    shards: readonly ShardClient[],
   ): Promise<VectordError | 'closed' | 'damaged'> {
     const damaged = new Promise<'damaged'>((resolve) => {
       for (const shard of shards) {

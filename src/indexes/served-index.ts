@@ -34,6 +34,9 @@ import type { IndexMeta } from './index-meta.ts'
 import type { IndexStorage } from './index-storage.ts'
 import { mergeAnswers, mergePages, sumStats } from './scatter.ts'
 
+/** A shard as an index needs it. */
+export type ShardClient = Pick<RemoteShard, keyof RemoteShard>
+
 /** Ids that one log record of a delete by filter holds. */
 const DELETE_BATCH_IDS = 10_000
 /** Ids that one delete by filter resolves at the most, on each shard. */
@@ -53,7 +56,7 @@ export class ServedIndex implements ManagedIndex {
   #meta: IndexMeta
   #revision: number
   #storage: IndexStorage | null = null
-  #shards: readonly RemoteShard[] = []
+  #shards: readonly ShardClient[] = []
   #trouble: VectordError | null = null
   #checkpointing: Promise<unknown> = Promise.resolve()
 
@@ -85,7 +88,7 @@ export class ServedIndex implements ManagedIndex {
   }
 
   /** Puts the index into service. The shards may still be loading. */
-  serve(storage: IndexStorage, shards: readonly RemoteShard[]): void {
+  serve(storage: IndexStorage, shards: readonly ShardClient[]): void {
     this.#trouble = null
     this.#storage = storage
     this.#shards = shards

@@ -47,7 +47,7 @@ export function planParts(
   }
   push(segments, { ...fresh, kept: null })
   const filled = segments.filter(({ live }) => live > 0)
-  while (filled.length > PARTS_MAX) mergeSmallest(filled)
+  while (filled.length > PARTS_MAX) mergeCheapest(filled)
   return filled
 }
 
@@ -61,19 +61,22 @@ function push(segments: Segment[], next: Segment): void {
   }
 }
 
-/** Small parts merge often and large ones seldom: a row is written a few times in its life. */
-function mergeSmallest(segments: Segment[]): void {
-  let best = 0
-  let bestRows = Infinity
-  for (const [i, segment] of segments.entries()) {
-    const rows = segment.live + (segments[i + 1]?.live ?? Infinity)
-    if (rows < bestRows) {
-      bestRows = rows
-      best = i
+/**
+ * Merges the run of neighbours that costs the fewest rows for each part that goes: many small ones
+ * of about one size. So parts grow in steps of sixteen, and a row is written once for each step.
+ */
+function mergeCheapest(segments: Segment[]): void {
+  let best = { from: 0, count: 2, cost: Infinity }
+  for (const from of segments.keys()) {
+    let rows = segments[from]?.live ?? 0
+    for (let count = 2; from + count <= segments.length; count += 1) {
+      rows += segments[from + count - 1]?.live ?? 0
+      const cost = rows / (count - 1)
+      if (cost < best.cost) best = { from, count, cost }
     }
   }
-  const [left, right] = segments.slice(best, best + 2)
-  if (left !== undefined && right !== undefined) segments.splice(best, 2, merged(left, right))
+  const run = segments.slice(best.from, best.from + best.count)
+  segments.splice(best.from, best.count, run.reduce(merged))
 }
 
 function merged(left: Segment, right: Segment): Segment {

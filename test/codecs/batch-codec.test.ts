@@ -145,3 +145,11 @@ it('no bytes crash the decoder', () => {
     { numRuns: 20_000 },
   )
 })
+
+it('a batch that lies in a Buffer at any offset decodes to the same', () => {
+  const batch = decodeBatch(encodeBatch(point()))
+  for (let offset = 0; offset < 9; offset += 1) {
+    const around = Buffer.concat([Buffer.alloc(offset), encodeBatch(point()), Buffer.alloc(3)])
+    assert.deepEqual(decodeBatch(around.subarray(offset, around.length - 3)), batch)
+  }
+})

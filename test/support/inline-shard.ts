@@ -1,0 +1,56 @@
+/**
+ * A shard that runs inside the test's own process: what the data plane does, without processes.
+ *
+ * It lets tests of the durable side crash at every step and reopen thousands of times.
+ */
+
+import type { ObjectStore } from '../../src/buckets/object-store.ts'
+import type { ShardSource } from '../../src/dataplane/shard-source.ts'
+import type { ShardClient } from '../../src/indexes/served-index.ts'
+import { VectordError } from '../../src/lib/errors.ts'
+import { openShard } from '../../src/shard/open-shard.ts'
+
+/** Loads the checkpoint and replays the log; ready once resolved. */
+export async function inlineShard(source: ShardSource, store: ObjectStore): Promise<ShardClient> {
+  const shard = await openShard(await source.spec(), store, () => undefined)
+  for await (const { lsn, payload } of source.replay(shard.stats().appliedLsn)) {
+    shard.apply(lsn, payload)
+  }
+  let open = true
+  const live = <T>(work: () => T): Promise<T> =>
+    new Promise((resolve) => {
+      if (!open) throw new VectordError('core_unavailable', 'The shard is closed.')
+      resolve(work())
+    })
+  return {
+    state: 'ready',
+    progress: 1,
+    error: null,
+    core: 0,
+    get lastStats() {
+      return shard.stats()
+    },
+    onStateChange: () => () => undefined,
+    whenReady: () => Promise.resolve(),
+    admit: () => undefined,
+    apply: (lsn, payload) =>
+      live(() => {
+        shard.apply(lsn, payload)
+      }),
+    search: (query) => live(() => shard.search(query)),
+    fetch: (ids, include) => live(() => shard.fetch(ids, include)),
+    scroll: ({ after, limit, filter, include }) =>
+      live(() => shard.scroll(after, limit, filter, include)),
+    matchingIds: (filter, limit) => live(() => shard.matchingIds(filter, limit)),
+    count: (filter) => live(() => shard.count(filter)),
+    checkpoint: async (graph) => {
+      while (shard.indexSlice(100));
+      return shard.checkpoint(graph)
+    },
+    verify: () => shard.verify(),
+    detach: async () => {
+      open = false
+      await shard.close()
+    },
+  }
+}
