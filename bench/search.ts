@@ -164,10 +164,10 @@ async function climb(bench: Bench): Promise<Row[]> {
 }
 
 async function setUp(bench: Bench, form: BodyForm, ef: number): Promise<void> {
-  const { server, loads: generators, split: data, truth: true_ } = bench
+  const { server, loads: generators } = bench
   await generators[form].setup({
-    ...{ url: server.url, index: INDEX, queries: data.queries.ref, truth: true_ },
-    ...{ form, k: K, ef, filter: null },
+    ...{ url: server.url, index: INDEX, queries: bench.split.queries.ref },
+    ...{ truth: bench.truth, form, k: K, ef, filter: null },
   })
 }
 

@@ -13,7 +13,7 @@ import { cachedNumbers } from './cache.ts'
 import { permutation } from './prng.ts'
 import { readVectors, type Vectors, type VectorsRef } from './vectors.ts'
 
-export const GLOVE_ROWS = 341_479
+const GLOVE_ROWS = 341_479
 export const GLOVE_DIMENSION = 100
 const ORDER_SEED = 20_261_121
 

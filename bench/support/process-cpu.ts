@@ -21,7 +21,7 @@ export interface ProcessMemory {
 }
 
 /** `root` and all that descends from it now. */
-export function processTree(root: number): number[] {
+function processTree(root: number): number[] {
   const children = new Map<number, number[]>()
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue

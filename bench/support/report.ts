@@ -68,10 +68,10 @@ export function print(report: Report, options: Options): void {
 }
 
 function hardwareLine(hardware: Machine): string {
-  const { cpu, cores, memoryGib, instructionSet, node, os, disk, commit } = hardware
+  const { cpu, cores, memoryGib, instructionSet, node, os, disk, commit, loadAtStart } = hardware
   return (
     `${cpu}, ${cores} cores, ${memoryGib} GiB, addon ${instructionSet}, Node ${node}, ${os}, ` +
-    `disk ${disk}, commit ${commit}`
+    `disk ${disk}, commit ${commit}, load at start ${loadAtStart.toFixed(1)}`
   )
 }
 

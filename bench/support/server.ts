@@ -14,7 +14,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const LISTEN_WITHIN_MS = 60_000
-const POLL_MS = 2
+const LOG_POLL_MS = 2
+const ANSWER_POLL_MS = 10
 const STATS_POLL_MS = 50
 
 export interface IndexStats {
@@ -79,6 +80,7 @@ export class BenchServer {
       stdio: ['ignore', log, log],
     })
     closeSync(log)
+    atExit(() => child.kill('SIGKILL'))
     await once(child, 'spawn')
     for (;;) {
       const text = readFileSync(logFile, 'utf8')
@@ -91,7 +93,7 @@ export class BenchServer {
         child.kill('SIGKILL')
         throw new Error(`vectord does not listen (exit ${String(child.exitCode)})\n${text}`)
       }
-      await sleep(POLL_MS)
+      await sleep(LOG_POLL_MS)
     }
   }
 
@@ -124,7 +126,7 @@ export class BenchServer {
     const deadline = performance.now() + 600_000
     while ((await this.status(method, path, body)) !== 200) {
       if (performance.now() > deadline) throw new Error(`${path} does not answer\n${this.log()}`)
-      await sleep(POLL_MS)
+      await sleep(ANSWER_POLL_MS)
     }
     return performance.now() - this.startedMs
   }
@@ -175,9 +177,25 @@ export class BenchServer {
 /** Runs `work` with an empty folder on disk that is removed afterwards. */
 export async function withFolder<T>(work: (root: string) => Promise<T>): Promise<T> {
   const root = mkdtempSync(join(tmpdir(), 'vectord-bench-'))
+  const remove = (): void => rmSync(root, { recursive: true, force: true, maxRetries: 5 })
+  atExit(remove)
   try {
     return await work(root)
   } finally {
-    rmSync(root, { recursive: true, force: true, maxRetries: 5 })
+    remove()
   }
 }
+
+/** A bench that is interrupted leaves no server and no folder behind. Latest first. */
+function atExit(undo: () => void): void {
+  if (undos.length === 0) {
+    process.once('SIGINT', () => process.exit(130))
+    process.once('SIGTERM', () => process.exit(143))
+    process.once('exit', () => {
+      for (const step of undos.reverse()) step()
+    })
+  }
+  undos.push(undo)
+}
+
+const undos: (() => void)[] = []

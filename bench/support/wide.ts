@@ -13,7 +13,7 @@ import { gloveSplit, GLOVE_DIMENSION, type Split } from './glove.ts'
 import { normal } from './prng.ts'
 import { normalized, readVectors } from './vectors.ts'
 
-export const WIDE_DIMENSION = 768
+const WIDE_DIMENSION = 768
 const SEED = 768
 /** Of each number; the projected word has about 1 / sqrt(768) = 0.036 there. */
 const NOISE = 0.012

@@ -12,25 +12,32 @@ interface Failure {
   readonly failed: string
 }
 
-export class WorkerProcess<Call, Answer> {
+interface Waiting {
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+export class WorkerProcess<Call extends object, Answer> {
   readonly #child: ChildProcess
   readonly #name: string
+  #waiting: Waiting | null = null
 
   constructor(script: URL, execArgv: readonly string[] = []) {
     this.#name = script.pathname.split('/').at(-1) ?? ''
     this.#child = fork(script, { execArgv: [...execArgv], serialization: 'advanced' })
+    this.#child.on('message', (answer) => this.#take()?.resolve(answer))
+    this.#child.on('error', (error) => this.#take()?.reject(error))
+    this.#child.on('exit', () => this.#take()?.reject(new Error(`${this.#name} ended`)))
   }
 
   /** @throws what the child threw, and where it ended. */
   async call(message: Call): Promise<Answer> {
-    const answered = once(this.#child, 'message')
-    const ended = once(this.#child, 'exit')
-    this.#child.send(message as object)
-    const first = await Promise.race([answered, ended.then(() => null)])
-    if (first === null) throw new Error(`${this.#name} ended`)
-    const [answer] = first as [Answer | Failure]
+    const answer = await new Promise<unknown>((resolve, reject) => {
+      this.#waiting = { resolve, reject }
+      this.#child.send(message)
+    })
     if (isFailure(answer)) throw new Error(`${this.#name}: ${answer.failed}`)
-    return answer
+    return answer as Answer
   }
 
   async close(): Promise<void> {
@@ -38,6 +45,12 @@ export class WorkerProcess<Call, Answer> {
     const exited = once(this.#child, 'exit')
     this.#child.kill()
     await exited
+  }
+
+  #take(): Waiting | null {
+    const waiting = this.#waiting
+    this.#waiting = null
+    return waiting
   }
 }
 
