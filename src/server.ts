@@ -7,6 +7,7 @@
 
 import { mkdir } from 'node:fs/promises'
 import closeWithGrace from 'close-with-grace'
+import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { loadConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
@@ -29,23 +30,32 @@ async function main(): Promise<void> {
   }
 }
 
-async function serve(config: Config, log: ReturnType<typeof makeLogger>): Promise<void> {
+async function serve(config: Config, log: Logger): Promise<void> {
   checkListen(config.server.host, parseApiKeys(config.auth.keys))
   await mkdir(config.storage.root, { recursive: true })
   const lock = await lockRoot(config.storage.root)
   const service = await buildApp({ config, log, nowMs: Date.now })
+  const close = async (): Promise<void> => {
+    await service.close()
+    await lock.release()
+  }
   closeWithGrace(
     { delay: config.server.drainTimeoutMs, logger: false },
     async ({ err, signal }) => {
       if (err === undefined) log.info({ signal }, 'draining')
       else log.fatal({ err }, 'ending after a fault')
-      await service.close()
-      await lock.release()
+      await close()
       log.info('closed')
     },
   )
-  const address = await service.http.listen({ host: config.server.host, port: config.server.port })
-  log.info({ address, root: config.storage.root, pid: process.pid }, 'listening')
+  try {
+    const { host, port } = config.server
+    const address = await service.http.listen({ host, port })
+    log.info({ address, root: config.storage.root, pid: process.pid }, 'listening')
+  } catch (error) {
+    await close()
+    throw error
+  }
   service.start()
 }
 

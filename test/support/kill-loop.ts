@@ -158,9 +158,9 @@ async function compare(service: Service, ledger: Ledger): Promise<number> {
       queries,
     })
     assert.equal(reply.status, 200, reply.text)
-    const { results } = reply.body as { results: { results: { id: string }[] }[] }
+    const { answers } = reply.body as { answers: { results: { id: string }[] }[] }
     for (const [i, [id]] of part.entries()) {
-      assert.equal(results[i]?.results[0]?.id, id, `${id} does not find itself`)
+      assert.equal(answers[i]?.results[0]?.id, id, `${id} does not find itself`)
     }
   }
   const verified = await service.request('POST', `/vectors/indexes/${INDEX}/verify?wait=true`)
