@@ -10,6 +10,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { RevisionedDocument, Revision } from '../buckets/revisioned-document.ts'
 import { checkName } from '../domain/names.ts'
@@ -19,6 +20,9 @@ import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } fro
 import { metaDocument, type IndexMeta } from './index-meta.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
 import type { IndexRunner } from './index-runner.ts'
+
+/** How long a creation waits for the new index to serve. */
+const SETTLE_MS_MAX = 5000
 
 /** The buckets, as far as indexes need them. */
 export interface IndexBuckets {
@@ -77,7 +81,10 @@ export class IndexRegistry implements Indexes {
       }
       const document = metaDocument(store, settings.name)
       const stored = await this.#createMeta(document, meta, createdBy)
-      return this.#serve(stored)
+      const runner = this.#serve(stored)
+      // Whoever creates an index writes to it next: answer when it can, if that is soon.
+      await Promise.race([runner.settled, sleep(SETTLE_MS_MAX, undefined, { ref: false })])
+      return runner.index
     })
   }
 
@@ -164,11 +171,11 @@ export class IndexRegistry implements Indexes {
     else runner.index.changeMeta(stored.document, stored.revision)
   }
 
-  #serve(stored: Revision<IndexMeta>): ManagedIndex {
+  #serve(stored: Revision<IndexMeta>): IndexRunner {
     const runner = this.#options.makeRunner(stored.document, stored.revision)
     this.#runners.set(stored.document.name, runner)
     runner.start()
-    return runner.index
+    return runner
   }
 
   async #createMeta(

@@ -30,6 +30,7 @@ export class IndexRunner {
   readonly index: ServedIndex
   readonly #options: IndexRunnerOptions
   readonly #closing = new AbortController()
+  readonly #settled = Promise.withResolvers<null>()
   #running: Promise<void> = Promise.resolve()
 
   constructor(options: IndexRunnerOptions) {
@@ -39,6 +40,11 @@ export class IndexRunner {
 
   start(): void {
     this.#running = this.#run()
+  }
+
+  /** Resolves when the index serves for the first time, or is known not to. */
+  get settled(): Promise<null> {
+    return this.#settled.promise
   }
 
   /** Makes a last checkpoint where it is asked for and possible, and ends. Idempotent. */
@@ -67,6 +73,7 @@ export class IndexRunner {
       } catch (error) {
         const trouble = asVectordError(error)
         this.index.withdraw(trouble)
+        this.#settled.resolve(null)
         this.#options.onTrouble(trouble)
       }
       await delay(waitMs, undefined, { signal }).catch(() => undefined)
@@ -79,7 +86,12 @@ export class IndexRunner {
     while (!this.#closing.signal.aborted) {
       const shards = await this.#options.attach(storage)
       this.index.serve(storage, shards)
-      const stops = shards.map((shard) => shard.onStateChange(() => this.index.caughtUp()))
+      const changed = (): void => {
+        this.index.caughtUp()
+        if (this.index.info.state !== 'loading') this.#settled.resolve(null)
+      }
+      const stops = shards.map((shard) => shard.onStateChange(changed))
+      changed()
       try {
         const reason = await this.#end(storage, shards)
         if (reason === 'closed') return

@@ -112,6 +112,8 @@ export async function startService(root: string, options: StartOptions = {}): Pr
       PATH: process.env['PATH'],
       VECTORD_STORAGE_ROOT: root,
       VECTORD_SERVER_PORT: '0',
+      // Tests share the machine: a slow one is no overload.
+      VECTORD_SERVER_SHED_EVENT_LOOP_DELAY_MS: '0',
       ...options.env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
