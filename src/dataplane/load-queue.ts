@@ -5,18 +5,24 @@
  * the core before, come last and alone: should it end again, it is clear through whom.
  */
 
-import type { ShardLife } from './shard-life.ts'
+/** Loads at the same time, of shards that are not suspects. */
+export const LOADS_MAX = 4
 
-const LOADS_MAX = 4
+/** What the queue needs of a shard. */
+export interface Loadable {
+  readonly isSuspect: boolean
+  /** Never rejects. */
+  load(): Promise<void>
+}
 
 export class LoadQueue {
-  #waiting: ShardLife[] = []
+  #waiting: Loadable[] = []
   /** With the load that is under way: one of before a `clear` is another. */
-  readonly #loading = new Map<ShardLife, Promise<void>>()
+  readonly #loading = new Map<Loadable, Promise<void>>()
 
-  add(life: ShardLife): void {
-    if (this.#waiting.includes(life) || this.#loading.has(life)) return
-    this.#waiting.push(life)
+  add(shard: Loadable): void {
+    if (this.#waiting.includes(shard) || this.#loading.has(shard)) return
+    this.#waiting.push(shard)
     this.#next()
   }
 
@@ -27,21 +33,21 @@ export class LoadQueue {
   }
 
   #next(): void {
-    const life = this.#pick()
-    if (life === undefined) return
-    this.#waiting = this.#waiting.filter((other) => other !== life)
-    const load = life.load().then(() => {
-      if (this.#loading.get(life) !== load) return
-      this.#loading.delete(life)
+    const shard = this.#pick()
+    if (shard === undefined) return
+    this.#waiting = this.#waiting.filter((other) => other !== shard)
+    const load = shard.load().then(() => {
+      if (this.#loading.get(shard) !== load) return
+      this.#loading.delete(shard)
       this.#next()
     })
-    this.#loading.set(life, load)
+    this.#loading.set(shard, load)
     this.#next()
   }
 
-  #pick(): ShardLife | undefined {
-    if ([...this.#loading.keys()].some((life) => life.isSuspect)) return undefined
-    const innocent = this.#waiting.find((life) => !life.isSuspect)
+  #pick(): Loadable | undefined {
+    if ([...this.#loading.keys()].some((shard) => shard.isSuspect)) return undefined
+    const innocent = this.#waiting.find((shard) => !shard.isSuspect)
     if (innocent !== undefined) return this.#loading.size < LOADS_MAX ? innocent : undefined
     return this.#loading.size === 0 ? this.#waiting[0] : undefined
   }
