@@ -48,9 +48,15 @@ async function run(root: string): Promise<void> {
   const footprints: Footprint[] = []
   const restarts: Row[] = []
   const recalls: Row[] = []
-  const look = async (server: BenchServer, what: string): Promise<void> => {
+  const searchesOf = async (server: BenchServer, when: string): Promise<void> => {
+    const { delta_points } = await server.stats(INDEX)
     const { recall, p50Ms } = await searchOnce(server, INDEX, { split, truth, ef: EF })
-    recalls.push({ when: what, recall, p50_ms: p50Ms })
+    recalls.push({ when, delta_points, recall, p50_ms: p50Ms })
+  }
+  const look = async (server: BenchServer, what: string): Promise<void> => {
+    await searchesOf(server, what)
+    await server.indexed(INDEX, rows)
+    await searchesOf(server, `${what}, all in the graph`)
     await new Promise((resolve) => setTimeout(resolve, options.quick ? 1000 : SETTLE_MS))
     footprints.push(footprint(what, server))
     progress(`${what}: ${Math.round((footprints.at(-1)?.rssBytes ?? 0) / MIB)} MiB`)
@@ -59,6 +65,7 @@ async function run(root: string): Promise<void> {
     const disk = readAll(root)
     const search = searchBody(split, EF)
     const { server, ...times } = await startTimed(root, INDEX, { search, profile: options.profile })
+    progress(`${what}: ready after ${(times.readyMs / 1000).toFixed(1)} s`)
     restarts.push(restartRow(what, times, disk.bytes, disk.ms))
     return server
   }
@@ -66,7 +73,6 @@ async function run(root: string): Promise<void> {
   let server = await BenchServer.start(root, { profile: options.profile })
   try {
     await createIndex(server, INDEX, split.base.dimension)
-    await server.answersAfterMs('GET', '/readyz')
     footprints.push(footprint('empty', server))
     const filled = await fill(server, INDEX, split.base)
     await look(server, 'after ingest')

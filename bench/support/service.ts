@@ -18,13 +18,17 @@ export const K = 10
 export const EF_LADDER = [16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512]
 export const RECALL_MIN = 0.95
 
+/** A new index that takes writes. */
 export async function createIndex(
   server: BenchServer,
   name: string,
   dimension: number,
 ): Promise<void> {
   const hnsw = { m: GRAPH.m, ef_construction: GRAPH.efConstruction, seed: GRAPH.seed }
+  await server.answersAfterMs('GET', '/readyz')
   await server.call('POST', '/vectors/indexes', { name, dimension, metric: 'cosine', hnsw })
+  // A new index is opened by its core after the answer; unready until then.
+  await server.answersAfterMs('GET', '/readyz')
 }
 
 export interface Filled extends IngestAnswer {
