@@ -163,7 +163,7 @@ async function compare(service: Service, ledger: Ledger): Promise<number> {
       assert.equal(answers[i]?.results[0]?.id, id, `${id} does not find itself`)
     }
   }
-  const verified = await service.request('POST', `/vectors/indexes/${INDEX}/verify?wait=true`)
+  const verified = await service.request('POST', `/vectors/indexes/${INDEX}/verify`)
   assert.equal(verified.status, 200, verified.text)
   assert.match(verified.text, /"clean":true/, verified.text)
   return alive.length
