@@ -176,10 +176,9 @@ export class ParquetReader {
     this.#blob = blob
     this.#file = file
     this.bytes = blob.size
-    using metadata = file.metadata()
-    using fileMetadata = metadata.fileMetadata()
-    this.rows = fileMetadata.numRows()
-    this.metadata = fileMetadata.keyValueMetadata() as ReadonlyMap<string, string>
+    const { rows, metadata } = describe(file)
+    this.rows = rows
+    this.metadata = metadata
   }
 
   /** @throws {Error} where it is no Parquet file, or what reading it throws. */
@@ -221,6 +220,16 @@ export class ParquetReader {
     this.#file.free()
     await this.#blob.close()
   }
+}
+
+function describe(file: ParquetFile): Pick<ParquetReader, 'rows' | 'metadata'> {
+  const all = file.metadata()
+  const own = all.fileMetadata()
+  const metadata = own.keyValueMetadata() as ReadonlyMap<string, string>
+  const described = { rows: own.numRows(), metadata }
+  own.free()
+  all.free()
+  return described
 }
 
 /** As much of a `Blob` as parquet-wasm asks for; a failed read is told to us and not to it. */
