@@ -7,7 +7,7 @@
 const ROWS = [
   ['src/server.ts'],
   ['src/app.ts'],
-  ['src/log-lines.ts'],
+  ['src/log-lines.ts', 'src/core-report.ts'],
   ['routes'],
   ['src/http', 'src/services'],
   ['src/autotune', 'src/ingest', 'src/projection', 'src/profiles'],

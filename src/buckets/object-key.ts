@@ -8,10 +8,10 @@
 import { VectordError } from '../lib/errors.ts'
 
 /** Leaves half of S3's 1024 bytes to the prefix of a bucket. */
-export const KEY_BYTES_MAX = 512
+const KEY_BYTES_MAX = 512
 
 /** What file systems allow in one name. */
-export const KEY_PART_BYTES_MAX = 255
+const KEY_PART_BYTES_MAX = 255
 
 /** No key starts with this: what lies there in the root of a local bucket is no object. */
 const RESERVED = '.vectord'

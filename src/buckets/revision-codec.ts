@@ -18,7 +18,7 @@
 import { createHash } from 'node:crypto'
 import { VectordError } from '../lib/errors.ts'
 
-export const REVISION_FORMAT = 1
+const REVISION_FORMAT = 1
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject
 export interface JsonObject {

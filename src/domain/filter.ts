@@ -26,9 +26,9 @@ export type Filter =
   | { readonly kind: 'exists'; readonly field: string }
 
 /** Bounds of one filter: they keep its evaluation a bounded number of passes. */
-export const FILTER_DEPTH_MAX = 16
-export const FILTER_NODES_MAX = 1024
-export const FILTER_VALUES_MAX = 10_000
+const FILTER_DEPTH_MAX = 16
+const FILTER_NODES_MAX = 1024
+const FILTER_VALUES_MAX = 10_000
 
 /**
  * Parses a filter from parsed JSON.
@@ -52,7 +52,9 @@ function parseObject(json: unknown, path: string, depth: number, budget: Budget)
   const all = Object.entries(json).map(([name, value]) => {
     spend(budget, 'nodes', 1, path)
     const at = `${path}.${name}`
-    if (name === '$and' || name === '$or') return parseList(name, value, at, depth, budget)
+    if (name === '$and' || name === '$or') {
+      return parseList(name, value, { path: at, budget }, depth)
+    }
     if (name === '$not') return not(parseObject(value, at, depth + 1, budget))
     if (name.startsWith('$')) throw fault(at, 'unknown operator')
     return parseField(name, value, at, budget)
@@ -60,13 +62,8 @@ function parseObject(json: unknown, path: string, depth: number, budget: Budget)
   return conjunction(all)
 }
 
-function parseList(
-  name: '$and' | '$or',
-  json: unknown,
-  path: string,
-  depth: number,
-  budget: Budget,
-): Filter {
+function parseList(name: '$and' | '$or', json: unknown, at: At, depth: number): Filter {
+  const { path, budget } = at
   if (!Array.isArray(json) || json.length === 0) throw fault(path, 'must be a non-empty array')
   const of = json.map((entry, i) => parseObject(entry, `${path}[${i}]`, depth + 1, budget))
   return { kind: name === '$and' ? 'and' : 'or', of }

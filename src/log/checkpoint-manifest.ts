@@ -10,7 +10,7 @@ import type { CheckpointContent, GraphRef, PartRef, StoredFile } from '../domain
 import { HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { VectordError } from '../lib/errors.ts'
 
-export const MANIFEST_FORMAT = 1
+const MANIFEST_FORMAT = 1
 
 export interface Manifest {
   readonly index: string
