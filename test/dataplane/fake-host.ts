@@ -26,6 +26,9 @@ export async function openHostedShard(
   return new FakeShard(spec)
 }
 
+/** Told as `graphElements`, so that a test sees what a core really holds. */
+let openShards = 0
+
 class FakeShard implements HostedShard {
   readonly #spec: ShardSpec
   /** `lsn:payload` in the order of the calls. */
@@ -36,6 +39,7 @@ class FakeShard implements HostedShard {
   constructor(spec: ShardSpec) {
     this.#spec = spec
     this.#lsn = spec.checkpoint?.lsn ?? 0
+    openShards += 1
   }
 
   apply(lsn: number, payload: Uint8Array): void {
@@ -103,7 +107,7 @@ class FakeShard implements HostedShard {
       livePoints: this.#records.length,
       rows: this.#records.length,
       deltaPoints: this.#waiting,
-      graphElements: 0,
+      graphElements: openShards,
       tombstones: 0,
       generation: this.#spec.shard,
       appliedLsn: this.#lsn,
@@ -117,6 +121,7 @@ class FakeShard implements HostedShard {
 
   async close(): Promise<void> {
     this.#records.length = 0
+    openShards -= 1
   }
 }
 

@@ -162,6 +162,11 @@ it('a shard can be detached while it is being opened', async (t) => {
   await until(() => shard.progress > 0)
   await shard.detach()
   assert.equal(shard.state, 'unavailable')
+  const slow = new MemorySource('b')
+  slow.change({ incarnation: 'open_slow' })
+  const next = await plane.attach(slow)
+  await next.whenReady()
+  assert.equal(next.lastStats?.graphElements, 1, 'the core holds one shard')
 })
 
 it('a full queue refuses reads, background ones first, and never a logged write', async (t) => {
