@@ -263,8 +263,14 @@ function liveIn(
 }
 
 function labelRows(table: PointTable, slots: Int32Array): LabelRows {
-  const lsns = Float64Array.from(slots, (slot) => (slot < 0 ? DEAD_LSN : table.lsn(slot)))
-  const rows = Uint32Array.from(slots, (slot) => (slot < 0 ? 0 : table.row(slot)))
+  const lsns = new Float64Array(slots.length).fill(DEAD_LSN)
+  const rows = new Uint32Array(slots.length)
+  for (let label = 0; label < slots.length; label += 1) {
+    const slot = slots[label] ?? -1
+    if (slot < 0) continue
+    lsns[label] = table.lsn(slot)
+    rows[label] = table.row(slot)
+  }
   return { lsns, rows }
 }
 

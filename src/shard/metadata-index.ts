@@ -13,6 +13,8 @@ import { fieldsOf, type FieldValue } from './metadata-fields.ts'
 /** Filters whose matches are kept until the next write. */
 const CACHED_FILTERS_MAX = 16
 
+const FIELD_BYTES = 100
+
 export interface Matches {
   /** Live slots that match. Not to be changed. */
   readonly slots: Bitmap
@@ -22,14 +24,12 @@ export interface Matches {
 export class MetadataIndex {
   readonly #fields = new Map<string, FieldPostings>()
   readonly #cache = new Map<string, Matches>()
+  #postingBytes = 0
 
   get memoryBytes(): number {
-    let bytes = 0
-    for (const [name, postings] of this.#fields) {
-      bytes += 100 + name.length + postings.memoryBytes
-    }
-    for (const { slots } of this.#cache.values()) bytes += slots.words.byteLength
-    return bytes
+    let cached = 0
+    for (const { slots } of this.#cache.values()) cached += slots.words.byteLength
+    return this.#postingBytes + cached
   }
 
   /** Indexes what `parseMetadata` answered; `slot` is larger than any before. */
@@ -39,8 +39,11 @@ export class MetadataIndex {
       if (postings === undefined) {
         postings = new FieldPostings()
         this.#fields.set(field, postings)
+        this.#postingBytes += FIELD_BYTES + field.length
       }
+      const before = postings.memoryBytes
       postings.add(slot, values)
+      this.#postingBytes += postings.memoryBytes - before
     }
   }
 
