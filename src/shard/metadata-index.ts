@@ -136,7 +136,7 @@ export class MetadataIndex {
 }
 
 /** @throws {VectordError} `invalid_filter`. */
-export function parseFilterText(json: string): Filter {
+function parseFilterText(json: string): Filter {
   let parsed: unknown
   try {
     parsed = JSON.parse(json)

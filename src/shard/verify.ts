@@ -61,7 +61,7 @@ interface Lost {
 }
 
 /** Up to about `max` points, evenly spread, each searched for by its own vector. */
-export async function findLost({ table, graph }: Searched, max: number): Promise<Lost> {
+async function findLost({ table, graph }: Searched, max: number): Promise<Lost> {
   const slots: number[] = []
   for (let slot = table.live.next(0); slot !== -1; slot = table.live.next(slot + 1)) {
     if (graph.labelOf(slot) !== -1 && !graph.strays.has(slot)) slots.push(slot)
