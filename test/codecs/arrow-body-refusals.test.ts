@@ -7,15 +7,21 @@ import { describe, it } from 'node:test'
 import {
   Bool,
   Dictionary,
+  Field,
   Float16,
   Float32,
   Float64,
   Int32,
   Int8,
+  makeData,
+  RecordBatch,
+  Schema,
+  Struct,
   Table,
   tableToIPC,
   Utf8,
   vectorFromArray,
+  type Data,
   type Vector,
 } from 'apache-arrow'
 import fc from 'fast-check'
@@ -127,6 +133,17 @@ describe('columns that are refused', () => {
     assertColumn(stream({ id: IDS }), 'vector', /is missing/)
   })
 
+  it('one that comes twice', () => {
+    const [id, vector] = [IDS.data[0], VECTORS.data[0]] as (Data | undefined)[]
+    assert.ok(id !== undefined && vector !== undefined)
+    const names = ['id', 'vector', 'id']
+    const children = [id, vector, id]
+    const fields = children.map(({ type }, i) => new Field(names[i] ?? '', type))
+    const data = makeData({ type: new Struct(fields), length: 2, nullCount: 0, children })
+    const table = new Table([new RecordBatch(new Schema(fields), data)])
+    assertColumn(tableToIPC(table, 'stream'), 'id', /comes twice/)
+  })
+
   it('ids and texts that are no strings', () => {
     const numbers = vectorFromArray([1, 2], new Int32())
     const flags = vectorFromArray([true, false], new Bool())
@@ -218,6 +235,14 @@ describe('limits', () => {
     const { code, details } = refusal(bytes, 1)
     assert.equal(code, 'limit_exceeded')
     assert.deepEqual(details, { limit: 'rows_per_request', max: 1 })
+  })
+
+  it('record batches without rows do not come for nothing', () => {
+    const none = new Table({ id: IDS, vector: VECTORS }).batches[0]?.slice(0, 0)
+    assert.ok(none !== undefined)
+    const bytes = tableToIPC(new Table([none, none, none]), 'stream')
+    assert.equal(decodeArrowBody(bytes, 3).ids.length, 0)
+    assert.equal(refusal(bytes, 2).code, 'limit_exceeded')
   })
 
   it('a dictionary cannot blow up a small body', () => {

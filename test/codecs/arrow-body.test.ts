@@ -115,6 +115,21 @@ describe('what comes in', () => {
     )
   })
 
+  it('lists that begin and end within their child are read', () => {
+    const vector = lists(
+      [
+        [5, 6],
+        [7, 8],
+      ],
+      listOf(FLOAT32),
+    )
+    const bytes = Buffer.from(stream({ id: IDS, vector }))
+    const offsets = Buffer.from(Int32Array.of(0, 2, 4).buffer)
+    Buffer.from(Int32Array.of(1, 2, 3).buffer).copy(bytes, bytes.indexOf(offsets))
+    const body = decodeArrowBody(bytes)
+    assert.deepEqual([body.dimension, vectorsOf(body)], [1, [6, 7]])
+  })
+
   it('large strings are read', () => {
     const bytes = stream({ id: texts(['a', 'é'], new LargeUtf8()), vector: VECTORS })
     assert.deepEqual(decodeArrowBody(bytes).ids, ['a', 'é'])
