@@ -23,6 +23,8 @@ export interface OpenRequest {
 
 export interface OpenReply {
   readonly stats: ShardStats
+  /** What was found damaged and is rebuilt. */
+  readonly notices: readonly string[]
 }
 
 export interface CheckpointRequest {

@@ -19,7 +19,7 @@ import type { Beat, Fault } from './core-messages.ts'
 import { CoreProcess, type CoreExit } from './core-process.ts'
 import type { CoreRequest } from './core-request.ts'
 import type { CoreState, CoreStatus, DataplaneLog } from './core-status.ts'
-import { fromWireError, type WireError } from './error-codec.ts'
+import { errorFields, fromWireError, type WireError } from './error-codec.ts'
 import { FLAG_ANNOUNCE, FLAG_BACKGROUND, FRAME, type Frame } from './frame.ts'
 import { PendingRequests, type Pending } from './pending-requests.ts'
 import type { Quarantine } from './quarantine.ts'
@@ -290,7 +290,7 @@ export class Core {
     } catch (error) {
       this.#options.log(
         'error',
-        { core: this.number, error: String(error) },
+        { core: this.number, error: errorFields(error) },
         'answer is unreadable',
       )
       const text = 'The answer of the core cannot be read.'

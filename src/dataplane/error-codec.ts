@@ -42,3 +42,11 @@ export function fromWireError(wire: WireError): VectordError {
     ...(wire.retry_after_s === null ? {} : { retryAfterS: wire.retry_after_s }),
   })
 }
+
+/** An error as fields of a log entry: an `Error` itself would lose its message there. */
+export function errorFields(error: unknown): Readonly<Record<string, unknown>> {
+  const { code, message, details, report } = toWireError(error, '')
+  const cause = error instanceof VectordError ? error.cause : undefined
+  const causedBy = cause instanceof Error ? (cause.stack ?? cause.message) : undefined
+  return { code, message, details, ...(report !== null && { report }), causedBy }
+}

@@ -150,7 +150,7 @@ export class OwnedShards {
     try {
       const shard = await opening
       this.#owned.set(frame.shard, { shard, busy: Promise.resolve(), broken: null })
-      return { stats: shard.stats() }
+      return { stats: shard.stats(), notices: shard.notices ?? [] }
     } finally {
       this.#opening.delete(frame.shard)
     }

@@ -19,6 +19,9 @@ import type { ShardSpec } from '../domain/shard-spec.ts'
 
 /** One shard inside its core. Methods without a promise run to the end in one turn. */
 export interface HostedShard {
+  /** What opening found damaged and the shard rebuilds by itself, in words for the log. */
+  readonly notices?: readonly string[]
+
   /**
    * Applies one log record, whole or (where it throws) not at all; `lsn` grows from call to call,
    * and an lsn that was applied before is ignored. Rows of other shards are skipped. Afterwards

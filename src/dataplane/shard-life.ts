@@ -20,6 +20,7 @@ import type { Core } from './core.ts'
 import type { OpenReply } from './core-messages.ts'
 import type { CoreRequest } from './core-request.ts'
 import type { DataplaneLog } from './core-status.ts'
+import { errorFields } from './error-codec.ts'
 import { FRAME } from './frame.ts'
 import { readJson, writeApply, writeJson } from './shard-codec.ts'
 import { openShare, replayToEnd } from './shard-load.ts'
@@ -217,7 +218,7 @@ export class ShardLife {
       if (number === this.#number) this.#stats = stats
     })
     this.#number = number
-    const { stats } = await this.core.send<OpenReply>({
+    const { stats, notices } = await this.core.send<OpenReply>({
       type: FRAME.open,
       shard: number,
       subject: this.#name,
@@ -229,6 +230,9 @@ export class ShardLife {
         if (attempt === this.#attempt) this.#progress = openShare(fraction)
       },
     })
+    for (const notice of notices) {
+      this.#options.log('warn', { shard: this.#name, notice }, 'shard rebuilds what was damaged')
+    }
     this.#stats = stats
     this.#sentLsn = stats.appliedLsn
     return stats.appliedLsn
@@ -266,7 +270,8 @@ export class ShardLife {
         ? cause
         : new VectordError('internal', 'The shard could not be loaded.', { cause })
     this.#closeInCore().catch((closeError: unknown) => {
-      this.#options.log('warn', { shard: this.#name, error: closeError }, 'shard was not closed')
+      const fields = { shard: this.#name, error: errorFields(closeError) }
+      this.#options.log('warn', fields, 'shard was not closed')
     })
     this.#unavailable(error)
   }
@@ -276,7 +281,8 @@ export class ShardLife {
     const factor = Math.min(RETRY_FACTOR_MAX, 2 ** this.#failedLoads)
     this.#failedLoads += 1
     const waitMs = this.#options.retryMs * factor
-    this.#options.log('error', { shard: this.#name, error, waitMs }, 'shard is unavailable')
+    const fields = { shard: this.#name, error: errorFields(error), waitMs }
+    this.#options.log('error', fields, 'shard is unavailable')
     this.#clearRetry()
     this.#retry = setTimeout(() => {
       this.#retry = null

@@ -2,7 +2,7 @@
  * A host for cores under test: shards that keep the records they were given, and that misbehave
  * when a query, a record or a spec says so.
  *
- *     spec.incarnation   open_corrupt | open_abort | open_slow
+ *     spec.incarnation   open_corrupt | open_abort | open_slow | open_rebuilt
  *     record             throw | abort | anything else
  *     query filter       {"do": "throw" | "refuse" | "abort" | "hang"} or {"spin_ms": 5}
  */
@@ -30,6 +30,7 @@ export async function openHostedShard(
 let openShards = 0
 
 class FakeShard implements HostedShard {
+  readonly notices: readonly string[]
   readonly #spec: ShardSpec
   /** `lsn:payload` in the order of the calls. */
   readonly #records: string[] = []
@@ -38,6 +39,7 @@ class FakeShard implements HostedShard {
 
   constructor(spec: ShardSpec) {
     this.#spec = spec
+    this.notices = spec.incarnation === 'open_rebuilt' ? ['the graph was damaged'] : []
     this.#lsn = spec.checkpoint?.lsn ?? 0
     openShards += 1
   }

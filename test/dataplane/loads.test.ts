@@ -85,12 +85,22 @@ it('a shard whose data is damaged keeps its error, leaves others alone, and is t
   assert.deepEqual(bad.error?.details, { key: 'points-1' })
   const { details } = await refused(bad.search(queryOf(), IN_TIME), 'index_unavailable')
   assert.equal(details['reason'], 'object_corrupt')
+  assert.match(JSON.stringify(test.events), /"object_corrupt".*A part is damaged/)
   await until(() => damaged.specs > 3)
   assert.equal(bad.state, 'unavailable')
   damaged.change({ incarnation: 'repaired' })
   await serving(bad)
   assert.equal(bad.error, null)
   assert.equal(test.status().deaths, 0)
+})
+
+it('what a shard found damaged and rebuilds is told to the log', async (t) => {
+  const { plane, events } = new TestPlane(t)
+  const source = new MemorySource('a')
+  source.change({ incarnation: 'open_rebuilt' })
+  await (await plane.attach(source)).whenReady()
+  const told = events.find(({ message }) => message === 'shard rebuilds what was damaged')
+  assert.deepEqual(told?.fields, { shard: 'a/open_rebuilt/0', notice: 'the graph was damaged' })
 })
 
 it('a log that breaks off is reported as such, and replayed once it is whole', async (t) => {
