@@ -9,7 +9,7 @@
  * Pure: time is an argument, in milliseconds of a clock that never runs backwards.
  */
 
-export const FAILURES_MAX = 3
+const FAILURES_MAX = 3
 export const FAILURE_WINDOW_MS = 60_000
 export const COOLDOWN_MS = 30_000
 

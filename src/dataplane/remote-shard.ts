@@ -27,6 +27,7 @@ import {
   writeFetch,
   writeJson,
   writeQuery,
+  writeScroll,
   type ScrollPageRequest,
 } from './shard-codec.ts'
 import type { ShardLife, ShardState } from './shard-life.ts'
@@ -125,10 +126,9 @@ export class RemoteShard {
   }
 
   async scroll(request: ScrollPageRequest, bounds: ReadBounds): Promise<ScrollPage> {
-    const { after, limit, filter, include } = request
     return this.#life.core.send({
       ...this.#head(FRAME.scroll, bounds),
-      write: (writer) => writeJson(writer, { after, limit, filter, include }),
+      write: (writer) => writeScroll(writer, request),
       read: readPage,
     })
   }

@@ -153,7 +153,8 @@ export function readPoints(body: Buffer): (StoredPoint | null)[] {
 }
 
 export function writeScroll(writer: FrameWriter, request: ScrollPageRequest): void {
-  writeJson(writer, request)
+  const { after, limit, filter, include } = request
+  writeJson(writer, { after, limit, filter, include })
 }
 
 export function readScroll(body: Buffer): ScrollPageRequest {

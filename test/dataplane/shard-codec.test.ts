@@ -125,3 +125,15 @@ it('a bug becomes "internal" with the id of its request, and its text stays in t
   assert.doesNotMatch(found.message, /secret/)
   assert.match(wire.report ?? '', /TypeError: secret/)
 })
+
+it('requests for a page', () =>
+  holds(
+    fc.record({
+      after: fc.option(fc.record({ lsn, row: fc.nat() })),
+      limit: fc.nat(),
+      filter: fc.option(text),
+      include,
+    }),
+    codec.writeScroll,
+    codec.readScroll,
+  ))
