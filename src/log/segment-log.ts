@@ -133,7 +133,7 @@ class SegmentLog implements LogStore {
   #segments: Segment[]
   /** The last segment, open for writing; null until the next append opens or makes one. */
   #handle: FileHandle | null = null
-  /** The last segment is not to be appended to any more. */
+  /** A new segment may be there already: the last one that is known is not appended to any more. */
   #sealed = false
   /** The last segment may hold bytes of a failed group, which could not be cut off yet. */
   #dirty = false
@@ -284,14 +284,13 @@ class SegmentLog implements LogStore {
     }
   }
 
-  /** Cuts off what a failed group left in the last segment, and seals it. */
+  /** Cuts off what a failed group left in the last segment. */
   async #repair(): Promise<void> {
     if (!this.#dirty) return
     const last = this.#segments.at(-1)
     await this.#closeHandle()
     if (last !== undefined) await cutBack(this.#options.files, last.path, last.bytes)
     this.#dirty = false
-    this.#sealed = true
   }
 
   /** The segment that takes a group of `bytes`, the first of which is `firstLsn`. */

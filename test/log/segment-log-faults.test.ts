@@ -118,8 +118,9 @@ async function atEveryCall(fault: FileFault, cutPower = false): Promise<number> 
       if (!(error instanceof CrashedFiles)) throw error
     }
     const struck = files.calls.length >= nth
-    await files.release()
-    if (cutPower && files.crashed) await files.losePower()
+    const losesPower = cutPower && files.crashed
+    await files.restart()
+    if (losesPower) await files.losePower()
     const what = `${JSON.stringify(fault)} at call ${nth}: ${files.calls[nth - 1] ?? 'none'}`
     await check(folder, ledger, what)
     await rm(join(folder, '..'), { recursive: true })
@@ -207,4 +208,21 @@ it('a failed sync is believed: the group is cut off, not tried again', async () 
   const again = await open(folder)
   assert.deepEqual(await texts(again), ['1:a'])
   await again.close()
+})
+
+it('a record that a restart finds is durable from then on, also if it was never synced', async () => {
+  const folder = newFolder()
+  const files = new FaultyFiles()
+  const log = await open(folder, files)
+  await log.append(bytesOf('a'))
+  files.strike(1, { kind: 'crash', when: 'after' })
+  await assert.rejects(log.append(bytesOf('b')), CrashedFiles)
+  await files.restart()
+  const again = await open(folder, files)
+  assert.deepEqual(await texts(again), ['1:a', '2:b'])
+  await again.close()
+  await files.losePower()
+  const last = await open(folder)
+  assert.deepEqual(await texts(last), ['1:a', '2:b'])
+  await last.close()
 })

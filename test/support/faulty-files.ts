@@ -74,10 +74,12 @@ export class FaultyFiles {
     this.#fault = null
   }
 
-  /** Closes what the crashed process had open. */
-  async release(): Promise<void> {
+  /** Closes what the crashed process had open; the next process may use these files. */
+  async restart(): Promise<void> {
     for (const handle of this.#open.keys()) await handle.close()
     this.#open.clear()
+    this.#crashed = false
+    this.heal()
   }
 
   /** Takes away what a power cut may take: bytes that were not synced, names that were not. */
