@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test'
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { indexRoutes } from '../../routes/indexes.ts'
+import { longOperationRoutes } from '../../routes/long-operations.ts'
 import { maintenanceRoutes } from '../../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
 import { pointRoutes } from '../../routes/points.ts'
@@ -18,6 +19,7 @@ import { storageRoutes } from '../../routes/storage.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
+import { Operations } from '../../src/services/operations.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
 import { MemoryIndexes } from './memory-indexes.ts'
 
@@ -30,6 +32,8 @@ export interface TestApp {
   readonly operations: { -readonly [K in keyof OperationsApi]: OperationsApi[K] }
   /** `METHOD /path/{param}` of every route that is not part of the documentation itself. */
   readonly routes: readonly string[]
+  /** What failed without anybody who waited for it. */
+  readonly troubles: readonly string[]
   /** Sends a request; an object or array as `body` goes as JSON. */
   send(method: string, url: string, body?: unknown, headers?: Headers): Promise<TestReply>
 }
@@ -76,15 +80,21 @@ export async function openApp(
     version: '0.0.0-test',
     cores: () => [{ core: 0, state: 'serving', queue: 0 }],
   }
+  const troubles: string[] = []
+  const longOperations = new Operations({
+    nowMs: () => NOW_MS,
+    onTrouble: (_error, what) => troubles.push(what),
+  })
   const forIndexes = { indexes, limits, metrics, nowMs: () => NOW_MS }
   await app.register(indexRoutes, forIndexes)
   await app.register(pointRoutes, forIndexes)
   await app.register(searchRoutes, forIndexes)
-  await app.register(maintenanceRoutes, forIndexes)
+  await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
+  await app.register(longOperationRoutes, { operations: longOperations })
   await app.register(storageRoutes, { buckets, errors: new MemoryStorageErrors() })
   await app.register(operationRoutes, { operations, indexes, metrics })
   t.after(() => app.close())
-  return { app, indexes, buckets, operations, routes, send: sender(app) }
+  return { app, indexes, buckets, operations, routes, troubles, send: sender(app) }
 }
 
 function sender(app: FastifyInstance): TestApp['send'] {

@@ -12,7 +12,9 @@ import { openShard } from '../../src/shard/open-shard.ts'
 
 /** Loads the checkpoint and replays the log; ready once resolved. */
 export async function inlineShard(source: ShardSource, store: ObjectStore): Promise<ShardClient> {
-  const shard = await openShard(await source.spec(), store, () => undefined)
+  // Few points are enough for a graph here.
+  const options = { flatRowsMax: 0 }
+  const shard = await openShard(await source.spec(), store, () => undefined, options)
   for await (const { lsn, payload } of source.replay(shard.stats().appliedLsn)) {
     shard.apply(lsn, payload)
   }

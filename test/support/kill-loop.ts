@@ -95,7 +95,7 @@ async function writeOnce(
 ): Promise<void> {
   const dice = random()
   if (dice < 0.03) {
-    await attempt(run, `/vectors/indexes/${INDEX}/checkpoint`, {}, [])
+    await attempt(run, `/vectors/indexes/${INDEX}/checkpoint?wait=true`, {}, [])
     return
   }
   const size = 1 + Math.floor(random() * 20)
@@ -163,7 +163,7 @@ async function compare(service: Service, ledger: Ledger): Promise<number> {
       assert.equal(answers[i]?.results[0]?.id, id, `${id} does not find itself`)
     }
   }
-  const verified = await service.request('POST', `/vectors/indexes/${INDEX}/verify`)
+  const verified = await service.request('POST', `/vectors/indexes/${INDEX}/verify?wait=true`)
   assert.equal(verified.status, 200, verified.text)
   assert.match(verified.text, /"clean":true/, verified.text)
   return alive.length
