@@ -1,14 +1,37 @@
 /**
  * /vectors/indexes/{index}/…: checkpoint, verify, health.
+ *
+ * Long work is an operation: 202 with its id, or with `?wait=true` what comes of it.
  */
 
-import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import {
+  Type,
+  type FastifyPluginCallbackTypebox,
+  type Static,
+} from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
 import { IndexParams, Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
+import type { VerifyReport } from '../src/indexes/index-api.ts'
+import type { Operations } from '../src/services/operations.ts'
+
+export interface MaintenanceRoutesOptions extends IndexRoutesOptions {
+  readonly operations: Operations
+}
 
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['maintenance']
 const Count = Type.Integer({ minimum: 0 })
+
+const WaitQuery = Type.Object(
+  { wait: Type.Boolean({ default: false, description: 'Answer when it is done.' }) },
+  STRICT,
+)
+
+const StartedJson = Type.Object(
+  { operation_id: Type.String({ description: 'For GET and DELETE /operations/{id}.' }) },
+  STRICT,
+)
 
 const CheckpointJson = Type.Object(
   { lsn: Lsn, written: Type.Boolean({ description: 'False where nothing had changed.' }) },
@@ -47,8 +70,8 @@ const CHECKPOINT = {
     tags: TAGS,
     summary: 'Write a checkpoint now',
     params: IndexParams,
-    querystring: NoQuery,
-    response: replies({ 200: CheckpointJson }),
+    querystring: WaitQuery,
+    response: replies({ 200: CheckpointJson, 202: StartedJson }),
   },
 } as const
 
@@ -58,8 +81,8 @@ const VERIFY = {
     tags: TAGS,
     summary: 'Check log, checkpoint and shards against each other',
     params: IndexParams,
-    querystring: NoQuery,
-    response: replies({ 200: VerifyJson }),
+    querystring: WaitQuery,
+    response: replies({ 200: VerifyJson, 202: StartedJson }),
   },
 } as const
 
@@ -74,24 +97,35 @@ const HEALTH = {
   },
 } as const
 
-export const maintenanceRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
+export const maintenanceRoutes: FastifyPluginCallbackTypebox<MaintenanceRoutesOptions> = (
   app,
-  { indexes },
+  { indexes, operations },
   done,
 ) => {
-  app.post('/vectors/indexes/:index/checkpoint', CHECKPOINT, async (request) => {
-    const { lsn, written } = await findIndex(indexes, request, request.params.index).checkpoint()
-    return { lsn, written }
+  const checkpoints = operations.ofKind<Static<typeof CheckpointJson>>('checkpoint')
+  const verifications = operations.ofKind<Static<typeof VerifyJson>>('verify')
+
+  app.post('/vectors/indexes/:index/checkpoint', CHECKPOINT, async (request, reply) => {
+    const { index } = request.params
+    findIndex(indexes, request, index)
+    const operation = checkpoints.start(index, async ({ progress }) => {
+      progress('writing')
+      const { lsn, written } = await indexes.get(index).checkpoint()
+      return { lsn, written }
+    })
+    if (request.query.wait) return operation.result()
+    return reply.code(202).send(started(reply, operation.id))
   })
 
-  app.post('/vectors/indexes/:index/verify', VERIFY, async (request) => {
-    const report = await findIndex(indexes, request, request.params.index).verify()
-    return {
-      clean: report.clean,
-      faults: report.faults.map(({ what, detail }) => ({ what, detail })),
-      log_records: report.logRecords,
-      live_points: report.livePoints,
-    }
+  app.post('/vectors/indexes/:index/verify', VERIFY, async (request, reply) => {
+    const { index } = request.params
+    findIndex(indexes, request, index)
+    const operation = verifications.start(index, async ({ progress }) => {
+      progress('checking')
+      return verifyJson(await indexes.get(index).verify())
+    })
+    if (request.query.wait) return operation.result()
+    return reply.code(202).send(started(reply, operation.id))
   })
 
   app.get('/vectors/indexes/:index/health', HEALTH, (request) => {
@@ -107,4 +141,18 @@ export const maintenanceRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions>
     }
   })
   done()
+}
+
+function started(reply: FastifyReply, id: string): Static<typeof StartedJson> {
+  reply.header('location', `/operations/${id}`)
+  return { operation_id: id }
+}
+
+function verifyJson(report: VerifyReport): Static<typeof VerifyJson> {
+  return {
+    clean: report.clean,
+    faults: report.faults.map(({ what, detail }) => ({ what, detail })),
+    log_records: report.logRecords,
+    live_points: report.livePoints,
+  }
 }

@@ -14,6 +14,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { indexRoutes } from '../routes/indexes.ts'
+import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
 import { pointRoutes } from '../routes/points.ts'
@@ -36,6 +37,7 @@ import { makeRunner } from './indexes/open-index.ts'
 import { VectordError } from './lib/errors.ts'
 import { Periodic } from './lib/periodic.ts'
 import { FolderLocks } from './log/folder-locks.ts'
+import { Operations } from './services/operations.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -75,7 +77,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await http.register(indexRoutes, indexOptions)
   await http.register(pointRoutes, indexOptions)
   await http.register(searchRoutes, indexOptions)
-  await http.register(maintenanceRoutes, indexOptions)
+  const operations = new Operations({ nowMs, onTrouble: troubleLog(log) })
+  await http.register(maintenanceRoutes, { ...indexOptions, operations })
+  await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
 
@@ -88,7 +92,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
       schedule.start()
     },
     close: async () => {
-      await http.close()
+      // Together: requests that wait for an operation are answered when it has stopped.
+      await Promise.all([http.close(), operations.close()])
       await Promise.all([timers.refresh.close(), timers.health.close(), schedule.close()])
       await indexes.close()
       await dataplane.close()

@@ -46,6 +46,7 @@ export const ERROR_KINDS = {
   bucket_exists: { status: 409, retryable: false },
   bucket_in_use: { status: 409, retryable: false },
   object_exists: { status: 409, retryable: false },
+  operation_cancelled: { status: 409, retryable: true },
   not_configured: { status: 409, retryable: false },
 
   // The service is not ready for it now.

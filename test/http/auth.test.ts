@@ -38,6 +38,9 @@ const NEEDS: readonly (readonly [string, string, 'read' | 'write' | 'admin'])[] 
   ['GET', '/storage/buckets/{name}/objects/{*}', 'read'],
   ['PUT', '/storage/buckets/{name}/objects/{*}', 'write'],
   ['DELETE', '/storage/buckets/{name}/objects/{*}', 'write'],
+  ['GET', '/operations', 'read'],
+  ['GET', '/operations/{id}', 'read'],
+  ['DELETE', '/operations/{id}', 'write'],
   ['GET', '/metrics', 'read'],
   ['GET', '/cores', 'read'],
 ]

@@ -10,9 +10,11 @@ const URL = '/vectors/indexes/words'
 it('200: checkpoint and verify take no body and answer what they did', async (t) => {
   const { send } = await openApp(t)
   await send('POST', '/vectors/indexes', { name: 'words', dimension: 3 })
-  const checkpoint = await send('POST', `${URL}/checkpoint`)
+  const checkpoint = await send('POST', `${URL}/checkpoint?wait=true`)
   assert.deepEqual([checkpoint.status, checkpoint.body], [200, { lsn: 0, written: true }])
-  const verify = await send('POST', `${URL}/verify`, '', { 'content-type': 'application/json' })
+  const verify = await send('POST', `${URL}/verify?wait=true`, '', {
+    'content-type': 'application/json',
+  })
   const clean = { clean: true, faults: [], log_records: 0, live_points: 0 }
   assert.deepEqual([verify.status, verify.body], [200, clean])
 })
@@ -34,5 +36,5 @@ it('400 and 404: an unknown query, an unknown index; 507: no space left', async 
   assert.equal((await send('POST', `${URL}/checkpoint?force=1`)).status, 400)
   assert.equal((await send('POST', '/vectors/indexes/nope/verify')).status, 404)
   indexes.get('words').failure = new VectordError('storage_full', 'The disk is full.')
-  assert.equal((await send('POST', `${URL}/checkpoint`)).status, 507)
+  assert.equal((await send('POST', `${URL}/checkpoint?wait=true`)).status, 507)
 })

@@ -1,0 +1,189 @@
+/**
+ * Long work that clients can ask after: what waits, what runs, and what has ended lately.
+ *
+ *     ofKind('verify').start(index, work) ─▶ queued ─▶ running ─▶ kept for a day, at most 1,000
+ *
+ * Of one kind one operation runs on an index at a time, and one more waits: whoever asks meanwhile
+ * joins the one that waits. It has not begun, so it will see all that the asker has done before. So
+ * the number of open operations is bounded by that of the indexes. Nothing outlives the process.
+ */
+
+import { randomBytes } from 'node:crypto'
+import { VectordError } from '../lib/errors.ts'
+import { invariant } from '../lib/invariant.ts'
+import { KeyedMutex } from '../lib/keyed-mutex.ts'
+import { Operation, type OperationInfo, type OperationWork } from './operation.ts'
+
+/** Ended operations that can still be looked at. */
+export const ENDED_MAX = 1000
+/** Milliseconds after its end at which an operation is forgotten. */
+export const ENDED_AGE_MS = 24 * 3600 * 1000
+
+/** Milliseconds since the epoch in hexadecimal, then randomness: younger ids sort behind. */
+const ID = /^[0-9a-f]{12}-[0-9a-f]{16}$/
+
+export interface OperationsOptions {
+  readonly nowMs: () => number
+  /** Hears of failures that nobody waits for. */
+  readonly onTrouble: (error: unknown, what: string) => void
+}
+
+export interface OperationPage {
+  readonly operations: readonly OperationInfo[]
+  /** Id after which the next page starts; null at the end. */
+  readonly next: string | null
+}
+
+/** An operation whatever it answers. */
+type AnyOperation = Pick<
+  Operation<object>,
+  'id' | 'info' | 'endedMs' | 'isAwaited' | 'ended' | 'cancel'
+>
+
+export class Operations {
+  readonly #options: OperationsOptions
+  readonly #kinds = new Set<string>()
+  readonly #open = new Map<string, AnyOperation>()
+  /** In the order of their ends. */
+  readonly #ended = new Map<string, AnyOperation>()
+  #isClosed = false
+
+  constructor(options: OperationsOptions) {
+    this.#options = options
+  }
+
+  /** The starter of all operations of a kind; each kind has one. */
+  ofKind<T extends object>(kind: string): OperationKind<T> {
+    invariant(!this.#kinds.has(kind), 'a kind of operations has one starter')
+    this.#kinds.add(kind)
+    return new OperationKind<T>((index) => this.#add<T>(kind, index))
+  }
+
+  /** @throws {VectordError} `operation_not_found`. */
+  get(id: string): OperationInfo {
+    return this.#find(id).info
+  }
+
+  /**
+   * Those that `isVisible` lets through, newest first.
+   *
+   * @param after an id, of an operation that may be gone: only older ones are listed.
+   * @throws {VectordError} `invalid_cursor` where `after` is none.
+   */
+  list(
+    isVisible: (info: OperationInfo) => boolean,
+    { after, limit }: { readonly after: string | null; readonly limit: number },
+  ): OperationPage {
+    if (after !== null && !ID.test(after)) {
+      throw new VectordError('invalid_cursor', 'The cursor is not one of ours: start from none.')
+    }
+    this.#forget()
+    const found = [...this.#open.values(), ...this.#ended.values()]
+      .filter(({ id }) => after === null || id < after)
+      .sort((a, b) => (a.id < b.id ? 1 : -1))
+      .map((operation) => operation.info)
+      .filter(isVisible)
+    const page = found.slice(0, limit)
+    return { operations: page, next: found.length > limit ? (page.at(-1)?.id ?? null) : null }
+  }
+
+  /**
+   * Takes it out of the queue, or asks it to stop; the answer may still be `running`.
+   *
+   * @throws {VectordError} `operation_not_found`.
+   */
+  cancel(id: string): OperationInfo {
+    const operation = this.#find(id)
+    operation.cancel(
+      new VectordError('operation_cancelled', 'The operation was cancelled.', {
+        details: { operation_id: id },
+      }),
+    )
+    return operation.info
+  }
+
+  /** Starts nothing more, cancels what waits, asks the rest to stop, and waits until all ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const open = [...this.#open.values()]
+    for (const operation of open) operation.cancel(shuttingDown())
+    await Promise.all(open.map((operation) => operation.ended()))
+  }
+
+  #find(id: string): AnyOperation {
+    this.#forget()
+    const operation = this.#open.get(id) ?? this.#ended.get(id)
+    if (operation === undefined) {
+      throw new VectordError('operation_not_found', 'There is no such operation.')
+    }
+    return operation
+  }
+
+  #add<T extends object>(kind: string, index: string): Operation<T> {
+    if (this.#isClosed) throw shuttingDown()
+    const { nowMs } = this.#options
+    const id = newId(nowMs())
+    const onEnd = (): void => {
+      this.#keep(operation)
+    }
+    const operation = new Operation<T>({ id, kind, index, nowMs, onEnd })
+    this.#open.set(id, operation)
+    return operation
+  }
+
+  #keep(operation: AnyOperation): void {
+    this.#open.delete(operation.id)
+    this.#ended.set(operation.id, operation)
+    this.#forget()
+    const { kind, index, state, error, id } = operation.info
+    if (state !== 'failed' || operation.isAwaited) return
+    this.#options.onTrouble(error, `${kind} of index "${index}", operation ${id}`)
+  }
+
+  #forget(): void {
+    const oldestMs = this.#options.nowMs() - ENDED_AGE_MS
+    for (const [id, { endedMs }] of this.#ended) {
+      const isOld = endedMs !== null && endedMs <= oldestMs
+      if (!isOld && this.#ended.size <= ENDED_MAX) return
+      this.#ended.delete(id)
+    }
+  }
+}
+
+/** Starts operations of one kind, one at a time on each index. */
+export class OperationKind<T extends object> {
+  readonly #add: (index: string) => Operation<T>
+  readonly #turns = new KeyedMutex()
+  /** By index: the one that waits for its turn. */
+  readonly #waiting = new Map<string, Operation<T>>()
+
+  constructor(add: (index: string) => Operation<T>) {
+    this.#add = add
+  }
+
+  /**
+   * Starts `work` on the index, or joins the operation that waits to do the same.
+   *
+   * @throws {VectordError} `shutting_down`.
+   */
+  start(index: string, work: OperationWork<T>): Operation<T> {
+    const waiting = this.#waiting.get(index)
+    if (waiting?.state === 'queued') return waiting
+    const operation = this.#add(index)
+    this.#waiting.set(index, operation)
+    // Its outcome is with the operation; the turn itself never rejects.
+    void this.#turns.run(index, async () => {
+      if (this.#waiting.get(index) === operation) this.#waiting.delete(index)
+      await operation.run(work)
+    })
+    return operation
+  }
+}
+
+function newId(nowMs: number): string {
+  return `${nowMs.toString(16).padStart(12, '0')}-${randomBytes(8).toString('hex')}`
+}
+
+function shuttingDown(): VectordError {
+  return new VectordError('shutting_down', 'The service is shutting down.', { retryAfterS: 1 })
+}
