@@ -57,11 +57,15 @@ it('it is queued, runs, tells stage, count and the time that is left, and keeps 
   clock.nowMs += 3000
   progress('building', { done: 4, total: 10 })
   assert.deepEqual([operation.info.count, operation.info.etaS], [{ done: 4, total: 10 }, 5])
+  progress('saving', { done: 0, total: 2 })
+  clock.nowMs += 1000
+  progress('saving', { done: 1, total: 2 })
+  assert.equal(operation.info.etaS, 1, 'each stage has its own pace')
   job.end({ n: 7 })
   assert.deepEqual(await operation.result(), { n: 7 })
   const ended = operations.get(operation.id)
   assert.deepEqual([ended.state, ended.result, ended.error], ['succeeded', { n: 7 }, null])
-  assert.deepEqual([ended.endedMs, ended.etaS], [START_MS + 3000, null])
+  assert.deepEqual([ended.endedMs, ended.etaS], [START_MS + 4000, null])
 })
 
 it('of one kind one runs on an index, and those who ask meanwhile share the next', async () => {
@@ -100,6 +104,9 @@ it('a failure keeps its error, is thrown to who waits, and is told where nobody 
   await alone.ended()
   const what = `verify of index "b", operation ${alone.id}`
   assert.deepEqual(troubles, [{ error, what }])
+  const unasked = kind.start('c', () => Promise.reject(new DOMException('x', 'AbortError')))
+  await unasked.ended()
+  assert.equal(unasked.state, 'failed', 'nobody had cancelled it')
   const next = kind.start('b', async () => ({ n: 1 }))
   assert.deepEqual(await next.result(), { n: 1 }, 'the next one has its turn all the same')
 })
