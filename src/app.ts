@@ -120,6 +120,12 @@ async function assemble(options: AppOptions): Promise<Parts> {
   const dataplane = new Dataplane({
     cores: config.dataplane.cores || Math.max(1, availableParallelism() - 1),
     queueMax: config.dataplane.queueMax,
+    pace: { turnRequests: config.dataplane.turnRequests, sliceMs: config.dataplane.sliceMs },
+    watchdog: {
+      failuresMax: config.dataplane.degradeFailures,
+      windowMs: config.dataplane.degradeWindowMs,
+      cooldownMs: config.dataplane.degradeCooldownMs,
+    },
     log: (level, fields, message) => {
       log[level](fields, message)
     },
@@ -130,6 +136,7 @@ async function assemble(options: AppOptions): Promise<Parts> {
     lockFolder: (root: string) => locks.lock(root),
     scratch: join(config.storage.root, 'scratch'),
     deltaPointsMax: config.dataplane.deltaPointsMax,
+    flatRowsMax: config.search.flatThreshold,
     checkpointsKept: config.checkpoint.keep,
     segmentBytesMax: config.log.segmentBytes,
     groupBytesMax: config.log.groupBytesMax,

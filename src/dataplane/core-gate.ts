@@ -9,7 +9,7 @@
 import { VectordError } from '../lib/errors.ts'
 import { Backpressure, type Pressure } from './backpressure.ts'
 import { fingerprintOf, type CoreRequest } from './core-request.ts'
-import { CoreWatchdog } from './core-watchdog.ts'
+import { CoreWatchdog, type WatchdogLimits } from './core-watchdog.ts'
 import { Quarantine, STRIKES_MAX } from './quarantine.ts'
 
 /** What a client of a core with a full queue should wait. */
@@ -17,7 +17,7 @@ const RETRY_AFTER_S = 1
 
 export class CoreGate {
   readonly #core: number
-  readonly #watchdog = new CoreWatchdog()
+  readonly #watchdog: CoreWatchdog
   readonly #backpressure: Backpressure
   readonly #quarantine: Quarantine
   readonly #nowMs: () => number
@@ -26,8 +26,10 @@ export class CoreGate {
     readonly core: number
     readonly queueMax: number
     readonly quarantine: Quarantine
+    readonly watchdog: WatchdogLimits
     readonly nowMs: () => number
   }) {
+    this.#watchdog = new CoreWatchdog(options.watchdog)
     this.#core = options.core
     this.#backpressure = new Backpressure(options.queueMax)
     this.#quarantine = options.quarantine

@@ -13,7 +13,7 @@ import type { Frame } from './frame.ts'
 import type { ShardHostModule } from './shard-host.ts'
 
 const [, , json] = process.argv
-const { core, hostModule } = JSON.parse(json ?? '{}') as CoreArguments
+const { core, hostModule, pace } = JSON.parse(json ?? '{}') as CoreArguments
 
 const early: Frame[] = []
 let receive = (frame: Frame): void => {
@@ -26,6 +26,7 @@ const channel = new FrameChannel(openParentLink(), {
 const { openHostedShard } = (await import(hostModule)) as ShardHostModule
 const server = new CoreServer({
   core,
+  pace,
   channel,
   openShard: openHostedShard,
   onStopped: () => process.exit(0),

@@ -9,12 +9,23 @@ import type { WireError } from './error-codec.ts'
 /** A core sends a `beat` this often. */
 export const BEAT_INTERVAL_MS = 250
 
+/** How a core shares its time between requests and background work. */
+export interface CorePace {
+  /** Requests of one turn, after which background work has its share. */
+  readonly turnRequests: number
+  /** Milliseconds of the longest turn of background work. */
+  readonly sliceMs: number
+}
+
+export const CORE_PACE: CorePace = { turnRequests: 256, sliceMs: 4 }
+
 /** What a core is started with: the one argument of its process. */
 export interface CoreArguments {
   /** For messages to people. */
   readonly core: number
   /** A `ShardHostModule`: a `file:` URL or an absolute path. */
   readonly hostModule: string
+  readonly pace: CorePace
 }
 
 export interface OpenRequest {

@@ -42,10 +42,10 @@ export class CoreProcess {
 
   constructor(options: CoreProcessOptions) {
     this.#options = options
-    const { core, hostModule } = options
+    const { core, hostModule, pace } = options
     this.#child = startChild({
       module: ENTRY,
-      args: [JSON.stringify({ core, hostModule } satisfies CoreArguments)],
+      args: [JSON.stringify({ core, hostModule, pace } satisfies CoreArguments)],
       onExit: (exit) => this.#ended(exit),
     })
     this.channel = new FrameChannel(this.#child.channel, {

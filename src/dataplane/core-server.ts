@@ -1,7 +1,7 @@
 /**
  * What a core does with the requests of the front: turns of requests and a slice of maintenance.
  *
- *     frames ─▶ queue ─▶ turn: up to TURN_REQUESTS_MAX requests, at most about TURN_MS
+ *     frames ─▶ queue ─▶ turn: up to `turnRequests` requests, at most about TURN_MS
  *                          └─▶ one slice of maintenance ─▶ back to the event loop ─▶ next turn
  *
  * Requests run one by one to their end. Those that take longer (`open`, `checkpoint`, `verify`,
@@ -15,17 +15,15 @@
 import type { ShardStats } from '../domain/search.ts'
 import { VectordError } from '../lib/errors.ts'
 import type { FrameChannel } from './frame-channel.ts'
-import { BEAT_INTERVAL_MS, type Beat, type Fault } from './core-messages.ts'
+import { type CorePace, BEAT_INTERVAL_MS, type Beat, type Fault } from './core-messages.ts'
 import { toWireError } from './error-codec.ts'
 import { FLAG_ANNOUNCE, FRAME, type Frame, type FrameType } from './frame.ts'
-import { MAINTENANCE_MS, MaintenanceRota } from './maintenance-rota.ts'
+import { MaintenanceRota } from './maintenance-rota.ts'
 import { isRead, RequestQueue } from './request-queue.ts'
 import { OwnedShards } from './owned-shards.ts'
 import { writeJson } from './shard-codec.ts'
 import type { OpenShard } from './shard-host.ts'
 
-/** Requests of one turn, after which maintenance has its share. */
-const TURN_REQUESTS_MAX = 256
 /** A turn of slow requests ends after this, so that sockets and saves are not kept waiting. */
 const TURN_MS = 20
 /** Answers wait at most about this long for others to leave with. */
@@ -34,6 +32,7 @@ const FLUSH_BYTES = 64 * 1024
 
 export interface CoreServerOptions {
   readonly core: number
+  readonly pace: CorePace
   readonly channel: FrameChannel
   readonly openShard: OpenShard
   /** Called when the front has asked this core to end and its shards are closed. */
@@ -99,7 +98,7 @@ export class CoreServer {
         this.#channel.flush()
         this.#flushedMs = nowMs
       }
-      if (served >= TURN_REQUESTS_MAX || nowMs - startMs > TURN_MS) return
+      if (served >= this.#options.pace.turnRequests || nowMs - startMs > TURN_MS) return
       frame = this.#queue.shift()
     }
   }
@@ -182,7 +181,8 @@ export class CoreServer {
   #maintain(requestsMs: number): void {
     if (!this.#rota.hasWork) return
     const waiting = this.#queue.length > 0
-    const budgetMs = waiting ? Math.min(MAINTENANCE_MS, Math.max(1, requestsMs)) : MAINTENANCE_MS
+    const { sliceMs } = this.#options.pace
+    const budgetMs = waiting ? Math.min(sliceMs, Math.max(1, requestsMs)) : sliceMs
     this.#rota.run(budgetMs, {
       slice: (shard, ms) => this.#shards.indexSlice(shard, ms),
       onError: (shard, error) => {

@@ -15,10 +15,11 @@ import type { ShardStats } from '../domain/search.ts'
 import { invariant } from '../lib/invariant.ts'
 import { BodyReader } from './body-reader.ts'
 import { CoreGate } from './core-gate.ts'
-import type { Beat, Fault } from './core-messages.ts'
+import type { Beat, CorePace, Fault } from './core-messages.ts'
 import { CoreProcess, type CoreExit } from './core-process.ts'
 import type { CoreRequest } from './core-request.ts'
 import type { CoreState, CoreStatus, DataplaneLog } from './core-status.ts'
+import type { WatchdogLimits } from './core-watchdog.ts'
 import { errorFields, fromWireError, type WireError } from './error-codec.ts'
 import { FLAG_ANNOUNCE, FLAG_BACKGROUND, FRAME, type Frame } from './frame.ts'
 import { PendingRequests, type Pending } from './pending-requests.ts'
@@ -42,6 +43,8 @@ export interface CoreOptions {
   readonly silenceMaxMs: number
   readonly backoff: RestartBackoff
   readonly quarantine: Quarantine
+  readonly watchdog: WatchdogLimits
+  readonly pace: CorePace
   /** Milliseconds of a clock that never runs backwards. */
   readonly nowMs: () => number
   readonly log: DataplaneLog
@@ -160,6 +163,7 @@ export class Core {
     return new CoreProcess({
       core: this.number,
       hostModule: this.#options.hostModule,
+      pace: this.#options.pace,
       silenceMaxMs: this.#options.silenceMaxMs,
       onUp: () => this.#up(),
       onFrame: (frame) => this.#receive(frame),

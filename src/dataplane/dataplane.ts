@@ -9,7 +9,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { VectordError } from '../lib/errors.ts'
 import { Core } from './core.ts'
+import { CORE_PACE, type CorePace } from './core-messages.ts'
 import type { CoreStatus, DataplaneLog } from './core-status.ts'
+import { WATCHDOG_LIMITS, type WatchdogLimits } from './core-watchdog.ts'
 import { LoadQueue } from './load-queue.ts'
 import { Quarantine } from './quarantine.ts'
 import { RemoteShard } from './remote-shard.ts'
@@ -31,6 +33,10 @@ export interface DataplaneOptions {
   readonly restartMaxMs?: number
   /** The wait before a shard that could not be loaded is tried again: doubled, up to 32 times. */
   readonly loadRetryMs?: number
+  /** When a core that keeps failing or dying rests. */
+  readonly watchdog?: WatchdogLimits
+  /** How a core shares its time. */
+  readonly pace?: CorePace
   /** Milliseconds of a clock that never runs backwards: for windows and cooldowns. */
   readonly nowMs?: () => number
   readonly log?: DataplaneLog
@@ -43,6 +49,8 @@ const DEFAULTS = {
   restartMinMs: 100,
   restartMaxMs: 10_000,
   loadRetryMs: 10_000,
+  watchdog: WATCHDOG_LIMITS,
+  pace: CORE_PACE,
   nowMs: () => performance.now(),
   log: () => undefined,
 } satisfies Omit<Required<DataplaneOptions>, 'cores'>
@@ -124,11 +132,12 @@ export class Dataplane {
   #place(number: number, quarantine: Quarantine): Place {
     const { hostModule, queueMax, silenceMaxMs, restartMinMs, restartMaxMs, nowMs, log } =
       this.#options
+    const { watchdog, pace } = this.#options
     const shards = new Set<ShardLife>()
     const loads = new LoadQueue()
     const core = new Core({
       core: number,
-      ...{ hostModule, queueMax, silenceMaxMs, quarantine, nowMs, log },
+      ...{ hostModule, queueMax, silenceMaxMs, quarantine, watchdog, pace, nowMs, log },
       backoff: new RestartBackoff(restartMinMs, restartMaxMs),
       onUp: () => {
         for (const life of shards) if (!life.isLeftOut) loads.add(life)

@@ -4,9 +4,6 @@
  * A shard whose slice throws is left out for `PAUSE_MS`: it must not spin, and the others go on.
  */
 
-/** Time of one slice: with the request that runs, a search waits less than 10 ms. */
-export const MAINTENANCE_MS = 4
-
 const PAUSE_MS = 1000
 
 export interface MaintenanceWork {

@@ -33,6 +33,8 @@ export interface ShardSpec {
   readonly dimension: number
   readonly metric: Metric
   readonly hnsw: HnswConfig
+  /** Up to so many live points are searched one by one, without a graph; 2,000 if left out. */
+  readonly flatRowsMax?: number
   readonly bucket: BucketSpec
   /** A local folder for temporary files of this shard; the core creates and clears it. */
   readonly scratch: string

@@ -30,6 +30,8 @@ export interface OpenIndexOptions {
   /** A local folder for temporary files of cores. */
   readonly scratch: string
   readonly deltaPointsMax: number
+  /** Up to so many rows a shard has no graph. */
+  readonly flatRowsMax: number
   readonly checkpointsKept: number
   readonly segmentBytesMax: number
   readonly groupBytesMax: number
@@ -212,6 +214,7 @@ function shardSpec(
     ...{ shard, shards: meta.shards },
     ...{ dimension: meta.dimension, metric: meta.metric, hnsw: meta.hnsw },
     bucket: options.bucket(meta.bucket).spec,
+    flatRowsMax: options.flatRowsMax,
     scratch: join(options.scratch, `${meta.name}-${meta.incarnation}-${shard}`),
     checkpoint:
       checkpoint === null

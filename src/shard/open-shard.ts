@@ -18,11 +18,6 @@ import { PointTable } from './point-table.ts'
 import { FLAT_ROWS_MAX } from './search-plan.ts'
 import { Shard } from './shard.ts'
 
-export interface ShardOptions {
-  /** Up to this many live points are scanned, and no graph is begun. */
-  readonly flatRowsMax?: number
-}
-
 /**
  * @param onProgress told the share that is loaded, from 0 to 1.
  * @throws {VectordError} `object_corrupt` with the `key` of a part that is damaged or missing; errors
@@ -32,7 +27,6 @@ export async function openShard(
   spec: ShardSpec,
   store: ObjectStore,
   onProgress: (fraction: number) => void,
-  { flatRowsMax = FLAT_ROWS_MAX }: ShardOptions = {},
 ): Promise<Shard> {
   await mkdir(spec.scratch, { recursive: true })
   const table = new PointTable(spec.dimension, spec.metric)
@@ -47,7 +41,7 @@ export async function openShard(
     graph: new ShardGraph(table, spec.hnsw, start.graph),
     checkpointer: new Checkpointer(spec, store, start.state),
     lsn: start.state?.lsn ?? 0,
-    flatRowsMax,
+    flatRowsMax: spec.flatRowsMax ?? FLAT_ROWS_MAX,
     notices: start.notices,
   })
 }

@@ -87,8 +87,8 @@ export class Harness {
   ): Promise<Shard> {
     await this.#shard?.close()
     this.#shard = null
-    const options = { flatRowsMax: this.#flatRowsMax }
-    this.#shard = await openShard({ ...this.spec, checkpoint }, this.store, onProgress, options)
+    const spec = { ...this.spec, checkpoint, flatRowsMax: this.#flatRowsMax }
+    this.#shard = await openShard(spec, this.store, onProgress)
     return this.#shard
   }
 

@@ -13,8 +13,8 @@ import { openShard } from '../../src/shard/open-shard.ts'
 /** Loads the checkpoint and replays the log; ready once resolved. */
 export async function inlineShard(source: ShardSource, store: ObjectStore): Promise<ShardClient> {
   // Few points are enough for a graph here.
-  const options = { flatRowsMax: 0 }
-  const shard = await openShard(await source.spec(), store, () => undefined, options)
+  const spec = { ...(await source.spec()), flatRowsMax: 0 }
+  const shard = await openShard(spec, store, () => undefined)
   for await (const { lsn, payload } of source.replay(shard.stats().appliedLsn)) {
     shard.apply(lsn, payload)
   }
