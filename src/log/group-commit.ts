@@ -3,12 +3,13 @@
  *
  *     append append │ append append append │ append        one group at a time, in order
  *     └── written ──┘ └───── waiting ─────┘
- *
- * How many appends wait is bounded by the callers, who wait for their answers.
  */
 
 import { VectordError } from '../lib/errors.ts'
 import { PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES } from './record.ts'
+
+/** Payloads that may wait: past it the storage is far behind, and appends are refused. */
+const WAITING_BYTES_MAX = 4 * PAYLOAD_BYTES_MAX
 
 export interface GroupCommitOptions {
   /** Records with their headers; one larger record is a group of its own. */
@@ -26,6 +27,7 @@ interface Waiting {
 export class GroupCommit {
   readonly #options: GroupCommitOptions
   readonly #waiting: Waiting[] = []
+  #waitingBytes = 0
   #running: Promise<void> | null = null
   #closed = false
 
@@ -42,8 +44,12 @@ export class GroupCommit {
         details: { bytes: payload.length, bytes_max: PAYLOAD_BYTES_MAX },
       })
     }
+    if (this.#waitingBytes + payload.length > WAITING_BYTES_MAX) {
+      throw new VectordError('overloaded', 'Too many writes wait for the log.', { retryAfterS: 1 })
+    }
     const { promise, resolve, reject } = Promise.withResolvers<number>()
     this.#waiting.push({ payload, resolve, reject })
+    this.#waitingBytes += payload.length
     this.#running ??= this.#drain()
     return promise
   }
@@ -77,6 +83,8 @@ export class GroupCommit {
       if (count > 0 && bytes > this.#options.groupBytesMax) break
       count += 1
     }
-    return this.#waiting.splice(0, count)
+    const group = this.#waiting.splice(0, count)
+    for (const { payload } of group) this.#waitingBytes -= payload.length
+    return group
   }
 }

@@ -157,6 +157,10 @@ export class LiveGroups {
   async #read(group: LiveGroup): Promise<Group> {
     try {
       const read = await this.#objects.read(group.sequence)
+      // A bucket that ignores conditions may have let another writer replace it.
+      if (group.header !== null && !isSame(group.header, read.header)) {
+        throw logCorrupt(this.#objects.key(group.sequence), 0, 'it was replaced by another group')
+      }
       group.header = read.header
       return read
     } catch (error) {
@@ -164,4 +168,8 @@ export class LiveGroups {
       throw error
     }
   }
+}
+
+function isSame(one: GroupHeader, other: GroupHeader): boolean {
+  return one.nonce === other.nonce && lastLsnOf(one) === lastLsnOf(other)
 }

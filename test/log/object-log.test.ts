@@ -289,6 +289,21 @@ it('every flipped byte, cut or absence of a group is found, with its key', async
   await assert.rejects(texts(log, 0), { code: 'log_corrupt', message: /not there/ })
 })
 
+it('a whole group that does not belong where it stands is found', async () => {
+  const [store, other] = [new MemoryStore(), new MemoryStore()]
+  const log = await open(store, { epoch: 1 })
+  for (const payload of ['a', 'b', 'c']) await log.append(bytesOf(payload))
+  const stranger = await open(other, { epoch: 1 })
+  await Promise.all([stranger.append(bytesOf('x')), stranger.append(bytesOf('y'))])
+  await stranger.append(bytesOf('z'))
+  const key = (await keys(store))[2] ?? ''
+  await store.put(key, await other.get(key))
+  await assert.rejects(texts(log), { code: 'log_corrupt', message: /replaced/ })
+  await log.close()
+  const again = await open(store, { epoch: 2 })
+  await assert.rejects(texts(again), { code: 'log_corrupt', message: /follows lsn 2 and not 1/ })
+})
+
 it('a log that format 1 wrote still opens, and a later format is refused by name', async () => {
   const store = new MemoryStore()
   const folder = new URL('../fixtures/log-1/groups/', import.meta.url)
