@@ -73,6 +73,12 @@ export async function buildApp(options: AppOptions): Promise<App> {
       rateLimitPerMinute > 0 ? { requestsMax: rateLimitPerMinute, windowMs: RATE_WINDOW_MS } : null,
     eventLoopDelayMaxMs: shedEventLoopDelayMs > 0 ? shedEventLoopDelayMs : null,
   })
+  let isClosing = false
+  // A connection that outlives its answer would keep `http.close` waiting for the client.
+  http.addHook('onSend', (_request, reply, payload, done) => {
+    if (isClosing) reply.header('connection', 'close')
+    done(null, payload)
+  })
   const indexOptions = { indexes, metrics, nowMs, limits: httpLimits(config) }
   await http.register(indexRoutes, indexOptions)
   await http.register(pointRoutes, indexOptions)
@@ -92,6 +98,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       schedule.start()
     },
     close: async () => {
+      isClosing = true
       // Together: requests that wait for an operation are answered when it has stopped.
       await Promise.all([http.close(), operations.close()])
       await Promise.all([timers.refresh.close(), timers.health.close(), schedule.close()])
