@@ -6,6 +6,7 @@
  */
 
 import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { onRequestHookHandler } from 'fastify'
 import { ARROW_TYPE, NDJSON_TYPE } from '../src/http/body-parsers.ts'
 import { fromCursor, toCursor } from '../src/http/cursor.ts'
 import { parseDelete } from '../src/http/delete-body.ts'
@@ -183,7 +184,16 @@ export const pointRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
 const writes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, done) => {
   const { indexes, limits, metrics } = options
 
-  app.post('/vectors/indexes/:index/points', UPSERT, async (request, reply) => {
+  // Under overload most writes are refused: that must not cost reading and parsing their bodies.
+  const refuseEarly: onRequestHookHandler = (request, _reply, proceed) => {
+    const { index } = request.params as { index: string }
+    // A name that is wrong in any way is for the handler to tell.
+    if (indexes.has(index)) indexes.get(index).checkWritable()
+    proceed()
+  }
+
+  const upsert = { ...UPSERT, onRequest: refuseEarly }
+  app.post('/vectors/indexes/:index/points', upsert, async (request, reply) => {
     const index = findIndex(indexes, request, request.params.index)
     const batch = parsePoints(request.body, { ...shapeOf(index), limits })
     const { ack, deadline_ms } = request.query

@@ -37,9 +37,15 @@ export class DeltaGauge {
   /**
    * Reserves room for `rows`; the caller ends the reservation with `sent` or `abandoned`.
    *
-   * @throws {VectordError} `delta_full` with `retryAfterS`.
+   * @throws {VectordError} as `check`.
    */
   admit(rows: number, report: DeltaReport): void {
+    this.check(report)
+    this.#admittedRows += rows
+  }
+
+  /** @throws {VectordError} `delta_full` with `retryAfterS`. */
+  check(report: DeltaReport): void {
     const waiting = this.waiting(report)
     if (waiting >= this.#pointsMax) {
       const rate = report.insertRate > 0 ? report.insertRate : INSERT_RATE_GUESS
@@ -53,7 +59,6 @@ export class DeltaGauge {
         },
       )
     }
-    this.#admittedRows += rows
   }
 
   sent(lsn: number, rows: number): void {

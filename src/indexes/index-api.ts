@@ -85,6 +85,9 @@ export interface VerifyReport {
 export interface ManagedIndex {
   readonly info: IndexInfo
 
+  /** For a refusal before a body is read. @throws what a write of points would be refused with now. */
+  checkWritable(): void
+
   /** Durable once resolved. @throws `vector_dimension_mismatch`, `delta_full`, `index_loading` … */
   write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }>
 
@@ -132,6 +135,9 @@ export interface Indexes {
   create(settings: NewIndex): Promise<ManagedIndex>
 
   list(): readonly ManagedIndex[]
+
+  /** True where `get` finds it. */
+  has(name: string): boolean
 
   /** @throws `index_not_found`; `bucket_unreachable` where that cannot be told. */
   get(name: string): ManagedIndex

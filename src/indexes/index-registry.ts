@@ -93,6 +93,10 @@ export class IndexRegistry implements Indexes {
     return all.toSorted((a, b) => (a.meta.name < b.meta.name ? -1 : 1))
   }
 
+  has(name: string): boolean {
+    return this.#runners.has(name)
+  }
+
   get(name: string): ManagedIndex {
     return this.#runner(name).index
   }

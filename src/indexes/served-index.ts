@@ -107,6 +107,12 @@ export class ServedIndex implements ManagedIndex {
     this.#revision = revision
   }
 
+  checkWritable(): void {
+    this.#ready()
+    for (const shard of this.#shards) shard.admit()
+    this.#delta.check(this.#report())
+  }
+
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
     const storage = this.#ready()
     if (batch.kind === 'upsert') this.#checkDimension(batch.dimension)

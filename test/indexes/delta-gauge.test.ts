@@ -34,6 +34,15 @@ it('rows count as waiting from admission until the cores have told of them', () 
   assert.equal(gauge.waiting({ ...idle, appliedLsn: 7, deltaPoints: 10 }), 10)
 })
 
+it('a look before the body is read refuses as the write would, and reserves nothing', () => {
+  const gauge = new DeltaGauge(10)
+  gauge.check(idle)
+  gauge.check(idle)
+  assert.equal(gauge.waiting(idle), 0)
+  gauge.admit(10, idle)
+  assert.equal(refusal(() => gauge.check(idle)).code, 'delta_full')
+})
+
 it('a write that was not logged gives its room back', () => {
   const gauge = new DeltaGauge(10)
   gauge.admit(10, idle)

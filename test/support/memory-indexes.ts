@@ -83,6 +83,10 @@ export class MemoryIndex implements ManagedIndex {
     this.#lsn = lsn
   }
 
+  checkWritable(): void {
+    this.#check()
+  }
+
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
     this.#check()
     this.lastWrite = { batch, options }
@@ -223,6 +227,10 @@ export class MemoryIndexes implements Indexes {
 
   list(): readonly MemoryIndex[] {
     return [...this.#indexes.values()]
+  }
+
+  has(name: string): boolean {
+    return this.#indexes.has(name)
   }
 
   get(name: string): MemoryIndex {
