@@ -13,7 +13,7 @@ import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 
 export const LOG_HEADER_BYTES = 512
-export const LOG_FORMAT = 1
+const LOG_FORMAT = 1
 
 export type LogFileKind = 'segment' | 'group'
 
