@@ -32,6 +32,7 @@ const MIB = 2 ** 20
 interface Footprint {
   readonly what: string
   readonly processes: number
+  readonly frontRssBytes: number
   readonly rssBytes: number
   readonly pssBytes: number
   readonly peakBytes: number
@@ -123,6 +124,7 @@ function footprint(what: string, server: BenchServer): Footprint {
   return {
     what,
     processes: memory.length,
+    frontRssBytes: memory.find(({ pid }) => pid === server.pid)?.rssBytes ?? 0,
     rssBytes: sum('rssBytes'),
     pssBytes: sum('pssBytes'),
     peakBytes: sum('peakBytes'),
@@ -135,6 +137,7 @@ function footprintRow(seen: Footprint, empty: Footprint): Row {
     when: seen.what,
     processes: seen.processes,
     rss_mib: seen.rssBytes / MIB,
+    front_rss_mib: seen.frontRssBytes / MIB,
     rss_above_empty_mib: above / MIB,
     of_raw_bytes: above / rawBytes,
     pss_above_empty_of_raw: (seen.pssBytes - empty.pssBytes) / rawBytes,
