@@ -38,6 +38,7 @@ import {
   texts,
   VECTORS,
 } from './arrow-tables.ts'
+import { fuzzParameters } from '../support/fuzz.ts'
 
 function refusal(bytes: Uint8Array, rowsMax?: number): { code: string; details: unknown } {
   try {
@@ -335,7 +336,7 @@ describe('hostile bytes', { timeout: 120_000 }, () => {
       fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 500 })), (bytes) => {
         outcome(bytes)
       }),
-      { numRuns: 20_000 },
+      fuzzParameters(20_000),
     )
   })
 })

@@ -10,6 +10,7 @@ import fc from 'fast-check'
 import { decodeBatch, encodeBatch } from '../../src/codecs/batch-codec.ts'
 import type { UpsertBatch, WriteBatch } from '../../src/domain/write-batch.ts'
 import { hasCode, VectordError } from '../../src/lib/errors.ts'
+import { fuzzParameters } from '../support/fuzz.ts'
 
 const text = fc.string({ unit: 'grapheme', maxLength: 20 })
 const id = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
@@ -142,7 +143,7 @@ it('no bytes crash the decoder', () => {
         assert.ok(hasCode(error, 'log_corrupt', 'format_too_new'))
       }
     }),
-    { numRuns: 20_000 },
+    fuzzParameters(20_000),
   )
 })
 

@@ -17,6 +17,7 @@ import {
   type PlacedKey,
 } from '../../src/config/schema.ts'
 import { VectordError } from '../../src/lib/errors.ts'
+import { fuzzParameters } from '../support/fuzz.ts'
 
 const CWD = '/somewhere'
 const KEY_LINE = `keys = ["ops:admin:${'a'.repeat(64)}"]`
@@ -235,7 +236,7 @@ describe('any text', () => {
           refusals += 1
         }
       }),
-      { numRuns: 2000 },
+      fuzzParameters(2000),
     )
     assert.ok(accepted > 20 && refusals > 100, `${accepted} accepted, ${refusals} refused`)
   })

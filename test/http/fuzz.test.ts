@@ -3,7 +3,8 @@
  *
  * How: bodies are grown from the words of the API, so that they get past the first check, and
  * broken in one place; queries and filters likewise. A 5xx, an unknown code or a reply that its
- * schema does not know fails. `VECTORD_FUZZ_RUNS` sets the runs of each target.
+ * schema does not know fails. `npm run proof:fuzz` takes it to any
+ * size.
  */
 
 import assert from 'node:assert/strict'
@@ -12,8 +13,7 @@ import fc from 'fast-check'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { ERROR_KINDS } from '../../src/lib/errors.ts'
 import { openApp, type TestApp } from '../support/http-app.ts'
-
-const RUNS = Number(process.env['VECTORD_FUZZ_RUNS'] ?? 1500)
+import { fuzzParameters } from '../support/fuzz.ts'
 
 /** Honest answers here take a millisecond; this is for machines that are busy. */
 const HANG_MS = 10_000
@@ -131,7 +131,7 @@ async function fuzz<T>(
       const status = await send(value)
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
     }),
-    { numRuns: RUNS },
+    fuzzParameters(1500),
   )
   assert.ok(
     [...statuses.keys()].some((status) => status < 300),

@@ -7,6 +7,7 @@ import { VectordError } from '../../src/lib/errors.ts'
 import { decodeGroupHeader, encodeGroupHeader } from '../../src/log/log-header.ts'
 import { decodeSegmentHeader, encodeSegmentHeader } from '../../src/log/log-header.ts'
 import { encodeFrames, readFrame } from '../../src/log/record.ts'
+import { fuzzParameters } from '../support/fuzz.ts'
 
 const payloads = fc.array(fc.uint8Array({ maxLength: 60 }), { minLength: 1, maxLength: 8 })
 const lsn = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER - 100 })
@@ -74,7 +75,7 @@ it('no bytes crash the reader of records or of headers', () => {
         }
       }
     }),
-    { numRuns: 20_000 },
+    fuzzParameters(20_000),
   )
 })
 

@@ -1,39 +1,27 @@
 /**
- * The kill loop at its full size: `npm run proof:kill -- --kills 1000 --seed 1`.
+ * The kill loop at its full size (T1): `npm run proof:kill -- --kills 1000 --seed 1`.
  *
- * Prints its seed, its counts and `N passed, N failed`.
+ * A step is a server of its own with up to fifty kills: what is lost shows within a few of them.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { killLoop } from '../support/kill-loop.ts'
+import { killLoop, type KillCounts } from '../support/kill-loop.ts'
+import { prove } from '../support/proof.ts'
+import { inFolder } from '../support/service.ts'
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: 'string', default: '1000' },
-    seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
-  },
-})
-const seed = Number(values.seed)
-const kills = Number(values.kills)
-const root = await mkdtemp(join(tmpdir(), 'vectord-kill-'))
-let passed = 0
-process.stdout.write(`seed ${seed}, ${kills} kills\n`)
-try {
-  await killLoop({
-    root,
-    seed,
-    kills,
-    onRound: (round, counts) => {
-      passed = round
-      if (round % 10 === 0) process.stdout.write(`${round}: ${JSON.stringify(counts)}\n`)
-    },
-  })
-} catch (error) {
-  process.exitCode = 1
-  process.stdout.write(`${String(error)}\n${String((error as Error).cause)}\n`)
+const STEP_KILLS = 50
+
+const total: KillCounts = {
+  ...{ kills: 0, acknowledged: 0, unanswered: 0, refused: 0, pointsChecked: 0 },
 }
-await rm(root, { recursive: true, force: true })
-process.stdout.write(`${passed} passed, ${kills - passed > 0 ? 1 : 0} failed\n`)
+
+await prove({
+  unit: 'kills',
+  count: 1000,
+  stepUnits: STEP_KILLS,
+  counts: () => total,
+  step: (seed, kills) =>
+    inFolder(async (root) => {
+      const counts = await killLoop({ root, seed, kills })
+      for (const name of Object.keys(total) as (keyof KillCounts)[]) total[name] += counts[name]
+    }),
+})

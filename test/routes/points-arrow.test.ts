@@ -14,6 +14,7 @@ import {
 import fc from 'fast-check'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { openApp, type TestApp } from '../support/http-app.ts'
+import { fuzzParameters } from '../support/fuzz.ts'
 
 const URL = '/vectors/indexes/words/points'
 const ARROW = { 'content-type': 'application/vnd.apache.arrow.stream' }
@@ -109,7 +110,7 @@ it('400: bytes that are no stream, cut anywhere or overwritten, never 5xx', asyn
       const reply = await send('POST', URL, bytes.subarray(0, end), ARROW)
       assert.ok(reply.status < 500, `${end} ${at} ${byte}: ${reply.text}`)
     }),
-    { numRuns: 1000 },
+    fuzzParameters(1000),
   )
   for (const bytes of [Buffer.alloc(0), Buffer.from('PAR1'), Buffer.alloc(64, 0xff)]) {
     assert.equal((await send('POST', URL, bytes, ARROW)).status, 400)

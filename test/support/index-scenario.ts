@@ -5,6 +5,7 @@
  */
 
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import type { WriteBatch } from '../../src/domain/write-batch.ts'
@@ -13,6 +14,7 @@ import { IndexStorage } from '../../src/indexes/index-storage.ts'
 import { ServedIndex } from '../../src/indexes/served-index.ts'
 import { hasCode } from '../../src/lib/errors.ts'
 import { CheckpointStore } from '../../src/log/checkpoint-store.ts'
+import type { LogStore } from '../../src/log/log-store.ts'
 import { openObjectLog } from '../../src/log/object-log.ts'
 import { SimulatedCrash } from './faulty-store.ts'
 import { inlineShard } from './inline-shard.ts'
@@ -47,6 +49,16 @@ export async function openIndex(store: ObjectStore, scratch: string): Promise<Op
     epoch,
     groupBytesMax: 1 << 20,
   })
+  return openIndexIn({ store, log, scratch })
+}
+
+/** Opens it on a log of any kind. */
+export async function openIndexIn(options: {
+  readonly store: ObjectStore
+  readonly log: LogStore
+  readonly scratch: string
+}): Promise<Opened> {
+  const { store, log, scratch } = options
   const index = META.name
   const storage = await IndexStorage.open({
     ...{ index, store, log },
@@ -65,7 +77,7 @@ export async function openIndex(store: ObjectStore, scratch: string): Promise<Op
         ...{ index, incarnation: 'one', shard: 0, shards: 1 },
         ...{ dimension: META.dimension, metric: META.metric, hnsw: META.hnsw },
         bucket: { backend: 'local', root: '/nowhere' } as const,
-        scratch: join(scratch, String(epoch)),
+        scratch: join(scratch, randomUUID()),
         checkpoint: storage.checkpoint,
       }),
     replay: (afterLsn: number) => log.read(afterLsn),

@@ -151,6 +151,16 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
   return folder
 }
 
+/** Runs `work` in a folder that is gone afterwards. */
+export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'vectord-'))
+  try {
+    return await work(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
