@@ -43,7 +43,7 @@ export class IndexStorage {
 
   /**
    * @throws {VectordError} `log_corrupt` where the log ends before the newest checkpoint;
-   *   `object_corrupt` or `format_too_new` where checkpoints are there and none can be read.
+   *   `format_too_new` for any checkpoint; `object_corrupt` where none of those there can be read.
    */
   static async open(options: IndexStorageOptions): Promise<IndexStorage> {
     const { index, log, checkpoints, onTrouble } = options
@@ -55,6 +55,9 @@ export class IndexStorage {
     for (const fault of faults) onTrouble(fault, `read a checkpoint of index "${index}"`)
     const [fault] = faults
     if (fault !== undefined && usable.length === 0) throw fault
+    // Damage is gone round; a newer format means that a newer version served here, and is refused.
+    const tooNew = faults.find(({ code }) => code === 'format_too_new')
+    if (tooNew !== undefined) throw tooNew
     const newest = found[0]?.lsn ?? 0
     if (log.lastLsn < newest) {
       throw new VectordError(
