@@ -2,7 +2,8 @@
  * An HTTP proxy in front of a real S3 server that goes wrong as told, in the ways that networks,
  * load balancers and servers do.
  *
- * Faults are armed for requests whose URL contains a text, so that many cases run side by side.
+ * Faults are armed for requests whose URL contains a text, so that many cases run side by side, or
+ * chosen for each request.
  */
 
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
@@ -53,7 +54,11 @@ interface Armed {
 
 const LATENCY_MS = 50
 
-export async function startFaultProxy(target: S3Server): Promise<S3FaultProxy> {
+/** @param choose asked for the fault of each request that none is armed for, by its plain URL. */
+export async function startFaultProxy(
+  target: S3Server,
+  choose: (url: string) => S3Fault | null = () => null,
+): Promise<S3FaultProxy> {
   const armed: Armed[] = []
   const client = new S3Client({
     endpoint: target.endpoint,
@@ -63,23 +68,28 @@ export async function startFaultProxy(target: S3Server): Promise<S3FaultProxy> {
   })
 
   async function serve(incoming: IncomingMessage, reply: ServerResponse): Promise<void> {
-    const url = incoming.url ?? ''
+    const fault = nextFault(decodeURIComponent(incoming.url ?? ''))
     const body = await bytesOf(incoming)
-    const found = armed.find(({ part, left }) => left > 0 && decodeURIComponent(url).includes(part))
-    if (found === undefined) {
+    if (fault === null) {
       send(reply, await forward(target.endpoint, incoming, body))
       return
     }
-    found.left -= 1
-    found.strikes += 1
     const context = {
       incoming,
       reply,
       body,
       forward: () => forward(target.endpoint, incoming, body),
     }
-    if (found.fault === 'ignored_condition') await ignoreCondition(context, client)
-    else await strike(found.fault, context)
+    if (fault === 'ignored_condition') await ignoreCondition(context, client)
+    else await strike(fault, context)
+  }
+
+  function nextFault(url: string): S3Fault | null {
+    const found = armed.find(({ part, left }) => left > 0 && url.includes(part))
+    if (found === undefined) return choose(url)
+    found.left -= 1
+    found.strikes += 1
+    return found.fault
   }
 
   const server = createServer((incoming, reply) => {
