@@ -7,10 +7,9 @@
  * to it do. Objects of other writers, without that metadata, are checked as far as S3 says something.
  */
 
-import { createReadStream, createWriteStream } from 'node:fs'
-import { unlink } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { open, unlink, type FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import {
@@ -177,14 +176,16 @@ export class S3Store implements ObjectStore {
   }
 
   async getFile(key: string, path: string): Promise<void> {
-    await this.#download(key, async (chunks) => {
-      try {
-        await pipeline(chunks, createWriteStream(path, { flags: 'wx' }))
-      } catch (error) {
-        if (!hasErrno(error, 'EEXIST')) await unlink(path).catch(ignoreAbsent)
-        throw localFault(error, 'copy', key)
-      }
-    })
+    // Opened before anything is fetched: a stream that fails early would make its file later.
+    const file = await openNew(path, key)
+    try {
+      await this.#download(key, (chunks) => fill(file, chunks, key))
+      await file.close()
+    } catch (error) {
+      await file.close()
+      await unlink(path).catch(ignoreAbsent)
+      throw error
+    }
   }
 
   async delete(key: string): Promise<void> {
@@ -362,6 +363,35 @@ function existing(key: string): VectordError {
   return new VectordError('object_exists', `The object "${key}" exists already.`, {
     details: { key },
   })
+}
+
+async function openNew(path: string, key: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx')
+  } catch (error) {
+    throw localFault(error, 'copy', key)
+  }
+}
+
+/** Makes the chunks the content of the file, whatever it held before. */
+async function fill(
+  file: FileHandle,
+  chunks: AsyncIterable<Uint8Array>,
+  key: string,
+): Promise<void> {
+  try {
+    await file.truncate(0)
+    let at = 0
+    for await (const chunk of chunks) {
+      for (let done = 0; done < chunk.length;) {
+        const { bytesWritten } = await file.write(chunk, done, chunk.length - done, at + done)
+        done += bytesWritten
+      }
+      at += chunk.length
+    }
+  } catch (error) {
+    throw localFault(error, 'copy', key)
+  }
 }
 
 function ignoreAbsent(error: unknown): void {
