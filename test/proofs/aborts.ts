@@ -8,6 +8,7 @@ import { abortCores, type AbortCounts } from '../support/core-aborts.ts'
 import { prove } from '../support/proof.ts'
 import { inFolder } from '../support/service.ts'
 
+/** Two bursts that degrade a core, and two aborts beside them. */
 const STEP_ABORTS = 8
 
 const counts: AbortCounts = {
