@@ -4,8 +4,9 @@
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
+import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os'
 import { engineBuild } from '../../src/engines/hnsw/engine-build.ts'
+import { TICK_MS, treeCpuMs } from './process-cpu.ts'
 
 export interface Machine {
   readonly cpu: string
@@ -18,11 +19,21 @@ export interface Machine {
   /** File system of the data folder. */
   readonly disk: string
   readonly commit: string
-  /** Processes that wanted a core in the minute before: above 0 at the start, others work too. */
-  readonly loadAtStart: number
+  /** Cores that processes outside of this run kept busy while it ran: near 0, or the run is void. */
+  readonly othersCores: number
+  /** Cores that the host gave to somebody else meanwhile. */
+  readonly stolenCores: number
 }
 
-const LOAD_AT_START = loadavg()[0] ?? 0
+/** A moment in the CPU time of the machine and of this run. */
+export interface CpuMark {
+  readonly ms: number
+  readonly busyMs: number
+  readonly stolenMs: number
+  readonly ownMs: number
+}
+
+const START = cpuMark()
 
 export function machine(): Machine {
   return {
@@ -34,8 +45,33 @@ export function machine(): Machine {
     os: `${process.platform} ${process.arch}`,
     disk: diskOf(tmpdir()),
     commit: commit(),
-    loadAtStart: LOAD_AT_START,
+    ...sharedSince(START),
   }
+}
+
+export function cpuMark(): CpuMark {
+  return { ms: performance.now(), ...machineCpu(), ownMs: treeCpuMs(process.pid) }
+}
+
+/** All benches measure against wall time somewhere: neighbours on the machine falsify them. */
+export function sharedSince(mark: CpuMark): Pick<Machine, 'othersCores' | 'stolenCores'> {
+  const now = cpuMark()
+  const ms = now.ms - mark.ms
+  const othersMs = now.busyMs - mark.busyMs - (now.ownMs - mark.ownMs)
+  return {
+    othersCores: Math.max(0, othersMs / ms),
+    stolenCores: (now.stolenMs - mark.stolenMs) / ms,
+  }
+}
+
+/** CPU time of the whole machine since it started. */
+function machineCpu(): Pick<CpuMark, 'busyMs' | 'stolenMs'> {
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n')
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line
+    .split(/\s+/)
+    .slice(1)
+    .map((ticks) => Number(ticks) * TICK_MS)
+  return { busyMs: user + nice + system + irq + softirq, stolenMs: steal }
 }
 
 /** The file system type of the longest mount point that holds `path`. */

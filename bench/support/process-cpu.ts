@@ -8,7 +8,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** Linux answers in 1/100 s, whatever its own tick (USER_HZ). */
-const TICK_MS = 10
+export const TICK_MS = 10
 const KIB = 1024
 
 export interface ProcessMemory {

@@ -58,6 +58,7 @@ export function print(report: Report, options: Options): void {
   const lines = [
     `bench ${report.bench}${options.quick ? ' (quick: too small to judge the service by)' : ''}`,
     hardwareLine(hardware),
+    sharedLine(hardware),
     ...Object.entries(report.parameters).map(([name, value]) => `  ${name}: ${value}`),
     ...Object.entries(report.tables).flatMap(([title, rows]) => ['', title, ...tableLines(rows)]),
     '',
@@ -68,10 +69,17 @@ export function print(report: Report, options: Options): void {
 }
 
 function hardwareLine(hardware: Machine): string {
-  const { cpu, cores, memoryGib, instructionSet, node, os, disk, commit, loadAtStart } = hardware
+  const { cpu, cores, memoryGib, instructionSet, node, os, disk, commit } = hardware
   return (
     `${cpu}, ${cores} cores, ${memoryGib} GiB, addon ${instructionSet}, Node ${node}, ${os}, ` +
-    `disk ${disk}, commit ${commit}, load at start ${loadAtStart.toFixed(1)}`
+    `disk ${disk}, commit ${commit}`
+  )
+}
+
+function sharedLine({ othersCores, stolenCores, cores }: Machine): string {
+  return (
+    `meanwhile other processes used ${othersCores.toFixed(2)} of the ${cores} cores, ` +
+    `the host took ${stolenCores.toFixed(2)}`
   )
 }
 
