@@ -53,6 +53,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
     const address = await service.http.listen({ host, port })
     log.info({ address, root: config.storage.root, pid: process.pid }, 'listening')
   } catch (error) {
+    grace.uninstall()
     await close()
     throw error
   }
