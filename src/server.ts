@@ -39,7 +39,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
     await service.close()
     await lock.release()
   }
-  closeWithGrace(
+  const grace = closeWithGrace(
     { delay: config.server.drainTimeoutMs, logger: false },
     async ({ err, signal }) => {
       if (err === undefined) log.info({ signal }, 'draining')
