@@ -29,7 +29,8 @@ const CORRELATED_QUERIES = 0.2
 
 interface Case {
   readonly name: string
-  readonly filter: object
+  /** One for all queries, or several texts of the same meaning, one for each query. */
+  readonly filters: readonly object[]
   readonly matches: (metadata: RowMetadata) => boolean
   /** Whether it is asked only from the queries near the pole. */
   readonly correlated?: true
@@ -39,15 +40,16 @@ const CASES: readonly Case[] = [
   ...[0.001, 0.01, 0.1, 0.5].map((share) => below('lot', share)),
   {
     name: '0.1 % (group $eq)',
-    filter: { group: 'g7' },
+    filters: [{ group: 'g7' }],
     matches: ({ group }) => group === 'g7',
   },
   groups(0.1),
   {
     name: '5 % (lot and groups)',
-    filter: { lot: { $lt: 0.5 * LOTS }, group: { $in: names(0.1) } },
+    filters: [{ lot: { $lt: 0.5 * LOTS }, group: { $in: names(0.1) } }],
     matches: ({ lot, group }) => lot < 0.5 * LOTS && names(0.1).includes(group),
   },
+  ...[0.001, 0.1].map((share) => neverSeen(below('lot', share), share)),
   ...[0.01, 0.1, 0.5].map((share): Case => ({ ...below('rank', share), correlated: true })),
 ]
 
@@ -80,14 +82,14 @@ async function run(root: string): Promise<void> {
     const runs: { readonly one: Case; readonly run: CheckedRun; readonly plain: CheckedRun }[] = []
     for (const [i, one] of CASES.entries()) {
       const correlated = one.correlated === true
-      const query = { split, truth: truths[i] as TruthRef, ef: EF, filter: one.filter }
+      const query = { split, truth: truths[i] as TruthRef, ef: EF, filters: one.filters }
       const only = correlated ? { only: near } : {}
       const found = await searchOnce(server, INDEX, { ...query, ...only })
       runs.push({ one, run: found, plain: correlated ? plainNear : plain })
       progress(`${one.name}: p50 ${found.p50Ms.toFixed(2)} ms, recall ${found.recall.toFixed(3)}`)
     }
     await server.stop()
-    const unfiltered = { name: 'no filter', filter: {}, matches: () => true }
+    const unfiltered = { name: 'no filter', filters: [], matches: () => true }
     print(
       {
         bench: 'filters',
@@ -138,8 +140,19 @@ function below(field: 'lot' | 'rank', share: number): Case {
   const bound = Math.round(share * LOTS)
   return {
     name: `${share * 100} % (${field} $lt)`,
-    filter: { [field]: { $lt: bound } },
+    filters: [{ [field]: { $lt: bound } }],
     matches: (row) => row[field] < bound,
+  }
+}
+
+/** The service keeps what a filter matched: here each query has a filter it has not seen. */
+function neverSeen(one: Case, share: number): Case {
+  const bound = Math.round(share * LOTS)
+  return {
+    ...one,
+    name: `${one.name}, new for each query`,
+    // Lots are whole numbers: each of these bounds selects the same rows.
+    filters: Array.from({ length: 1000 }, (_, i) => ({ lot: { $lt: bound - i / 1001 } })),
   }
 }
 
@@ -147,7 +160,7 @@ function groups(share: number): Case {
   const chosen = names(share)
   return {
     name: `${share * 100} % (group $in ${chosen.length})`,
-    filter: { group: { $in: chosen } },
+    filters: [{ group: { $in: chosen } }],
     matches: ({ group }) => chosen.includes(group),
   }
 }

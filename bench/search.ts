@@ -194,7 +194,7 @@ async function setUp(bench: Bench, form: BodyForm, ef: number): Promise<void> {
   const { server, loads: generators } = bench
   await generators[form].setup({
     ...{ url: server.url, index: INDEX, queries: bench.split.queries.ref },
-    ...{ truth: bench.truth, form, k: K, ef, filter: null },
+    ...{ truth: bench.truth, form, k: K, ef, filters: [] },
   })
 }
 

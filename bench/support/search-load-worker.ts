@@ -54,14 +54,13 @@ serve(async (call: SearchCall): Promise<SearchAnswer> => {
 function prepare(setup: SearchSetup): Prepared {
   const queries = readVectors(setup.queries)
   const order = setup.only ?? Array.from({ length: queries.rows }, (_, i) => i)
-  const rest =
-    `,"k":${setup.k}` +
-    (setup.ef === null ? '' : `,"ef":${setup.ef}`) +
-    (setup.filter === null ? '' : `,"filter":${JSON.stringify(setup.filter)}`)
+  const rest = `,"k":${setup.k}` + (setup.ef === null ? '' : `,"ef":${setup.ef}`)
+  const filters = setup.filters.map((filter) => `,"filter":${JSON.stringify(filter)}`)
   const requests = order.map((query) => {
     const vector = rowOf(queries, query)
+    const filter = filters[query % filters.length] ?? ''
     const text = setup.form === 'json' ? jsonVector(vector) : `"${base64Vector(vector)}"`
-    return postBytes(`/vectors/indexes/${setup.index}/search`, `{"vector":${text}${rest}}`)
+    return postBytes(`/vectors/indexes/${setup.index}/search`, `{"vector":${text}${rest}${filter}}`)
   })
   return { url: setup.url, k: setup.k, truth: readTruth(setup.truth), order, requests }
 }

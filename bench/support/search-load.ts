@@ -23,7 +23,8 @@ export interface SearchSetup {
   readonly form: BodyForm
   readonly k: number
   readonly ef: number | null
-  readonly filter: object | null
+  /** Query q is sent with the filter `q % filters.length`; empty sends none. */
+  readonly filters: readonly object[]
 }
 
 export interface SearchRun {

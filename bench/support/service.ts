@@ -65,7 +65,7 @@ export interface SearchOnce {
   readonly split: Split
   readonly truth: TruthRef
   readonly ef: number | null
-  readonly filter?: object
+  readonly filters?: readonly object[]
   /** Positions of the queries; all where absent. */
   readonly only?: readonly number[]
 }
@@ -74,13 +74,13 @@ export interface SearchOnce {
 export async function searchOnce(
   server: BenchServer,
   index: string,
-  { split, truth, ef, filter, only }: SearchOnce,
+  { split, truth, ef, filters = [], only }: SearchOnce,
 ): Promise<CheckedRun> {
   const load = new SearchLoad()
   try {
     await load.setup({
       ...{ url: server.url, index, queries: split.queries.ref, truth, k: K, ef, form: 'json' },
-      ...{ filter: filter ?? null, ...(only !== undefined && { only }) },
+      ...{ filters, ...(only !== undefined && { only }) },
     })
     return await load.run({ clients: 1, requests: only?.length ?? split.queries.rows })
   } finally {
