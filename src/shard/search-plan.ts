@@ -13,10 +13,14 @@ export const FLAT_ROWS_MAX = 2000
 const SCAN_COMPONENT_NS = 1
 const SCAN_ROW_NS = 30
 /** Nanoseconds of a walk for each candidate that it keeps. */
-const WALK_CANDIDATE_NS = 500
+const WALK_CANDIDATE_NS = 900
 const WALK_COMPONENT_NS = 3
-/** Candidates fetched for each that should be left over. */
-const OVERFETCH = 2
+/**
+ * Candidates for each rank that the last wanted match lies deeper than without a filter. Measured on
+ * GloVe (60,000 × 100, ef 64 to 128, 10 to 50 % matching): with 1.2 to 1.9 the recall is that of the
+ * unfiltered walk.
+ */
+const CANDIDATES_PER_RANK = 2
 /** A walk whose last wanted match lies beyond this share of its candidates was too short. */
 const TRUSTED_SHARE = 0.75
 const GROWTH = 4
@@ -35,7 +39,8 @@ export interface FilteredCase {
 /** Candidates that a walk should keep; null where a scan over the matches is cheaper. */
 export function planWalk(filtered: FilteredCase): number | null {
   const { wanted, ef, live, matching } = filtered
-  const candidates = Math.max(ef, Math.ceil((OVERFETCH * wanted * live) / Math.max(1, matching)))
+  const deeper = (wanted * live) / Math.max(1, matching) - wanted
+  const candidates = Math.ceil(ef + CANDIDATES_PER_RANK * deeper)
   return isWorthIt(filtered, candidates) ? candidates : null
 }
 

@@ -69,11 +69,12 @@ it('matches that wait in the delta are found beside those of the graph', async (
 
 it('a plan walks only where that is cheaper, and never over half the points', () => {
   const base = { dimension: 100, wanted: 10, ef: 80, live: 100_000, matching: 50_000 }
-  assert.equal(planWalk(base), 80)
-  assert.equal(planWalk({ ...base, matching: 10_000 }), 200)
+  assert.equal(planWalk({ ...base, matching: 100_000 }), 80)
+  assert.equal(planWalk(base), 100)
+  assert.equal(planWalk({ ...base, matching: 10_000 }), 260)
   assert.equal(planWalk({ ...base, matching: 100 }), null)
   assert.equal(planWalk({ ...base, matching: 0 }), null)
-  assert.equal(planWalk({ ...base, wanted: 30_000, matching: 90_000 }), null)
+  assert.equal(planWalk({ ...base, wanted: 60_000, matching: 60_000 }), null)
   assert.equal(planSecondWalk(base, 200), 800)
   assert.equal(planSecondWalk({ ...base, matching: 2000 }, 200), null)
   assert.equal(isTrusted(null, 100), false)
