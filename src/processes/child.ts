@@ -43,8 +43,15 @@ export interface Child {
   kill(): void
 }
 
+/**
+ * glibc raises the size from which it maps memory on its own with each large block that is freed; from
+ * then on such blocks lie in the heap and leave holes. A fixed size gives large buffers back.
+ */
+const MALLOC = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_TRIM_THRESHOLD_: '131072' }
+
 export function startChild(options: ChildOptions): Child {
   const child = fork(options.module, options.args, {
+    env: { ...MALLOC, ...process.env },
     // What the parent was started with (an inspector, a test runner) is not for its children.
     execArgv: [],
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', 'ipc'],
