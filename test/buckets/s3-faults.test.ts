@@ -96,17 +96,19 @@ interface Case extends Buckets {
 }
 
 async function operationCases(world: Case): Promise<void> {
+  let listed: string | null = null
   const folder = await mkdtemp(join(tmpdir(), 'vectord-test-'))
   try {
     await readCases(world, folder)
     await writeCases(world, folder)
     await conditionCases(world)
-    await listCase(world)
+    listed = await listCase(world)
   } finally {
     await rm(folder, { recursive: true })
   }
   assert.ok(world.proxy.strikes(partOf(world, 'get')) > 0)
-  assert.ok(world.proxy.strikes(partOf(world, 'list')) > 0)
+  // A connection that a fault beside this one broke may end a list before it reaches the proxy.
+  assert.ok(listed !== null || world.proxy.strikes(partOf(world, 'list')) > 0)
 }
 
 async function readCases(world: Case, folder: string): Promise<void> {
@@ -171,12 +173,13 @@ async function conditionCases(world: Case): Promise<void> {
   else if (free.code !== 'object_exists') assertHonest(free.code)
 }
 
-async function listCase(world: Case): Promise<void> {
+async function listCase(world: Case): Promise<string | null> {
   const key = await keyFor(world, 'list', OLD)
   const listed = await attempt(collect(world.faulty.list(key.slice(0, -1))))
   if (listed.code !== null) assertHonest(listed.code)
   // A list that lags behind cannot be told from a right one; what is built on lists must bear it.
   else if (world.fault !== 'stale_list') assert.equal(listed.value.length, 1)
+  return listed.code
 }
 
 /** A key whose requests are faulty, with an object under it or not. */
