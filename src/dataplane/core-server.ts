@@ -5,7 +5,7 @@
  *                          └─▶ one slice of maintenance ─▶ back to the event loop ─▶ next turn
  *
  * Requests run one by one to their end. Those that take longer (`open`, `checkpoint`, `verify`,
- * `close`) are started in their place in the queue and go on beside the turns. Answers leave while
+ * `sample`, `close` …) are started in their place in the queue and go on beside the turns. Answers leave while
  * the turn goes on, so that the front works on them meanwhile.
  *
  * A request that throws is answered with its error and nothing else happens. Anything that throws

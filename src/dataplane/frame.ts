@@ -34,6 +34,14 @@ export const FRAME = {
   /** Reads that wait in the core are to be forgotten: the front has answered them itself. */
   forget: 11,
   stop: 12,
+  /** Generations of a shard: into memory, into use, out of memory. */
+  adopt: 13,
+  publish: 14,
+  drop: 15,
+  /** A live query is run again, exactly and at several ef. */
+  sample: 16,
+  /** Work for a builder: see `builder-jobs.ts`. */
+  job: 32,
   answer: 64,
   failure: 65,
   progress: 66,

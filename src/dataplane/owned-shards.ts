@@ -5,7 +5,7 @@
  * Later records and checkpoints are refused with the same error until the front opens it anew.
  */
 
-import type { ShardStats } from '../domain/search.ts'
+import type { AdoptedGraph, ShardStats } from '../domain/search.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import type {
@@ -22,6 +22,7 @@ import {
   readFetch,
   readJson,
   readQuery,
+  readSample,
   readScroll,
   writeAnswer,
   writeIds,
@@ -124,6 +125,14 @@ export class OwnedShards {
       }
       case FRAME.close:
         return this.#close(frame.shard)
+      case FRAME.adopt:
+      case FRAME.publish:
+      case FRAME.drop:
+        return this.#changeGeneration(frame)
+      case FRAME.sample: {
+        const owned = this.#get(frame.shard)
+        return beside(owned, owned.shard.sample(readSample(frame.body)))
+      }
       default:
         invariant(false, `frame type ${frame.type} is a request`)
     }
@@ -140,6 +149,16 @@ export class OwnedShards {
     const results = await Promise.allSettled(numbers.map((number) => this.#close(number)))
     const failed = results.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw new Error('a shard was not closed', { cause: failed.reason })
+  }
+
+  async #changeGeneration(frame: Frame): Promise<null> {
+    const owned = this.#get(frame.shard)
+    const change = readJson(frame.body)
+    if (frame.type === FRAME.adopt) await beside(owned, owned.shard.adopt(change as AdoptedGraph))
+    else if (frame.type === FRAME.publish)
+      await beside(owned, owned.shard.publish(change as number))
+    else await beside(owned, owned.shard.drop(change as number))
+    return null
   }
 
   async #openShard(frame: Frame): Promise<OpenReply> {

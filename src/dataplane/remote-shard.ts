@@ -6,7 +6,9 @@
  */
 
 import type { CheckpointContent } from '../domain/checkpoint.ts'
+import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
+  AdoptedGraph,
   Include,
   ScrollPage,
   ShardAnswer,
@@ -27,6 +29,7 @@ import {
   writeFetch,
   writeJson,
   writeQuery,
+  writeSample,
   writeScroll,
   type ScrollPageRequest,
 } from './shard-codec.ts'
@@ -158,6 +161,29 @@ export class RemoteShard {
     })
   }
 
+  /** Brings a generation into memory as a candidate; its `deltaPoints` tell when it has caught up. */
+  async adopt(graph: AdoptedGraph): Promise<void> {
+    await this.#generation(FRAME.adopt, graph)
+  }
+
+  /** Makes a candidate the published generation. */
+  async publish(generation: number): Promise<void> {
+    await this.#generation(FRAME.publish, generation)
+  }
+
+  async drop(generation: number): Promise<void> {
+    await this.#generation(FRAME.drop, generation)
+  }
+
+  /** The query's vector must not change until the answer is there. */
+  async sample(request: SampleRequest, bounds: ReadBounds): Promise<RecallSample> {
+    return this.#life.core.send({
+      ...this.#head(FRAME.sample, bounds),
+      write: (writer) => writeSample(writer, request),
+      read: (body) => readJson(body) as RecallSample,
+    })
+  }
+
   async verify(): Promise<readonly VerifyFault[]> {
     return this.#life.core.send({
       ...this.#head(FRAME.verify, UNBOUNDED),
@@ -169,6 +195,17 @@ export class RemoteShard {
   /** Closes the shard in its core, after what was sent before. Idempotent. */
   detach(): Promise<void> {
     return this.#detach()
+  }
+
+  async #generation(
+    type: typeof FRAME.adopt | typeof FRAME.publish | typeof FRAME.drop,
+    change: AdoptedGraph | number,
+  ): Promise<void> {
+    await this.#life.core.send({
+      ...this.#head(type, UNBOUNDED),
+      write: (writer) => writeJson(writer, change),
+      read: () => undefined,
+    })
   }
 
   #head(

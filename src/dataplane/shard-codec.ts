@@ -6,6 +6,7 @@
  * rare and small (`open`, `checkpoint`, `verify`, statistics) is JSON; see `readJson`.
  */
 
+import type { Probe, SampleRequest } from '../domain/recall-sample.ts'
 import {
   SEARCH_PATHS,
   type Hit,
@@ -38,7 +39,7 @@ export interface ScrollPageRequest {
   readonly include: Include
 }
 
-const QUERY = { vector: 1, ef: 2, exact: 4, filter: 8 } as const
+const QUERY = { vector: 1, ef: 2, exact: 4, filter: 8, generation: 16 } as const
 const INCLUDE = { metadata: 1, vector: 2, text: 4 } as const
 const POINT = { present: 1, metadata: 2, vector: 4, text: 8 } as const
 
@@ -62,13 +63,14 @@ export function readApply(body: Buffer): ApplyRequest {
 }
 
 export function writeQuery(writer: FrameWriter, query: ShardQuery): void {
-  const { target, ef, filter } = query
+  const { target, ef, filter, generation } = query
   const byVector = 'vector' in target
   writer.u8(
     (byVector ? QUERY.vector : 0) |
       (ef === null ? 0 : QUERY.ef) |
       (query.exact ? QUERY.exact : 0) |
-      (filter === null ? 0 : QUERY.filter),
+      (filter === null ? 0 : QUERY.filter) |
+      (generation === undefined ? 0 : QUERY.generation),
   )
   writer.u8(includeBits(query.include))
   writer.u32(query.k)
@@ -76,17 +78,34 @@ export function writeQuery(writer: FrameWriter, query: ShardQuery): void {
   if (byVector) writer.vector(target.vector)
   else writer.text(target.id)
   if (filter !== null) writer.text(filter)
+  if (generation !== undefined) writer.f64(generation)
 }
 
 export function readQuery(body: Buffer): ShardQuery {
+  return queryOf(new BodyReader(body))
+}
+
+export function writeSample(writer: FrameWriter, { query, probes }: SampleRequest): void {
+  writeQuery(writer, query)
+  writer.text(JSON.stringify(probes))
+}
+
+export function readSample(body: Buffer): SampleRequest {
   const reader = new BodyReader(body)
+  const query = queryOf(reader)
+  return { query, probes: JSON.parse(reader.text()) as readonly Probe[] }
+}
+
+function queryOf(reader: BodyReader): ShardQuery {
   const bits = reader.u8()
   const include = includeOf(reader.u8())
   const k = reader.u32()
   const ef = (bits & QUERY.ef) === 0 ? null : reader.u32()
   const target = (bits & QUERY.vector) === 0 ? { id: reader.text() } : { vector: reader.vector() }
   const filter = (bits & QUERY.filter) === 0 ? null : reader.text()
-  return { target, k, ef, exact: (bits & QUERY.exact) !== 0, filter, include }
+  const exact = (bits & QUERY.exact) !== 0
+  const query = { target, k, ef, exact, filter, include }
+  return (bits & QUERY.generation) === 0 ? query : { ...query, generation: reader.f64() }
 }
 
 export function writeAnswer(writer: FrameWriter, answer: ShardAnswer): void {

@@ -5,7 +5,9 @@
  */
 
 import type { CheckpointContent } from '../domain/checkpoint.ts'
+import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
+  AdoptedGraph,
   Include,
   ScrollPage,
   ScrollPosition,
@@ -64,6 +66,18 @@ export interface HostedShard {
    * @param graph `always` at shutdown, `if_worth` otherwise (a tenth of the elements changed).
    */
   checkpoint(graph: 'always' | 'if_worth'): Promise<CheckpointContent>
+
+  /** Brings a generation into memory as a candidate; points enter it in slices from then on. */
+  adopt(graph: AdoptedGraph): Promise<void>
+
+  /** Makes a candidate the generation that searches use. It is durable with the next checkpoint. */
+  publish(generation: number): Promise<void>
+
+  /** Frees a generation that is not published. */
+  drop(generation: number): Promise<void>
+
+  /** Runs a query again, exactly and at several ef, over one snapshot and beside serving. */
+  sample(request: SampleRequest): Promise<RecallSample>
 
   /** Checks the shard against itself: maps, tombstones, graph size, delta. Empty is clean. */
   verify(): Promise<readonly VerifyFault[]>

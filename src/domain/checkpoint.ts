@@ -31,7 +31,11 @@ export interface PartRef extends StoredFile {
 export interface GraphRef {
   readonly shard: number
   readonly generation: number
+  /** True for the one that searches use; the others are kept for a rollback to them. */
+  readonly published: boolean
   readonly config: HnswConfig
+  /** Name of the build that it began with; null where a core grew it from its first point. */
+  readonly graphId: string | null
   /** The hnswlib file. */
   readonly graph: StoredFile
   /** The (lsn, row) of each label in label order. */

@@ -2,6 +2,9 @@
  * What is asked of the shards of an index and what they answer, between front and cores.
  */
 
+import type { GraphRef } from './checkpoint.ts'
+import type { HnswConfig } from './hnsw-config.ts'
+
 export interface Include {
   readonly metadata: boolean
   readonly vector: boolean
@@ -20,6 +23,8 @@ export interface ShardQuery {
   /** A validated filter (see `filter.ts`) as JSON text, or null. */
   readonly filter: string | null
   readonly include: Include
+  /** Searches this generation while it is in memory; otherwise, and left out, the published one. */
+  readonly generation?: number
 }
 
 /** A stored point as a reader sees it. */
@@ -69,6 +74,37 @@ export interface ScrollPage {
   readonly done: boolean
 }
 
+/**
+ * Where a generation of a shard is:
+ *
+ *     adopted ──caught up──▶ candidate ──publish──▶ published ──publish of another──▶ candidate
+ *                                 ╰──drop──▶ stored (its file is kept), or gone
+ */
+export const GENERATION_STATES = ['published', 'candidate', 'stored'] as const
+
+export type GenerationState = (typeof GENERATION_STATES)[number]
+
+export interface GenerationInfo {
+  readonly generation: number
+  readonly state: GenerationState
+  readonly config: HnswConfig
+  readonly graphId: string | null
+  readonly elements: number
+  /** Elements that are dead. */
+  readonly tombstones: number
+  /** Live points outside its graph; 0 where it is only stored. */
+  readonly deltaPoints: number
+}
+
+/** A generation that a shard is to bring into memory; `ref` or `config` or neither is given. */
+export interface AdoptedGraph {
+  readonly generation: number
+  /** Files of a build beside serving. */
+  readonly ref: GraphRef | null
+  /** Begins empty and grows here: for shards of few points. */
+  readonly config: HnswConfig | null
+}
+
 export interface ShardStats {
   /** Points that a search can find. */
   readonly livePoints: number
@@ -79,7 +115,10 @@ export interface ShardStats {
   /** Elements of the graph, and those of them that are dead. */
   readonly graphElements: number
   readonly tombstones: number
+  /** The published one. */
   readonly generation: number
+  /** All that are in memory or whose files are kept; by number. */
+  readonly generations: readonly GenerationInfo[]
   /** Last write seen. */
   readonly appliedLsn: number
   /** Every write up to this lsn is in the graph. */

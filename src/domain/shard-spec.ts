@@ -32,9 +32,12 @@ export interface ShardSpec {
   readonly shards: number
   readonly dimension: number
   readonly metric: Metric
+  /** For a graph that is begun here: one that was saved keeps its own. */
   readonly hnsw: HnswConfig
   /** Up to so many live points are searched one by one, without a graph; 2,000 if left out. */
   readonly flatRowsMax?: number
+  /** Older generations whose graph files are kept for a rollback; 2 if left out. */
+  readonly generationsKept?: number
   readonly bucket: BucketSpec
   /** A local folder for temporary files of this shard; the core creates and clears it. */
   readonly scratch: string

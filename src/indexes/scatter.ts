@@ -5,6 +5,7 @@
  */
 
 import type {
+  GenerationInfo,
   Hit,
   ScrollPage,
   ScrollPosition,
@@ -68,6 +69,7 @@ export function sumStats(all: readonly (ShardStats | null)[]): ShardStats | null
     graphElements: sum((stats) => stats.graphElements),
     tombstones: sum((stats) => stats.tombstones),
     generation: Math.min(...known.map((stats) => stats.generation)),
+    generations: mergeGenerations(known.map((stats) => stats.generations)),
     appliedLsn: Math.min(...known.map((stats) => stats.appliedLsn)),
     indexedLsn: Math.min(...known.map((stats) => stats.indexedLsn)),
     memoryBytes: sum((stats) => stats.memoryBytes),
@@ -75,4 +77,24 @@ export function sumStats(all: readonly (ShardStats | null)[]): ShardStats | null
     payloadBytes: sum((stats) => stats.payloadBytes),
     insertRate: sum((stats) => stats.insertRate),
   }
+}
+
+/** One entry for each generation, with the sums over the shards; by number. */
+function mergeGenerations(shards: readonly (readonly GenerationInfo[])[]): GenerationInfo[] {
+  const merged = new Map<number, GenerationInfo>()
+  for (const info of shards.flat()) {
+    const before = merged.get(info.generation)
+    if (before === undefined) merged.set(info.generation, info)
+    else {
+      merged.set(info.generation, {
+        ...before,
+        // Where shards differ, the change from one to the other is under way.
+        state: before.state === 'published' ? info.state : before.state,
+        elements: before.elements + info.elements,
+        tombstones: before.tombstones + info.tombstones,
+        deltaPoints: before.deltaPoints + info.deltaPoints,
+      })
+    }
+  }
+  return [...merged.values()].sort((a, b) => a.generation - b.generation)
 }

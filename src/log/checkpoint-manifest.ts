@@ -102,6 +102,8 @@ function graphToJson(graph: GraphRef): Record<string, unknown> {
   return {
     shard: graph.shard,
     generation: graph.generation,
+    published: graph.published,
+    graph_id: graph.graphId,
     config: {
       m: config.m,
       ef_construction: config.efConstruction,
@@ -119,6 +121,8 @@ function graphFromJson(read: Reader): GraphRef {
   return {
     shard: read.integer('shard'),
     generation: read.integer('generation'),
+    published: read.flag('published', true),
+    graphId: read.textOrNull('graph_id'),
     config: configFromJson(read.object('config')),
     graph: fileFromJson(read.object('graph')),
     labels: fileFromJson(read.object('labels')),
@@ -169,6 +173,18 @@ class Reader {
     const value = this.#json[field]
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
     throw corrupt(this.key, field)
+  }
+
+  /** `missing` where an older version did not write the field. */
+  flag(field: string, missing: boolean): boolean {
+    const value = this.#json[field] ?? missing
+    if (typeof value === 'boolean') return value
+    throw corrupt(this.key, field)
+  }
+
+  /** Null also where an older version did not write the field. */
+  textOrNull(field: string): string | null {
+    return (this.#json[field] ?? null) === null ? null : this.text(field)
   }
 
   isNull(field: string): boolean {

@@ -7,7 +7,7 @@ import { shardOf, type ShardSpec } from '../domain/shard-spec.ts'
 import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 import { squaredNorm } from '../engines/flat/kernels.ts'
-import type { ShardGraph } from './graph.ts'
+import type { Generations } from './generations.ts'
 import type { FieldValue } from './metadata-fields.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
@@ -15,7 +15,7 @@ import type { PointTable } from './point-table.ts'
 export interface Applied {
   readonly table: PointTable
   readonly metadata: MetadataIndex
-  readonly graph: ShardGraph
+  readonly graphs: Pick<Generations, 'remove'>
   /** Lsn of the delete of each id that was deleted since the last checkpoint. */
   readonly deletes: Map<string, number>
 }
@@ -66,7 +66,7 @@ function checkVectors(batch: UpsertBatch, owner: Owner, rows: readonly number[])
 }
 
 function upsert(
-  { table, metadata, graph }: Applied,
+  { table, metadata, graphs }: Applied,
   batch: UpsertBatch,
   { lsn, row }: { readonly lsn: number; readonly row: number },
   fields: readonly FieldValue[],
@@ -75,7 +75,7 @@ function upsert(
   const older = table.slotOf(id)
   if (older !== undefined) {
     table.kill(older)
-    graph.remove(older)
+    graphs.remove(older)
   }
   const slot = table.append({
     id,
@@ -89,10 +89,10 @@ function upsert(
   metadata.add(slot, fields)
 }
 
-function remove({ table, graph, deletes }: Applied, id: string, lsn: number): void {
+function remove({ table, graphs, deletes }: Applied, id: string, lsn: number): void {
   const slot = table.slotOf(id)
   if (slot === undefined) return
   table.kill(slot)
-  graph.remove(slot)
+  graphs.remove(slot)
   deletes.set(id, lsn)
 }

@@ -37,6 +37,9 @@ const DELETES_PARTS_MAX = 4
 const DELETES_SHARE_MAX = 0.2
 const DELETES_MIN = 1000
 
+/** Generations whose files are kept beside the published one, unless the spec says otherwise. */
+const GENERATIONS_KEPT = 2
+
 /** A batch is encoded in one go: a quarter of a group keeps searches waiting less. */
 const BATCHES_IN_GROUP = 4
 
@@ -48,7 +51,7 @@ export interface CheckpointState {
   /** The lsn of each remembered delete. */
   readonly deleted: ReadonlyMap<string, number>
   readonly graph: SavedGraph | null
-  /** Graphs of other generations: carried along for a rollback to them. */
+  /** Graphs of other generations, the one published last first: kept for a rollback to them. */
   readonly otherGraphs: readonly GraphRef[]
 }
 
@@ -90,6 +93,29 @@ export class Checkpointer {
   /** Where `apply` notes deletes. Ask anew each time. */
   get deletes(): Map<string, number> {
     return this.#deletes
+  }
+
+  /** Graphs of other generations that a checkpoint holds. */
+  get storedGraphs(): readonly GraphRef[] {
+    return this.#state.otherGraphs
+  }
+
+  storedGraph(generation: number): GraphRef | null {
+    return this.#state.otherGraphs.find((ref) => ref.generation === generation) ?? null
+  }
+
+  /** The generation was published: its graph is the one to save from now on. */
+  published(generation: number): void {
+    const { graph, otherGraphs } = this.#state
+    const stored = this.storedGraph(generation)
+    const others = otherGraphs.filter((ref) => ref !== stored)
+    const older = graph === null ? others : [{ ...graph.ref, published: false }, ...others]
+    this.#state = {
+      ...this.#state,
+      // What of it is dead by now is not known here: the next checkpoint saves it again if worth it.
+      graph: stored === null ? null : { ref: { ...stored, published: true }, tombstones: 0 },
+      otherGraphs: older.slice(0, this.#spec.generationsKept ?? GENERATIONS_KEPT),
+    }
   }
 
   get memoryBytes(): number {
@@ -206,8 +232,7 @@ export class Checkpointer {
       const name = `${graph.generation}-${lsn}`
       const ref = {
         shard: this.#spec.shard,
-        generation: graph.generation,
-        config: graph.config,
+        ...{ published: true, ...graph.identity },
         graph: await this.#putHashed(graphPath, this.#key('graphs', name, 'hnsw')),
         labels: await this.#putHashed(labelsPath, this.#key('graphs', name, 'labels')),
         indexedLsn: table.lsn(indexedSlot - 1),

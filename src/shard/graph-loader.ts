@@ -10,11 +10,10 @@
 
 import { rm } from 'node:fs/promises'
 import type { GraphRef } from '../domain/checkpoint.ts'
-import type { HnswConfig } from '../domain/hnsw-config.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import { alignRemoved, loadHnsw, type LoadedHnsw } from '../engines/hnsw/hnsw-index.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
-import type { LoadedGraph } from './graph.ts'
+import type { GraphIdentity, LoadedGraph } from './graph.ts'
 import { DEAD_LSN, readLabels, type LabelRows } from './labels-file.ts'
 import type { Fetcher } from './part-loader.ts'
 import type { PointTable } from './point-table.ts'
@@ -25,10 +24,10 @@ export interface FetchedGraph {
   readonly labels: LabelRows
 }
 
-/** The newest graph of the shard that was built with its config; null where there is none. */
+/** The published graph of the shard; null where none was saved yet. */
 export function chooseGraph(spec: ShardSpec): GraphRef | null {
   const graphs = (spec.checkpoint?.graphs ?? []).filter(
-    ({ shard, config }) => shard === spec.shard && isSameGraph(config, spec.hnsw),
+    ({ shard, published }) => shard === spec.shard && published,
   )
   return graphs.reduce<GraphRef | null>(
     (best, ref) => (best === null || ref.generation > best.generation ? ref : best),
@@ -36,16 +35,10 @@ export function chooseGraph(spec: ShardSpec): GraphRef | null {
   )
 }
 
-/** `efSearch` is no part of a graph, and hnswlib raises efConstruction to M. */
-function isSameGraph(a: HnswConfig, b: HnswConfig): boolean {
-  const effective = ({ m, efConstruction }: HnswConfig): number => Math.max(m, efConstruction)
-  return a.m === b.m && effective(a) === effective(b) && a.seed === b.seed
-}
-
 /** @returns what is wrong with the graph, where something is. */
 export async function fetchGraph(
   fetcher: Fetcher,
-  spec: ShardSpec,
+  spec: Pick<ShardSpec, 'dimension' | 'metric'>,
   ref: GraphRef,
 ): Promise<FetchedGraph | string> {
   const paths: string[] = []
@@ -55,8 +48,8 @@ export async function fetchGraph(
     const labels = await readLabels(labelsPath)
     const graphPath = await fetcher.fetch(ref.graph)
     paths.push(graphPath)
-    const { dimension, metric, hnsw } = spec
-    const loaded = await loadHnsw(graphPath, { dimension, metric, config: hnsw })
+    const { dimension, metric } = spec
+    const loaded = await loadHnsw(graphPath, { dimension, metric, config: ref.config })
     const problem = mismatch(ref, loaded, labels)
     if (problem === null) return { ref, loaded, labels }
     loaded.index.close()
@@ -86,7 +79,7 @@ function mismatch(ref: GraphRef, { index }: LoadedHnsw, { lsns, rows }: LabelRow
 }
 
 /** Connects a fetched graph with the table, which is complete. */
-export function joinGraph({ ref, loaded, labels }: FetchedGraph, table: PointTable): LoadedGraph {
+export function joinGraph({ loaded, labels }: FetchedGraph, table: PointTable): LoadedGraph {
   const slots = new Int32Array(labels.lsns.length).fill(-1)
   let slot = 0
   let indexedSlot = 0
@@ -101,7 +94,11 @@ export function joinGraph({ ref, loaded, labels }: FetchedGraph, table: PointTab
   }
   alignRemoved(loaded, (label) => slots[label] === -1)
   const { index, unlinked } = loaded
-  return { index, slots, unlinked, generation: ref.generation, indexedSlot }
+  return { index, slots, unlinked, indexedSlot }
+}
+
+export function identityOf({ generation, config, graphId }: GraphRef): GraphIdentity {
+  return { generation, config, graphId }
 }
 
 function isBefore(table: PointTable, slot: number, lsn: number, row: number): boolean {

@@ -27,25 +27,39 @@ export interface LoadedGraph {
   readonly slots: Int32Array
   /** Labels that no link leads to. */
   readonly unlinked: readonly number[]
-  readonly generation: number
   /** Slots before this one are in the graph or dead. */
   readonly indexedSlot: number
 }
 
-export class ShardGraph {
-  readonly config: HnswConfig
+/** What a generation is, from its start to its end. */
+export interface GraphIdentity {
   readonly generation: number
+  readonly config: HnswConfig
+  /** Name of the build that it began with; null where it grows here from its first point. */
+  readonly graphId: string | null
+}
+
+export class ShardGraph {
+  readonly identity: GraphIdentity
   readonly #table: PointTable
   readonly #slotOfLabel = new Int32Column()
   readonly #labelOfSlot = new Int32Column()
   readonly #strays = new Set<number>()
   #index: HnswIndex | null = null
 
-  constructor(table: PointTable, config: HnswConfig, start: LoadedGraph | number) {
+  /** @param loaded null where the graph is still to be grown. */
+  constructor(table: PointTable, identity: GraphIdentity, loaded: LoadedGraph | null) {
     this.#table = table
-    this.config = config
-    this.generation = typeof start === 'number' ? start : start.generation
-    if (typeof start !== 'number') this.#take(start)
+    this.identity = identity
+    if (loaded !== null) this.#take(loaded)
+  }
+
+  get config(): HnswConfig {
+    return this.identity.config
+  }
+
+  get generation(): number {
+    return this.identity.generation
   }
 
   get index(): HnswIndex | null {
@@ -62,6 +76,11 @@ export class ShardGraph {
 
   get tombstones(): number {
     return this.#index === null ? 0 : this.#index.elements - this.#index.size
+  }
+
+  /** Live points that a search of this graph compares one by one. */
+  get deltaPoints(): number {
+    return this.#table.live.countFrom(this.indexedSlot)
   }
 
   get saving(): boolean {

@@ -18,11 +18,14 @@ import { inSteps } from './steps.ts'
 export class Fetcher {
   readonly #store: ObjectStore
   readonly #scratch: string
+  readonly #prefix: string
   #files = 0
 
-  constructor(store: ObjectStore, scratch: string) {
+  /** @param prefix tells its files from those of other fetchers in the folder. */
+  constructor(store: ObjectStore, scratch: string, prefix = 'load') {
     this.#store = store
     this.#scratch = scratch
+    this.#prefix = prefix
   }
 
   /**
@@ -32,7 +35,7 @@ export class Fetcher {
    */
   async fetch(stored: StoredFile): Promise<string> {
     this.#files += 1
-    const path = join(this.#scratch, `load-${this.#files}`)
+    const path = join(this.#scratch, `${this.#prefix}-${this.#files}`)
     try {
       await this.#store.getFile(stored.key, path)
       const { bytes, sha256 } = await hashFile(path)
@@ -49,7 +52,8 @@ export class Fetcher {
 
 export interface PartTarget {
   readonly table: PointTable
-  readonly metadata: MetadataIndex
+  /** Null where only vectors are wanted: then metadata and texts are left out. */
+  readonly metadata: MetadataIndex | null
   /** Lsn of the delete of each id, over all deletes parts. */
   readonly deleted: ReadonlyMap<string, number>
   readonly onRows: (rows: number) => void
@@ -145,10 +149,14 @@ function addRow(target: PartTarget, part: PartRef, rows: PointRows, i: number): 
   const older = table.slotOf(id)
   if (older !== undefined) table.kill(older)
   if ((deleted.get(id) ?? 0) > lsn) return
-  const fields = parseMetadata(json)
   const offset = i * table.vectors.dimension
-  const slot = table.append({ id, lsn, row, vectors: rows.vectors, offset, text, metadata: json })
-  metadata.add(slot, fields)
+  const point = { id, lsn, row, vectors: rows.vectors, offset }
+  if (metadata === null) {
+    table.append({ ...point, text: null, metadata: null })
+    return
+  }
+  const fields = parseMetadata(json)
+  metadata.add(table.append({ ...point, text, metadata: json }), fields)
 }
 
 function rowAt(

@@ -1,16 +1,19 @@
 /**
  * One shard of one index inside its core: points, graph, filters, checkpoints.
  *
- *     apply ─▶ table, metadata index ─▶ delta ──indexSlice──▶ graph
- *     search = (graph ∪ delta ∖ dead) ∩ filter
+ *     apply ─▶ table, metadata index ─▶ delta ──indexSlice──▶ graphs (see generations.ts)
+ *     search = (published graph ∪ its delta ∖ dead) ∩ filter
  *
  * `ShardHost` of the data plane calls it; every method without a promise runs in one turn, so a
  * reader never sees half a write. A checkpoint and a check run beside it in short steps.
  */
 
 import { decodeBatch } from '../codecs/batch-codec.ts'
-import type { CheckpointContent } from '../domain/checkpoint.ts'
+import type { CheckpointContent, GraphRef } from '../domain/checkpoint.ts'
+import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
+  AdoptedGraph,
+  GenerationInfo,
   Include,
   ScrollPage,
   ScrollPosition,
@@ -24,10 +27,13 @@ import type { ShardSpec } from '../domain/shard-spec.ts'
 import { invariant } from '../lib/invariant.ts'
 import { applyBatch } from './apply.ts'
 import { Checkpointer } from './checkpointer.ts'
-import type { ShardGraph } from './graph.ts'
+import { Generations, generationNotFound } from './generations.ts'
+import type { GraphIdentity, ShardGraph } from './graph.ts'
+import type { GraphAdopter } from './graph-adopter.ts'
 import { InsertRate } from './insert-rate.ts'
 import type { MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
+import { sampleRecall } from './recall-sampler.ts'
 import { matchesOf, search, type Searched } from './searcher.ts'
 import { verifyShard } from './verify.ts'
 
@@ -37,6 +43,7 @@ export interface ShardContent {
   readonly table: PointTable
   readonly metadata: MetadataIndex
   readonly graph: ShardGraph
+  readonly adopter: GraphAdopter
   readonly checkpointer: Checkpointer
   /** Every write up to this lsn is in the table. */
   readonly lsn: number
@@ -51,7 +58,8 @@ export class Shard {
   readonly #spec: ShardSpec
   readonly #table: PointTable
   readonly #metadata: MetadataIndex
-  readonly #graph: ShardGraph
+  readonly #generations: Generations
+  readonly #adopter: GraphAdopter
   readonly #checkpointer: Checkpointer
   readonly #flatRowsMax: number
   readonly #insertRate = new InsertRate()
@@ -65,7 +73,8 @@ export class Shard {
     this.#spec = content.spec
     this.#table = content.table
     this.#metadata = content.metadata
-    this.#graph = content.graph
+    this.#generations = new Generations(content.graph)
+    this.#adopter = content.adopter
     this.#checkpointer = content.checkpointer
     this.#flatRowsMax = content.flatRowsMax
     this.#appliedLsn = content.lsn
@@ -77,7 +86,7 @@ export class Shard {
       {
         table: this.#table,
         metadata: this.#metadata,
-        graph: this.#graph,
+        graphs: this.#generations,
         deletes: this.#checkpointer.deletes,
       },
       this.#spec,
@@ -88,7 +97,12 @@ export class Shard {
   }
 
   search(query: ShardQuery): ShardAnswer {
-    return search(this.#searched, query, this.#appliedLsn)
+    return search(this.#searchedIn(query.generation ?? null), query, this.#appliedLsn)
+  }
+
+  /** Runs beside serving. */
+  sample(request: SampleRequest): Promise<RecallSample> {
+    return sampleRecall((generation) => this.#searchedIn(generation), request, this.#appliedLsn)
   }
 
   fetch(ids: readonly string[], include: Include): readonly (StoredPoint | null)[] {
@@ -104,7 +118,7 @@ export class Shard {
     filter: string | null,
     include: Include,
   ): ScrollPage {
-    const { slots } = matchesOf(this.#searched, filter)
+    const { slots } = matchesOf(this.#matched, filter)
     const points: StoredPoint[] = []
     const positions: ScrollPosition[] = []
     let slot = slots.next(after === null ? 0 : this.#table.firstAfter(after))
@@ -116,7 +130,7 @@ export class Shard {
   }
 
   matchingIds(filter: string, limit: number): readonly string[] {
-    const { slots } = matchesOf(this.#searched, filter)
+    const { slots } = matchesOf(this.#matched, filter)
     const ids: string[] = []
     for (let slot = slots.next(0); slot !== -1 && ids.length < limit; slot = slots.next(slot + 1)) {
       ids.push(this.#table.id(slot))
@@ -125,40 +139,80 @@ export class Shard {
   }
 
   count(filter: string | null): number {
-    return matchesOf(this.#searched, filter).count
+    return matchesOf(this.#matched, filter).count
   }
 
+  /** Every graph that points wait for has its share of the time: none holds up another. */
   indexSlice(budgetMs: number): boolean {
-    if (this.#closed || this.#graph.saving || this.#isFlat) return false
-    const started = performance.now()
-    let now = started
-    let inserted = 0
-    while (this.#graph.indexedSlot < this.#table.slots && now - started < budgetMs) {
-      this.#graph.insertNext()
-      inserted += 1
-      now = performance.now()
+    if (this.#closed) return false
+    const waiting = this.#generations.all.filter((graph) => this.#isWaitedFor(graph))
+    const endMs = performance.now() + budgetMs
+    for (const [i, graph] of waiting.entries()) {
+      const leftMs = endMs - performance.now()
+      if (leftMs > 0) this.#insertInto(graph, leftMs / (waiting.length - i))
     }
-    if (inserted > 0) this.#insertRate.add(inserted, now - started, now)
-    return this.#graph.indexedSlot < this.#table.slots
+    return waiting.some((graph) => this.#isWaitedFor(graph))
   }
 
   checkpoint(graph: 'always' | 'if_worth'): Promise<CheckpointContent> {
     return this.#inBackground(() =>
       this.#checkpointer.run(
-        { table: this.#table, graph: this.#graph, lsn: this.#appliedLsn },
+        { table: this.#table, graph: this.#generations.published, lsn: this.#appliedLsn },
         graph,
       ),
     )
   }
 
+  /**
+   * Brings a generation into memory as a candidate: from `ref`, from the file that is kept where
+   * `ref` is null, or empty where `ref` names only the configuration. Points enter it from then on.
+   *
+   * @throws {VectordError} `generation_not_found`, `generation_exists`, `limit_exceeded`,
+   *   `object_corrupt` where its files are damaged, errors of the store.
+   */
+  async adopt(adopted: AdoptedGraph): Promise<void> {
+    this.#generations.checkRoom(adopted.generation)
+    const openOver = await this.#adopter.open(this.#refOf(adopted))
+    const graph = openOver(this.#table)
+    try {
+      invariant(!this.#closed, 'a closed shard does nothing')
+      this.#generations.adopt(graph)
+    } catch (error) {
+      graph.close()
+      throw error
+    }
+  }
+
+  /**
+   * Makes a candidate the published generation. It is durable with the next checkpoint.
+   *
+   * @throws {VectordError} `generation_not_found` where it is not in memory.
+   */
+  publish(generation: number): Promise<void> {
+    return this.#inBackground(() => {
+      const before = this.#generations.published.generation
+      this.#generations.publish(generation)
+      if (generation !== before) this.#checkpointer.published(generation)
+      return Promise.resolve()
+    })
+  }
+
+  /** Frees the memory of a candidate; the file of one that was published before is kept. */
+  drop(generation: number): Promise<void> {
+    return this.#inBackground(() => {
+      this.#generations.drop(generation)
+      return Promise.resolve()
+    })
+  }
+
   verify(): Promise<readonly VerifyFault[]> {
-    return this.#inBackground(() => verifyShard(this.#searched))
+    return this.#inBackground(() => verifyShard(this.#searchedIn(null)))
   }
 
   stats(): ShardStats {
     const table = this.#table
-    const graph = this.#graph
-    const waiting = this.#isFlat ? -1 : table.live.next(graph.indexedSlot)
+    const graph = this.#generations.published
+    const waiting = this.#isFlat(graph) ? -1 : table.live.next(graph.indexedSlot)
     return {
       livePoints: table.livePoints,
       rows: table.slots,
@@ -166,6 +220,7 @@ export class Shard {
       graphElements: graph.elements,
       tombstones: graph.tombstones,
       generation: graph.generation,
+      generations: this.#generationInfos(),
       appliedLsn: this.#appliedLsn,
       indexedLsn: waiting === -1 ? this.#appliedLsn : table.lsn(waiting) - 1,
       memoryBytes: this.#memoryBytes,
@@ -178,23 +233,76 @@ export class Shard {
   async close(): Promise<void> {
     this.#closed = true
     await this.#background.catch(() => undefined)
-    this.#graph.close()
+    this.#generations.close()
   }
 
   get #memoryBytes(): number {
     const points = this.#table.memoryBytes + this.#metadata.memoryBytes
-    return points + this.#graph.memoryBytes + this.#checkpointer.memoryBytes
+    return points + this.#generations.memoryBytes + this.#checkpointer.memoryBytes
   }
 
   /** True while there are so few points that no graph is begun: nothing waits for one. */
-  get #isFlat(): boolean {
-    return this.#graph.index === null && this.#table.livePoints <= this.#flatRowsMax
+  #isFlat(graph: ShardGraph): boolean {
+    return graph.index === null && this.#table.livePoints <= this.#flatRowsMax
   }
 
-  get #searched(): Searched {
+  #isWaitedFor(graph: ShardGraph): boolean {
+    return !graph.saving && !this.#isFlat(graph) && graph.indexedSlot < this.#table.slots
+  }
+
+  #insertInto(graph: ShardGraph, budgetMs: number): void {
+    const started = performance.now()
+    let now = started
+    let inserted = 0
+    while (graph.indexedSlot < this.#table.slots && now - started < budgetMs) {
+      graph.insertNext()
+      inserted += 1
+      now = performance.now()
+    }
+    if (inserted > 0 && graph === this.#generations.published) {
+      this.#insertRate.add(inserted, now - started, now)
+    }
+  }
+
+  #refOf({ generation, ref, config }: AdoptedGraph): GraphRef | GraphIdentity {
+    if (ref !== null) return { ...ref, generation }
+    if (config !== null) return { generation, config, graphId: null }
+    const stored = this.#checkpointer.storedGraph(generation)
+    if (stored === null) throw generationNotFound(generation)
+    return stored
+  }
+
+  #generationInfos(): GenerationInfo[] {
+    const { published, all } = this.#generations
+    const inMemory = all.map((graph): GenerationInfo => {
+      const { generation, config, graphId } = graph.identity
+      return {
+        ...{ generation, config, graphId },
+        state: graph === published ? 'published' : 'candidate',
+        elements: graph.elements,
+        tombstones: graph.tombstones,
+        deltaPoints: this.#isFlat(graph) ? 0 : graph.deltaPoints,
+      }
+    })
+    const stored = this.#checkpointer.storedGraphs
+      .filter(({ generation }) => !this.#generations.has(generation))
+      .map(({ generation, config, graphId, elements }): GenerationInfo => {
+        return {
+          ...{ generation, config, graphId, elements },
+          ...{ state: 'stored', tombstones: 0, deltaPoints: 0 },
+        }
+      })
+    return [...inMemory, ...stored].sort((a, b) => a.generation - b.generation)
+  }
+
+  get #matched(): Pick<Searched, 'table' | 'metadata'> {
+    return { table: this.#table, metadata: this.#metadata }
+  }
+
+  #searchedIn(generation: number | null): Searched {
     return {
       table: this.#table,
-      graph: this.#graph,
+      graph: this.#generations.of(generation),
       metadata: this.#metadata,
       flatRowsMax: this.#flatRowsMax,
     }

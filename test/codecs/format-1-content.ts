@@ -50,6 +50,8 @@ export function manifest({ points, deletes }: PartFiles): Manifest {
   const graph = {
     shard: 0,
     generation: 7,
+    published: true,
+    graphId: null,
     graph: file('g.hnsw', 'ab'.repeat(32)),
     labels: file('g.labels', 'cd'.repeat(32)),
     indexedLsn: 1,

@@ -23,6 +23,7 @@ const STATS: ShardStats = {
   graphElements: HITS.length,
   tombstones: 0,
   generation: 1,
+  generations: [],
   appliedLsn: 0,
   indexedLsn: 0,
   memoryBytes: 0,
@@ -41,6 +42,12 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     count: () => HITS.length,
     indexSlice: () => false,
     checkpoint: async () => ({ lsn: 0, parts: [], graphs: [] }),
+    adopt: async () => undefined,
+    publish: async () => undefined,
+    drop: async () => undefined,
+    sample: async () => {
+      throw new Error('no samples here')
+    },
     verify: async () => [],
     stats: () => STATS,
     close: async () => undefined,

@@ -100,6 +100,22 @@ class FakeShard implements HostedShard {
     return { lsn: this.#lsn, parts: [], graphs: [] }
   }
 
+  async adopt(): Promise<void> {
+    // Nothing to bring into memory.
+  }
+
+  async publish(): Promise<void> {
+    // There is one generation.
+  }
+
+  async drop(): Promise<void> {
+    // As above.
+  }
+
+  async sample(): Promise<never> {
+    throw new Error('no samples here')
+  }
+
   async verify(): Promise<readonly []> {
     return []
   }
@@ -112,6 +128,7 @@ class FakeShard implements HostedShard {
       graphElements: openShards,
       tombstones: 0,
       generation: this.#spec.shard,
+      generations: [],
       appliedLsn: this.#lsn,
       indexedLsn: this.#lsn,
       memoryBytes: 0,

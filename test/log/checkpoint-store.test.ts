@@ -19,6 +19,8 @@ function content(lsn: number, parts: readonly string[]): CheckpointContent {
   const graph = {
     shard: 0,
     generation: 1,
+    published: true,
+    graphId: null,
     config: { m: 16, efConstruction: 200, efSearch: null, seed: 42 },
     graph: file(`_indexes/x/graphs/${lsn}.hnsw`),
     labels: file(`_indexes/x/graphs/${lsn}.labels`),

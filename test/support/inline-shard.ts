@@ -49,6 +49,13 @@ export async function inlineShard(source: ShardSource, store: ObjectStore): Prom
       while (shard.indexSlice(100));
       return shard.checkpoint(graph)
     },
+    adopt: async (graph) => {
+      await shard.adopt(graph)
+      while (shard.indexSlice(100));
+    },
+    publish: (generation) => shard.publish(generation),
+    drop: (generation) => shard.drop(generation),
+    sample: (request) => shard.sample(request),
     verify: () => shard.verify(),
     detach: async () => {
       open = false

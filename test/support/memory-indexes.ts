@@ -198,7 +198,13 @@ export class MemoryIndex implements ManagedIndex {
     const rawBytes = this.size * this.settings.dimension * 4
     return {
       ...{ livePoints: this.size, rows: this.size, deltaPoints: 0, graphElements: this.size },
-      ...{ tombstones: 0, generation: 1, appliedLsn: this.#lsn, indexedLsn: this.#lsn },
+      ...{
+        tombstones: 0,
+        generation: 1,
+        generations: [],
+        appliedLsn: this.#lsn,
+        indexedLsn: this.#lsn,
+      },
       ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, insertRate: 0 },
     }
   }

@@ -1,0 +1,56 @@
+/**
+ * Runs a live query again, exactly and through the graphs at several ef, over one snapshot.
+ *
+ * The probes run in the turn that takes the snapshot; the exact scan follows in short steps over what
+ * was live then. The table is held meanwhile, so that a row that dies still has its vector.
+ */
+
+import type {
+  RecallSample,
+  SampledHits,
+  SampledProbe,
+  SampleRequest,
+} from '../domain/recall-sample.ts'
+import { TopK } from '../engines/top-k.ts'
+import { matchesOf, search, type Searched } from './searcher.ts'
+import { inSteps } from './steps.ts'
+
+/** Rows between two looks at the clock. */
+const BLOCK_ROWS = 256
+
+/** @param searchedIn what a search of a generation goes over. */
+export async function sampleRecall(
+  searchedIn: (generation: number | null) => Searched,
+  { query, probes }: SampleRequest,
+  lsn: number,
+): Promise<RecallSample> {
+  const { table, metadata, graph } = searchedIn(null)
+  if (!('vector' in query.target)) throw new TypeError('a sampled query has a vector')
+  const { slots, count } = matchesOf({ table, metadata }, query.filter)
+  const mask = slots.clone()
+  const { slots: rows, livePoints } = table
+  const found = probes.map((probe): SampledProbe => {
+    const asked = { ...query, ef: probe.ef, exact: false }
+    const before = process.threadCpuUsage()
+    const { hits } = search(searchedIn(probe.generation), asked, lsn)
+    const { user, system } = process.threadCpuUsage(before)
+    const distances = hits.map((hit) => hit.distance)
+    return { ...probe, ids: hits.map(({ id }) => id), distances, cpuUs: user + system }
+  })
+  table.hold()
+  try {
+    const prepared = table.vectors.prepare(query.target.vector)
+    const top = new TopK()
+    top.reset(query.k)
+    await inSteps(Math.ceil(rows / BLOCK_ROWS), (block) => {
+      const from = block * BLOCK_ROWS
+      table.vectors.scan(prepared, mask.words, { from, to: Math.min(rows, from + BLOCK_ROWS) }, top)
+    })
+    const { numbers, distances } = top.drain()
+    const truth: SampledHits = { ids: numbers.map((slot) => table.id(slot)), distances }
+    const { generation } = graph
+    return { truth, probes: found, generation, lsn, livePoints, matching: count }
+  } finally {
+    table.release()
+  }
+}
