@@ -17,7 +17,15 @@ import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { badField } from '../src/http/body-field.ts'
 import { etagOf, ifMatch } from '../src/http/conditional.ts'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
-import { IndexParams, Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
+import {
+  configJson,
+  IndexParams,
+  Lsn,
+  Name,
+  NoQuery,
+  Nullable,
+  replies,
+} from '../src/http/schemas.ts'
 import type { IndexInfo, NewIndex } from '../src/indexes/index-api.ts'
 import { VectordError } from '../src/lib/errors.ts'
 
@@ -278,12 +286,7 @@ function indexJson(info: IndexInfo): Static<typeof IndexJson> {
   const { revision, state, reason, progress, lsn } = info
   return {
     ...{ name, dimension, metric, bucket, backend },
-    hnsw: {
-      m: hnsw.m,
-      ef_construction: hnsw.efConstruction,
-      ef_search: hnsw.efSearch,
-      seed: hnsw.seed,
-    },
+    hnsw: configJson(hnsw),
     shards,
     retention: { keep_last_versions: info.keepLastVersions },
     revision,

@@ -9,9 +9,18 @@ import {
   type FastifyPluginCallbackTypebox,
   type Static,
 } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
-import { IndexParams, Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
+import {
+  IndexParams,
+  Lsn,
+  Name,
+  NoQuery,
+  Nullable,
+  replies,
+  StartedJson,
+  started,
+  WaitQuery,
+} from '../src/http/schemas.ts'
 import type { VerifyReport } from '../src/indexes/index-api.ts'
 import type { Operations } from '../src/services/operations.ts'
 
@@ -22,16 +31,6 @@ export interface MaintenanceRoutesOptions extends IndexRoutesOptions {
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['maintenance']
 const Count = Type.Integer({ minimum: 0 })
-
-const WaitQuery = Type.Object(
-  { wait: Type.Boolean({ default: false, description: 'Answer when it is done.' }) },
-  STRICT,
-)
-
-const StartedJson = Type.Object(
-  { operation_id: Type.String({ description: 'For GET and DELETE /operations/{id}.' }) },
-  STRICT,
-)
 
 const CheckpointJson = Type.Object(
   { lsn: Lsn, written: Type.Boolean({ description: 'False where nothing had changed.' }) },
@@ -141,11 +140,6 @@ export const maintenanceRoutes: FastifyPluginCallbackTypebox<MaintenanceRoutesOp
     }
   })
   done()
-}
-
-function started(reply: FastifyReply, id: string): Static<typeof StartedJson> {
-  reply.header('location', `/operations/${id}`)
-  return { operation_id: id }
 }
 
 function verifyJson(report: VerifyReport): Static<typeof VerifyJson> {

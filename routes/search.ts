@@ -165,8 +165,11 @@ function searcher({ nowMs, metrics }: IndexRoutesOptions): Run {
     const answer: ShardAnswer = await index.search(wanted.query, read)
     const tookMs = performance.now() - startMs
     metrics.searched(answer.path, tookMs / 1000)
-    const form = { include: wanted.query.include, asBase64: wanted.asBase64 }
-    return { lsn: answer.lsn, json: searchJson(answer, rules.metric, form, tookMs) }
+    const form = {
+      ...{ include: wanted.query.include, asBase64: wanted.asBase64 },
+      ...{ metric: rules.metric, configSource: index.configSource },
+    }
+    return { lsn: answer.lsn, json: searchJson(answer, form, tookMs) }
   }
 }
 

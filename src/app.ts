@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
+import { generationRoutes } from '../routes/generations.ts'
 import { indexRoutes } from '../routes/indexes.ts'
 import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
@@ -25,6 +26,7 @@ import { BucketRegistry } from './buckets/bucket-registry.ts'
 import type { ConfiguredSource } from './buckets/credentials.ts'
 import type { Config } from './config/schema.ts'
 import { coreJson, coreGauges } from './core-report.ts'
+import { Builders } from './dataplane/builders.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
@@ -32,12 +34,14 @@ import { buildHttp } from './http/build-http.ts'
 import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { CheckpointSchedule } from './indexes/checkpoint-schedule.ts'
+import { GraphCache } from './indexes/graph-cache.ts'
 import { IndexRegistry } from './indexes/index-registry.ts'
 import { makeRunner } from './indexes/open-index.ts'
 import { VectordError } from './lib/errors.ts'
 import { Periodic } from './lib/periodic.ts'
 import { FolderLocks } from './log/folder-locks.ts'
 import { Operations } from './services/operations.ts'
+import { Rebuilds } from './services/rebuilds.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -85,6 +89,13 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await http.register(searchRoutes, indexOptions)
   const operations = new Operations({ nowMs, onTrouble: troubleLog(log) })
   await http.register(maintenanceRoutes, { ...indexOptions, operations })
+  const rebuilds = new Rebuilds({
+    ...{ operations, builders: parts.builders, cache: parts.graphs },
+    flatRowsMax: config.search.flatThreshold,
+    served: (index) => indexes.get(index),
+    promotedGraph: () => null,
+  })
+  await http.register(generationRoutes, { ...indexOptions, rebuilds })
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
@@ -102,6 +113,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       // Together: requests that wait for an operation are answered when it has stopped.
       await Promise.all([http.close(), operations.close()])
       await Promise.all([timers.refresh.close(), timers.health.close(), schedule.close()])
+      await parts.builders.close()
       await indexes.close()
       await dataplane.close()
       await buckets.close()
@@ -114,6 +126,8 @@ interface Parts {
   readonly buckets: BucketRegistry
   readonly indexes: IndexRegistry
   readonly dataplane: Dataplane
+  readonly builders: Builders
+  readonly graphs: GraphCache
   readonly schedule: CheckpointSchedule
   readonly locks: FolderLocks
 }
@@ -137,8 +151,16 @@ async function assemble(options: AppOptions): Promise<Parts> {
       log[level](fields, message)
     },
   })
+  const builders = new Builders({
+    ...config.builders,
+    log: (level, fields, message) => {
+      log[level](fields, message)
+    },
+  })
   const open = {
     ...{ dataplane, serverId, nowMs, onTrouble },
+    promoted: () => Promise.resolve(null),
+    generationsKept: config.generations.keep,
     bucket: (name: string) => ({ store: buckets.get(name), spec: buckets.spec(name) }),
     lockFolder: (root: string) => locks.lock(root),
     scratch: join(config.storage.root, 'scratch'),
@@ -163,7 +185,11 @@ async function assemble(options: AppOptions): Promise<Parts> {
     logBytes: config.checkpoint.logBytes,
     ...{ nowMs, onTrouble },
   })
-  return { buckets, indexes, dataplane, schedule, locks }
+  const graphs = new GraphCache(
+    (index) => buckets.get(indexes.get(index).info.bucket),
+    config.generations.cacheBytes,
+  )
+  return { buckets, indexes, dataplane, builders, graphs, schedule, locks }
 }
 
 function operationsOf({ indexes, dataplane }: Parts): OperationsApi {

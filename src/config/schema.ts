@@ -155,6 +155,41 @@ export const SCHEMA = {
     ),
     keep: int(2, [1, 100], 'checkpoints', 'Checkpoints kept; older ones are removed.'),
   },
+  builders: {
+    max: int(
+      1,
+      [1, 16],
+      'processes',
+      'Processes at the same time that build and measure graphs beside serving; each holds the' +
+        ' points of one index.',
+    ),
+    idle_ms: int(
+      60_000,
+      [0, HOUR_MS],
+      'ms',
+      'How long a builder without work keeps its points before it ends.',
+    ),
+    niceness: int(
+      10,
+      [0, 19],
+      'steps',
+      'How far builders give way to searches and writes on a busy machine; 19 the most.',
+    ),
+  },
+  generations: {
+    keep: int(
+      2,
+      [0, 16],
+      'generations',
+      'Older graphs of each index whose files are kept, so that a rollback need not build them.',
+    ),
+    cache_bytes: int(
+      2 * GIB,
+      [0, 1024 * GIB],
+      'bytes',
+      'Files of graphs that trials have built, kept for each index; the oldest go first.',
+    ),
+  },
   dataplane: {
     cores: int(
       0,

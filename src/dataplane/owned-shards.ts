@@ -151,14 +151,15 @@ export class OwnedShards {
     if (failed !== undefined) throw new Error('a shard was not closed', { cause: failed.reason })
   }
 
-  async #changeGeneration(frame: Frame): Promise<null> {
+  /** Answers with the statistics afterwards, so that whoever changed something sees it at once. */
+  async #changeGeneration(frame: Frame): Promise<ShardStats> {
     const owned = this.#get(frame.shard)
     const change = readJson(frame.body)
     if (frame.type === FRAME.adopt) await beside(owned, owned.shard.adopt(change as AdoptedGraph))
     else if (frame.type === FRAME.publish)
       await beside(owned, owned.shard.publish(change as number))
     else await beside(owned, owned.shard.drop(change as number))
-    return null
+    return owned.shard.stats()
   }
 
   async #openShard(frame: Frame): Promise<OpenReply> {

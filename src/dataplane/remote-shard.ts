@@ -201,11 +201,12 @@ export class RemoteShard {
     type: typeof FRAME.adopt | typeof FRAME.publish | typeof FRAME.drop,
     change: AdoptedGraph | number,
   ): Promise<void> {
-    await this.#life.core.send({
+    const stats = await this.#life.core.send({
       ...this.#head(type, UNBOUNDED),
       write: (writer) => writeJson(writer, change),
-      read: () => undefined,
+      read: (body) => readJson(body) as ShardStats,
     })
+    this.#life.noteStats(stats)
   }
 
   #head(

@@ -91,6 +91,11 @@ export class ShardLife {
     return this.#state === 'ready' ? this.#stats : null
   }
 
+  /** Takes statistics that came with an answer, newer than those of the last beat. */
+  noteStats(stats: ShardStats): void {
+    if (this.#state === 'ready') this.#stats = stats
+  }
+
   /** Live points as far as known: what it weighs when shards are placed. */
   get weight(): number {
     return this.#stats?.livePoints ?? this.#options.expectedPoints

@@ -2,7 +2,9 @@
  * Pieces of schemas that several nouns share: names, errors, vectors, read and write options.
  */
 
-import { Type, type TSchema } from '@fastify/type-provider-typebox'
+import { Type, type Static, type TSchema } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import type { HnswConfig } from '../domain/hnsw-config.ts'
 import { NAME_PATTERN } from '../domain/names.ts'
 import { ERROR_KINDS } from '../lib/errors.ts'
 
@@ -43,6 +45,39 @@ export function replies<T extends Record<number, TSchema>>(
   ok: T,
 ): T & { '4xx': typeof ErrorReply; '5xx': typeof ErrorReply } {
   return { ...ok, '4xx': ErrorReply, '5xx': ErrorReply }
+}
+
+/** An HNSW configuration as answers show it. */
+export const ConfigJson = Type.Object(
+  {
+    m: Type.Integer(),
+    ef_construction: Type.Integer(),
+    ef_search: Type.Union([Type.Integer(), Type.Null()]),
+    seed: Type.Integer(),
+  },
+  STRICT,
+)
+
+export function configJson(config: HnswConfig): Static<typeof ConfigJson> {
+  const { m, efConstruction, efSearch, seed } = config
+  return { m, ef_construction: efConstruction, ef_search: efSearch, seed }
+}
+
+/** Query of what starts long work. */
+export const WaitQuery = Type.Object(
+  { wait: Type.Boolean({ default: false, description: 'Answer when it is done.' }) },
+  STRICT,
+)
+
+export const StartedJson = Type.Object(
+  { operation_id: Type.String({ description: 'For GET and DELETE /operations/{id}.' }) },
+  STRICT,
+)
+
+/** What is answered with 202: where to ask after the operation. */
+export function started(reply: FastifyReply, id: string): Static<typeof StartedJson> {
+  reply.header('location', `/operations/${id}`)
+  return { operation_id: id }
 }
 
 export const Lsn = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })

@@ -13,13 +13,15 @@ export interface PointForm {
   readonly asBase64: boolean
 }
 
+export interface SearchForm extends PointForm {
+  readonly metric: Metric
+  /** Where the configuration comes from. */
+  readonly configSource: string
+}
+
 /** What a search answers; `tookMs` is the time of the search itself. */
-export function searchJson(
-  answer: ShardAnswer,
-  metric: Metric,
-  form: PointForm,
-  tookMs: number,
-): string {
+export function searchJson(answer: ShardAnswer, form: SearchForm, tookMs: number): string {
+  const { metric, configSource } = form
   let results = ''
   for (const hit of answer.hits) {
     results += `${results === '' ? '' : ','}${hitJson(hit, metric, form)}`
@@ -27,7 +29,7 @@ export function searchJson(
   const { path, efUsed, generation, exhausted, lsn } = answer
   return (
     `{"results":[${results}],"path":"${path}","ef_used":${efUsed},"generation":${generation},` +
-    `"config_source":"default","exhausted":${exhausted ? 'true' : 'false'},"lsn":${lsn},` +
+    `"config_source":"${configSource}","exhausted":${exhausted ? 'true' : 'false'},"lsn":${lsn},` +
     `"took_ms":${numberJson(Math.round(tookMs * 1000) / 1000)}}`
   )
 }

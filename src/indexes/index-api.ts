@@ -34,6 +34,8 @@ export interface IndexInfo extends IndexSettings {
   /** Revision of the meta document: the `ETag`. */
   readonly revision: number
   readonly createdMs: number
+  /** What the index is to have now: the promoted configuration, else that of its settings. */
+  readonly config: EffectiveConfig
   readonly state: IndexState
   /** Why it is not ready, or null. */
   readonly reason: string | null
@@ -47,6 +49,13 @@ export interface IndexInfo extends IndexSettings {
   readonly stats: ShardStats | null
 }
 
+/** The configuration that an index is to have, and where it comes from. */
+export interface EffectiveConfig {
+  readonly hnsw: HnswConfig
+  /** `default`, or `promoted:{trial_id}`. */
+  readonly source: string
+}
+
 export interface WriteOptions {
   /** `logged` answers when durable; `applied` when searchable too. */
   readonly ack: 'applied' | 'logged'
@@ -58,6 +67,8 @@ export interface ReadOptions {
   /** The answer sees every write up to this lsn. */
   readonly minLsn: number
   readonly deadlineMs: number
+  /** Decides whether a search takes part in a canary; left out, it does not. */
+  readonly requestId?: string
 }
 
 export interface ScrollRequest {
@@ -84,6 +95,9 @@ export interface VerifyReport {
 
 export interface ManagedIndex {
   readonly info: IndexInfo
+
+  /** Where the configuration comes from that searches run with. */
+  readonly configSource: string
 
   /** For a refusal before a body is read. @throws what a write of points would be refused with now. */
   checkWritable(): void

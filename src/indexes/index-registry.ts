@@ -20,6 +20,7 @@ import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } fro
 import { metaDocument, type IndexMeta } from './index-meta.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
 import type { IndexRunner } from './index-runner.ts'
+import type { ServedIndex } from './served-index.ts'
 
 /** How long a creation waits for the new index to serve. */
 const SETTLE_MS_MAX = 5000
@@ -97,7 +98,7 @@ export class IndexRegistry implements Indexes {
     return this.#runners.has(name)
   }
 
-  get(name: string): ManagedIndex {
+  get(name: string): ServedIndex {
     return this.#runner(name).index
   }
 

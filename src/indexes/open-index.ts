@@ -7,11 +7,14 @@ import type { ObjectStore } from '../buckets/object-store.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { RemoteShard } from '../dataplane/remote-shard.ts'
 import type { ShardSource } from '../dataplane/shard-source.ts'
+import type { HnswConfig } from '../domain/hnsw-config.ts'
 import type { BucketSpec, ShardSpec } from '../domain/shard-spec.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
+import { invariant } from '../lib/invariant.ts'
 import { CheckpointStore } from '../log/checkpoint-store.ts'
 import { openObjectLog } from '../log/object-log.ts'
 import { openSegmentLog } from '../log/segment-log.ts'
+import type { EffectiveConfig } from './index-api.ts'
 import type { IndexMeta } from './index-meta.ts'
 import { indexFolder } from './index-objects.ts'
 import { IndexOwner, LEASE_MS } from './index-owner.ts'
@@ -32,9 +35,13 @@ export interface OpenIndexOptions {
   readonly deltaPointsMax: number
   /** Up to so many rows a shard has no graph. */
   readonly flatRowsMax: number
+  /** Older generations whose graphs stay in the bucket. */
+  readonly generationsKept: number
   readonly checkpointsKept: number
   readonly segmentBytesMax: number
   readonly groupBytesMax: number
+  /** What was promoted for an index; null where its settings hold. Asked before it is opened. */
+  readonly promoted: (index: string) => Promise<EffectiveConfig | null>
   readonly nowMs: () => number
   readonly onTrouble: (error: unknown, what: string) => void
 }
@@ -46,15 +53,20 @@ export function makeRunner(
   revision: number,
 ): IndexRunner {
   const { nowMs, deltaPointsMax, onTrouble, dataplane } = options
-  const index = new ServedIndex({
+  const index: ServedIndex = new ServedIndex({
     ...{ meta, revision, nowMs },
     deltaPointsMax: deltaPointsMax * meta.shards,
+    specs: (storage) =>
+      shardSpecs(storage, options, { meta: index.meta, hnsw: index.steering.config.hnsw }),
   })
   const owners = new Owners(options, meta)
   return new IndexRunner({
     index,
-    openStorage: () => openStorage(options, meta, owners),
-    attach: (storage) => attachAll(dataplane, storage, options, meta),
+    openStorage: async () => {
+      index.steering.usePromoted(await options.promoted(meta.name))
+      return openStorage(options, meta, owners)
+    },
+    attach: (storage) => attachAll(dataplane, storage, index),
     onTrouble: (error) => {
       onTrouble(error, `serve index "${meta.name}"`)
     },
@@ -178,51 +190,53 @@ async function closingOnFailure<T>(
 function attachAll(
   dataplane: Dataplane,
   storage: IndexStorage,
-  options: OpenIndexOptions,
-  meta: IndexMeta,
+  index: ServedIndex,
 ): Promise<readonly RemoteShard[]> {
-  const numbers = Array.from({ length: meta.shards }, (_, shard) => shard)
+  const numbers = Array.from({ length: index.meta.shards }, (_, shard) => shard)
   return Promise.all(
-    numbers.map((shard) => dataplane.attach(shardSource(storage, options, meta, shard))),
+    numbers.map((shard) =>
+      dataplane.attach(shardSource(storage, () => index.specsOf(storage), shard)),
+    ),
   )
 }
 
 function shardSource(
   storage: IndexStorage,
-  options: OpenIndexOptions,
-  meta: IndexMeta,
+  specs: () => readonly ShardSpec[],
   shard: number,
 ): ShardSource {
   return {
-    spec: () => Promise.resolve(shardSpec(storage, options, meta, shard)),
+    spec: () => {
+      const spec = specs()[shard]
+      invariant(spec !== undefined, 'an index has a spec for each shard')
+      return Promise.resolve(spec)
+    },
     replay: (afterLsn) => storage.log.read(afterLsn),
     lastLsn: () => storage.log.lastLsn,
   }
 }
 
-function shardSpec(
-  storage: IndexStorage,
+function shardSpecs(
+  { checkpoint }: IndexStorage,
   options: OpenIndexOptions,
-  meta: IndexMeta,
-  shard: number,
-): ShardSpec {
-  const { checkpoint } = storage
-  const isOwn = (of: { readonly shard: number }): boolean => of.shard === shard
-  return {
-    index: meta.name,
-    incarnation: meta.incarnation,
-    ...{ shard, shards: meta.shards },
-    ...{ dimension: meta.dimension, metric: meta.metric, hnsw: meta.hnsw },
-    bucket: options.bucket(meta.bucket).spec,
-    flatRowsMax: options.flatRowsMax,
-    scratch: join(options.scratch, `${meta.name}-${meta.incarnation}-${shard}`),
-    checkpoint:
-      checkpoint === null
-        ? null
-        : {
-            lsn: checkpoint.lsn,
-            parts: checkpoint.parts.filter(isOwn),
-            graphs: checkpoint.graphs.filter(isOwn),
-          },
-  }
+  { meta, hnsw }: { readonly meta: IndexMeta; readonly hnsw: HnswConfig },
+): ShardSpec[] {
+  return Array.from({ length: meta.shards }, (_, shard) => {
+    const isOwn = (of: { readonly shard: number }): boolean => of.shard === shard
+    return {
+      index: meta.name,
+      incarnation: meta.incarnation,
+      ...{ shard, shards: meta.shards },
+      ...{ dimension: meta.dimension, metric: meta.metric, hnsw },
+      bucket: options.bucket(meta.bucket).spec,
+      flatRowsMax: options.flatRowsMax,
+      generationsKept: options.generationsKept,
+      scratch: join(options.scratch, `${meta.name}-${meta.incarnation}-${shard}`),
+      checkpoint: checkpoint && {
+        lsn: checkpoint.lsn,
+        parts: checkpoint.parts.filter(isOwn),
+        graphs: checkpoint.graphs.filter(isOwn),
+      },
+    }
+  })
 }

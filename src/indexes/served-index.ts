@@ -13,7 +13,7 @@
 import { encodeBatch } from '../codecs/batch-codec.ts'
 import type { RemoteShard } from '../dataplane/remote-shard.ts'
 import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
-import { shardOf } from '../domain/shard-spec.ts'
+import { shardOf, type ShardSpec } from '../domain/shard-spec.ts'
 import type { WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
@@ -33,6 +33,7 @@ import type {
 import type { IndexMeta } from './index-meta.ts'
 import type { IndexStorage } from './index-storage.ts'
 import { mergeAnswers, mergePages, sumStats } from './scatter.ts'
+import { Steering } from './steering.ts'
 
 /** A shard as an index needs it. */
 export type ShardClient = Pick<RemoteShard, keyof RemoteShard>
@@ -47,12 +48,17 @@ export interface ServedIndexOptions {
   readonly revision: number
   readonly deltaPointsMax: number
   readonly nowMs: () => number
+  /** What cores and builders must know of each shard, with the newest checkpoint. */
+  readonly specs: (storage: IndexStorage) => readonly ShardSpec[]
 }
 
 export class ServedIndex implements ManagedIndex {
+  /** What searches run with. */
+  readonly steering = new Steering(() => this.#meta.hnsw)
   readonly #nowMs: () => number
   readonly #applied = new AppliedWatch()
   readonly #delta: DeltaGauge
+  readonly #specs: ServedIndexOptions['specs']
   #meta: IndexMeta
   #revision: number
   #storage: IndexStorage | null = null
@@ -65,6 +71,7 @@ export class ServedIndex implements ManagedIndex {
     this.#meta = options.meta
     this.#revision = options.revision
     this.#delta = new DeltaGauge(options.deltaPointsMax)
+    this.#specs = options.specs
   }
 
   get meta(): IndexMeta {
@@ -77,6 +84,7 @@ export class ServedIndex implements ManagedIndex {
       ...{ name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions },
       revision: this.#revision,
       createdMs: this.#meta.createdMs,
+      config: this.steering.config,
       state: this.#state(),
       reason: this.#fault()?.message ?? null,
       progress: this.#progress(),
@@ -85,6 +93,25 @@ export class ServedIndex implements ManagedIndex {
       logBytes: this.#storage?.log.bytes ?? 0,
       stats: sumStats(this.#shards.map((shard) => shard.lastStats)),
     }
+  }
+
+  get configSource(): string {
+    return this.steering.source
+  }
+
+  /** The shards while the index serves. @throws what keeps it from serving. */
+  readyShards(): readonly ShardClient[] {
+    this.#ready()
+    return this.#shards
+  }
+
+  /** Of each shard, with the newest checkpoint. @throws what keeps it from serving. */
+  specs(): readonly ShardSpec[] {
+    return this.specsOf(this.#ready())
+  }
+
+  specsOf(storage: IndexStorage): readonly ShardSpec[] {
+    return this.#specs(storage)
   }
 
   /** Puts the index into service. The shards may still be loading. */
@@ -146,9 +173,7 @@ export class ServedIndex implements ManagedIndex {
 
   async search(asked: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
     await this.#seen(options)
-    // Settings change while cores run: the ef of the index travels with each query.
-    const { efSearch } = this.#meta.hnsw
-    const query = asked.ef === null && efSearch !== null ? { ...asked, ef: efSearch } : asked
+    const query = this.steering.steer(asked, options.requestId)
     const [only] = this.#shards
     if (this.#shards.length === 1 && only !== undefined) return only.search(query, options)
     if ('id' in query.target) return this.#searchById(query, query.target.id, options)
@@ -189,10 +214,12 @@ export class ServedIndex implements ManagedIndex {
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
+  /** @param options.force writes one also where no write came since the last. */
   checkpoint(
     graph: 'always' | 'if_worth' = 'if_worth',
+    { force = graph === 'always' }: { readonly force?: boolean } = {},
   ): Promise<{ readonly lsn: number; readonly written: boolean }> {
-    const turn = this.#checkpointing.then(() => this.#checkpoint(graph))
+    const turn = this.#checkpointing.then(() => this.#checkpoint(graph, force))
     this.#checkpointing = turn.catch(() => undefined)
     return turn
   }
@@ -256,9 +283,10 @@ export class ServedIndex implements ManagedIndex {
 
   async #checkpoint(
     graph: 'always' | 'if_worth',
+    force: boolean,
   ): Promise<{ readonly lsn: number; readonly written: boolean }> {
     const storage = this.#ready()
-    if (storage.log.lastLsn === storage.checkpointLsn && graph === 'if_worth') {
+    if (storage.log.lastLsn === storage.checkpointLsn && !force) {
       return { lsn: storage.checkpointLsn, written: false }
     }
     // Sent in one turn, so that every shard takes it after the same write.

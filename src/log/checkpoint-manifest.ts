@@ -97,7 +97,7 @@ function partFromJson(read: Reader): PartRef {
   }
 }
 
-function graphToJson(graph: GraphRef): Record<string, unknown> {
+export function graphToJson(graph: GraphRef): Record<string, unknown> {
   const { config } = graph
   return {
     shard: graph.shard,
@@ -115,6 +115,15 @@ function graphToJson(graph: GraphRef): Record<string, unknown> {
     indexed_lsn: graph.indexedLsn,
     elements: graph.elements,
   }
+}
+
+/**
+ * Graphs of another object than a manifest.
+ *
+ * @throws {VectordError} `object_corrupt` with the key.
+ */
+export function graphsFromJson(key: string, json: Record<string, unknown>): GraphRef[] {
+  return new Reader(key, json).list('graphs').map(graphFromJson)
 }
 
 function graphFromJson(read: Reader): GraphRef {
@@ -216,7 +225,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function corrupt(key: string, field: string, cause?: unknown): VectordError {
-  return new VectordError('object_corrupt', `The manifest "${key}" is damaged at "${field}".`, {
+  return new VectordError('object_corrupt', `The object "${key}" is damaged at "${field}".`, {
     details: { key, field },
     cause,
   })

@@ -287,7 +287,7 @@ function liveIn(
   return live.countFrom(from) - live.countFrom(to)
 }
 
-function labelRows(table: PointTable, slots: Int32Array): LabelRows {
+export function labelRows(table: PointTable, slots: Int32Array): LabelRows {
   const lsns = new Float64Array(slots.length).fill(DEAD_LSN)
   const rows = new Uint32Array(slots.length)
   for (let label = 0; label < slots.length; label += 1) {

@@ -8,6 +8,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
+import type { ShardSpec } from '../../src/domain/shard-spec.ts'
 import type { WriteBatch } from '../../src/domain/write-batch.ts'
 import type { IndexMeta } from '../../src/indexes/index-meta.ts'
 import { IndexStorage } from '../../src/indexes/index-storage.ts'
@@ -71,20 +72,23 @@ export async function openIndexIn(options: {
       if (!isExpected) throw error
     },
   })
+  const spec = (): ShardSpec => ({
+    ...{ index, incarnation: 'one', shard: 0, shards: 1 },
+    ...{ dimension: META.dimension, metric: META.metric, hnsw: META.hnsw },
+    bucket: { backend: 'local', root: '/nowhere' },
+    scratch: join(scratch, randomUUID()),
+    checkpoint: storage.checkpoint,
+  })
   const source = {
-    spec: () =>
-      Promise.resolve({
-        ...{ index, incarnation: 'one', shard: 0, shards: 1 },
-        ...{ dimension: META.dimension, metric: META.metric, hnsw: META.hnsw },
-        bucket: { backend: 'local', root: '/nowhere' } as const,
-        scratch: join(scratch, randomUUID()),
-        checkpoint: storage.checkpoint,
-      }),
+    spec: () => Promise.resolve(spec()),
     replay: (afterLsn: number) => log.read(afterLsn),
     lastLsn: () => log.lastLsn,
   }
   const shard = await firstUsable(storage, () => inlineShard(source, store))
-  const served = new ServedIndex({ meta: META, revision: 1, deltaPointsMax: 1e6, nowMs: () => 0 })
+  const served = new ServedIndex({
+    ...{ meta: META, revision: 1, deltaPointsMax: 1e6, nowMs: () => 0 },
+    specs: () => [spec()],
+  })
   served.serve(storage, [shard])
   return {
     served,

@@ -56,12 +56,15 @@ export class MemoryIndex implements ManagedIndex {
     this.settings = settings
   }
 
+  readonly configSource = 'default'
+
   get info(): IndexInfo {
     const { createdBy: _, ...settings } = this.settings
     return {
       ...settings,
       backend: 'hnsw',
       revision: this.revision,
+      config: { hnsw: this.settings.hnsw, source: 'default' },
       createdMs: CREATED_MS,
       state: this.state,
       reason: this.state === 'ready' ? null : 'a test said so',

@@ -1,0 +1,211 @@
+/**
+ * Gives an index a graph of a wanted configuration, without downtime and without losing a write.
+ *
+ *     a kept generation has it ──▶ readopt ─────────────────────────────╮
+ *     the cache has its graph ──▶ adopt ────────────────────────────────┤─▶ publish ─▶ drop
+ *     few points ──▶ adopt an empty one ────────────────────────────────┤
+ *     else: checkpoint ─▶ a builder loads it and builds ─▶ adopt ───────╯
+ *
+ * A checkpoint is the snapshot: the builder reads it from the bucket, and whatever is written after
+ * it enters the new graph on the core that adopts it.
+ */
+
+import type { Builders, BuilderSession } from '../dataplane/builders.ts'
+import type { GraphRef } from '../domain/checkpoint.ts'
+import type { HnswConfig } from '../domain/hnsw-config.ts'
+import { canonicalKey } from '../domain/trial.ts'
+import { hasCode } from '../lib/errors.ts'
+import {
+  adoptGeneration,
+  dropGeneration,
+  generationsOf,
+  publishGeneration,
+  readoptGeneration,
+} from './generation-swap.ts'
+import { graphIdOf, type GraphCache } from './graph-cache.ts'
+import type { ServedIndex } from './served-index.ts'
+
+/** A graph of the cache is used as it is while at most this share of the points is not in it. */
+const STALE_SHARE_MAX = 0.5
+/** Attempts on a checkpoint that goes away while it is loaded. */
+const TRIES_MAX = 3
+
+export interface RebuildParts {
+  readonly builders: Builders
+  readonly cache: GraphCache
+  /** Up to so many points a shard has no graph. */
+  readonly flatRowsMax: number
+}
+
+export interface RebuildControl {
+  readonly signal: AbortSignal
+  readonly progress: (
+    stage: string,
+    count?: { readonly done: number; readonly total: number },
+  ) => void
+}
+
+export interface Rebuilt {
+  readonly generation: number
+  /** Where its graph came from. */
+  readonly source: 'current' | 'kept' | 'cached' | 'grown' | 'built'
+  /** The generation that was published before. */
+  readonly before: number
+}
+
+export interface RebuildWish {
+  readonly config: HnswConfig
+  /** Name of a graph that a trial has built with it. */
+  readonly graphId: string | null
+  /** A new graph also where the published one has this configuration: dead points leave it. */
+  readonly always: boolean
+}
+
+/**
+ * Brings a graph of the wanted configuration into memory beside the published one.
+ *
+ * @returns null where the published one will do. The caller publishes or drops what is returned.
+ */
+export async function prepareGeneration(
+  index: ServedIndex,
+  parts: RebuildParts,
+  wish: RebuildWish,
+  control: RebuildControl,
+): Promise<Omit<Rebuilt, 'before'> | null> {
+  const { config } = wish
+  if (!wish.always) {
+    if (sameGenerations(index, config).some(({ state }) => state === 'published')) return null
+    const generation = await keptGeneration(index, config, control)
+    if (generation !== null) return { generation, source: 'kept' }
+  }
+  const { graphs, source } = await newGraphs(index, parts, wish, control)
+  const generation = await adoptGeneration(index, { config, graphs }, swapControl(control))
+  return { generation, source }
+}
+
+/** Prepares, publishes, and frees the generation before. */
+export async function rebuild(
+  index: ServedIndex,
+  parts: RebuildParts,
+  wish: RebuildWish,
+  control: RebuildControl,
+): Promise<Rebuilt> {
+  const before = index.info.stats?.generation ?? 0
+  const prepared = await prepareGeneration(index, parts, wish, control)
+  if (prepared === null) return { generation: before, source: 'current', before }
+  try {
+    control.signal.throwIfAborted()
+    control.progress('publishing')
+    await publishGeneration(index, prepared.generation)
+  } catch (error) {
+    await dropGeneration(index, prepared.generation).catch(() => undefined)
+    throw error
+  }
+  await dropGeneration(index, before)
+  return { ...prepared, before }
+}
+
+/** One of the configuration that is in memory, or whose files are kept and whole. */
+async function keptGeneration(
+  index: ServedIndex,
+  config: HnswConfig,
+  control: RebuildControl,
+): Promise<number | null> {
+  const same = sameGenerations(index, config)
+  const inMemory = same.find(({ state }) => state === 'candidate')
+  if (inMemory !== undefined) return inMemory.generation
+  const stored = same.findLast(({ state }) => state === 'stored')
+  if (stored === undefined) return null
+  try {
+    return await readoptGeneration(index, stored.generation, swapControl(control))
+  } catch (error) {
+    // Damaged files: the graph is derived, and is built anew.
+    if (hasCode(error, 'object_corrupt')) return null
+    throw error
+  }
+}
+
+/** Null graphs begin empty and grow on their cores. */
+async function newGraphs(
+  index: ServedIndex,
+  parts: RebuildParts,
+  { config, graphId }: RebuildWish,
+  control: RebuildControl,
+): Promise<{ readonly graphs: readonly GraphRef[] | null; readonly source: Rebuilt['source'] }> {
+  const points = index.info.stats?.livePoints ?? 0
+  if (points <= parts.flatRowsMax) return { graphs: null, source: 'grown' }
+  const cached = graphId === null ? null : await cachedGraphs(index, parts.cache, graphId)
+  if (cached !== null) return { graphs: cached, source: 'cached' }
+  return { graphs: await buildGraphs(index, parts, config, control), source: 'built' }
+}
+
+/** Builds the graph over a fresh checkpoint and leaves its files in the cache. */
+async function buildGraphs(
+  index: ServedIndex,
+  parts: RebuildParts,
+  config: HnswConfig,
+  { signal, progress }: RebuildControl,
+): Promise<readonly GraphRef[]> {
+  const { name } = index.meta
+  const onProgress = ({ stage, fraction }: { stage: string; fraction: number }): void => {
+    progress(stage, { done: Math.round(fraction * 100), total: 100 })
+  }
+  return onDataset(index, parts.builders, { signal, onProgress }, async (session) => {
+    const { fingerprint } = await session.run('describe', {})
+    const graphId = graphIdOf(fingerprint, config)
+    const cached = await parts.cache.find(name, graphId)
+    const built = await session.run('build', { config, graphId, cached })
+    if (!built.isNew && cached !== null) return cached
+    const prefix = parts.cache.prefixOf(name, graphId)
+    const graphs = await session.run('save', { graphId, prefix })
+    await parts.cache.put(name, graphId, graphs)
+    return graphs
+  })
+}
+
+/** Runs `work` with a builder over a fresh checkpoint; again where that one goes away meanwhile. */
+export async function onDataset<T>(
+  index: ServedIndex,
+  builders: Builders,
+  control: Parameters<Builders['session']>[1],
+  work: (session: BuilderSession) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    await index.checkpoint()
+    try {
+      return await builders.session({ shards: index.specs() }, control, work)
+    } catch (error) {
+      if (!hasCode(error, 'object_corrupt') || tries === TRIES_MAX) throw error
+    }
+  }
+}
+
+async function cachedGraphs(
+  index: ServedIndex,
+  cache: GraphCache,
+  graphId: string,
+): Promise<readonly GraphRef[] | null> {
+  const graphs = await cache.find(index.meta.name, graphId)
+  if (graphs === null) return null
+  const elements = graphs.reduce((sum, graph) => sum + graph.elements, 0)
+  const points = index.info.stats?.livePoints ?? 0
+  // What is missing enters point by point on a core that serves: a builder does more at once.
+  return Math.abs(points - elements) <= STALE_SHARE_MAX * points ? graphs : null
+}
+
+function sameGenerations(index: ServedIndex, config: HnswConfig): ReturnType<typeof generationsOf> {
+  const key = canonicalKey(config)
+  return generationsOf(index).filter((one) => canonicalKey(one.config) === key)
+}
+
+function swapControl({ signal, progress }: RebuildControl): {
+  readonly signal: AbortSignal
+  readonly onProgress: (fraction: number) => void
+} {
+  return {
+    signal,
+    onProgress: (fraction) => {
+      progress('catching up', { done: Math.round(fraction * 100), total: 100 })
+    },
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Writers at full rate across swaps of generations (T7): every acknowledged write is found right
+ * after its answer and after the swap, and what was deleted stays so.
+ */
+
+import assert from 'node:assert/strict'
+import type { Service } from './service.ts'
+import { seededRandom } from './vectors.ts'
+
+const DIMENSION = 16
+const BATCH = 25
+const INDEX = '/vectors/indexes/swapped'
+
+export interface SwapOptions {
+  readonly seed: number
+  readonly swaps: number
+  /** Writes (points) of each swap, at least; it takes as long as the rebuild does. */
+  readonly writes: number
+  /** Points that are there before the first swap. */
+  readonly base: number
+}
+
+export interface SwapCounts {
+  swaps: number
+  upserts: number
+  deletes: number
+  /** Searches for a write right after its answer. */
+  checks: number
+}
+
+interface Window {
+  readonly service: Service
+  readonly random: () => number
+  /** What must be found. */
+  readonly live: Map<string, readonly number[]>
+  /** What must not. */
+  readonly dead: Set<string>
+  readonly counts: SwapCounts
+  next: number
+}
+
+/** @throws {AssertionError} where a promise is broken. */
+export async function swapWindows(service: Service, options: SwapOptions): Promise<SwapCounts> {
+  const window: Window = {
+    ...{ service, random: seededRandom(options.seed), live: new Map(), dead: new Set(), next: 0 },
+    counts: { swaps: 0, upserts: 0, deletes: 0, checks: 0 },
+  }
+  await must(service, 'POST', '/vectors/indexes', {
+    ...{ name: 'swapped', dimension: DIMENSION, metric: 'l2' },
+    hnsw: { m: 8, ef_construction: 60 },
+  })
+  while (window.live.size < options.base) await upsert(window, 500)
+  for (let swap = 0; swap < options.swaps; swap += 1) {
+    const before = await publishedGeneration(service)
+    const wait = { done: false }
+    const rebuilt = must(service, 'POST', `${INDEX}/rebuild?wait=true`).finally(() => {
+      wait.done = true
+    })
+    const until = window.counts.upserts + options.writes
+    while (!wait.done || window.counts.upserts < until) await writeAndCheck(window)
+    const { generation } = (await rebuilt) as { generation: number }
+    assert.equal(generation, before + 1)
+    assert.equal(await publishedGeneration(service), generation)
+    window.counts.swaps += 1
+    await checkAll(window)
+  }
+  await checkClean(window)
+  return window.counts
+}
+
+async function writeAndCheck(window: Window): Promise<void> {
+  const written = await upsert(window, BATCH)
+  const id = written[Math.floor(window.random() * written.length)] ?? ''
+  await checkFound(window, id)
+  if (window.random() < 0.5) await deleteSome(window)
+}
+
+/** New points, and now and then older ones again with another vector. */
+async function upsert(window: Window, count: number): Promise<string[]> {
+  const points = new Map<string, number[]>()
+  for (let i = 0; i < count; i += 1) {
+    const again = window.next > 0 && window.random() < 0.3
+    const number = again ? Math.floor(window.random() * window.next) : window.next++
+    points.set(`p${number}`, vector(window.random))
+  }
+  const ids = [...points.keys()]
+  await writeUntilTaken(window, '/points', { ids, vectors: [...points.values()] })
+  for (const [id, value] of points) {
+    window.live.set(id, value)
+    window.dead.delete(id)
+  }
+  window.counts.upserts += ids.length
+  return ids
+}
+
+async function deleteSome(window: Window): Promise<void> {
+  const ids = Array.from({ length: 5 }, () => `p${Math.floor(window.random() * window.next)}`)
+  await writeUntilTaken(window, '/points/delete', { ids })
+  for (const id of ids) {
+    window.live.delete(id)
+    window.dead.add(id)
+  }
+  window.counts.deletes += ids.length
+}
+
+async function writeUntilTaken(window: Window, path: string, body: object): Promise<void> {
+  for (;;) {
+    const reply = await window.service.request('POST', `${INDEX}${path}`, body)
+    if (reply.status === 200) return
+    assert.equal(reply.status, 429, reply.text)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+async function checkFound(window: Window, id: string): Promise<void> {
+  const body = { vector: window.live.get(id), k: 1, ef: 200, include: [] }
+  const found = (await must(window.service, 'POST', `${INDEX}/search`, body)) as {
+    results: { id: string; distance: number }[]
+  }
+  assert.deepEqual([found.results[0]?.id, found.results[0]?.distance], [id, 0])
+  window.counts.checks += 1
+}
+
+/** Nothing is missing, doubled or back from the dead. */
+async function checkAll(window: Window): Promise<void> {
+  const seen = new Set<string>()
+  let cursor = ''
+  do {
+    const path = `${INDEX}/points?limit=1000&include=${cursor === '' ? '' : `&cursor=${cursor}`}`
+    const page = (await must(window.service, 'GET', path)) as {
+      points: { id: string }[]
+      next_cursor: string | null
+    }
+    for (const { id } of page.points) {
+      assert.ok(!seen.has(id), `${id} is there twice`)
+      assert.ok(!window.dead.has(id), `${id} came back`)
+      seen.add(id)
+    }
+    cursor = page.next_cursor ?? ''
+  } while (cursor !== '')
+  assert.equal(seen.size, window.live.size)
+  for (const id of window.live.keys()) assert.ok(seen.has(id), `${id} is lost`)
+  const ids = [...window.live.keys()]
+  for (let i = 0; i < 50; i += 1) {
+    await checkFound(window, ids[Math.floor(window.random() * ids.length)] ?? '')
+  }
+}
+
+async function checkClean({ service }: Window): Promise<void> {
+  const verified = await must(service, 'POST', `${INDEX}/verify?wait=true`)
+  assert.deepEqual((verified as { faults: unknown[] }).faults, [])
+}
+
+async function publishedGeneration(service: Service): Promise<number> {
+  const { published } = (await must(service, 'GET', `${INDEX}/generations`)) as {
+    published: number
+  }
+  return published
+}
+
+async function must(
+  service: Service,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<unknown> {
+  const reply = await service.request(method, path, body)
+  assert.ok(reply.status < 300, `${method} ${path}: ${reply.status} ${reply.text}`)
+  return reply.body
+}
+
+function vector(random: () => number): number[] {
+  return Array.from({ length: DIMENSION }, () => Math.fround(random() * 2 - 1))
+}
