@@ -45,7 +45,7 @@ describe('promotion document', () => {
           most.redo = Math.max(most.redo, document.redo.length)
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     )
     assert.deepEqual(most, { history: PROMOTION_ENTRIES_MAX, redo: PROMOTION_ENTRIES_MAX })
   })
