@@ -122,7 +122,11 @@ export class PromotionRegistry {
    * @throws {VectordError} `revision_mismatch`, `promotion_pinned`, and as `read`; after
    *   `bucket_unreachable` the change may be there all the same.
    */
-  promote(index: string, promotion: NewPromotion, by: ChangeRequest): Promise<PromotionState> {
+  async promote(
+    index: string,
+    promotion: NewPromotion,
+    by: ChangeRequest,
+  ): Promise<PromotionState> {
     const { config, trialId, promotedBy = by.by, graphId = null, evidence = null } = promotion
     const size = JSON.stringify(evidence).length
     invariant(size <= EVIDENCE_CHARS_MAX, `evidence has at most ${EVIDENCE_CHARS_MAX} characters`)

@@ -206,7 +206,7 @@ describe('promotion registry', () => {
     const world = makeWorld()
     const registry = world.open()
     const evidence = { text: 'x'.repeat(3000) }
-    assert.throws(() => registry.promote('x', { ...trial('a'), evidence }, BY), /invariant/)
+    await assert.rejects(registry.promote('x', { ...trial('a'), evidence }, BY), /invariant/)
     const config = { m: 1, efConstruction: 200, efSearch: null, seed: 1 }
     await assert.rejects(registry.promote('x', { config, trialId: 'a' }, BY), /current.config.m/)
     assert.deepEqual(await registry.read('x'), { revision: 0, document: null })
