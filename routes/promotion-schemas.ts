@@ -157,9 +157,9 @@ export function auditEntryJson(past: PastPromotion): Static<typeof AuditEntryJso
     }
   }
   const written = { at: new Date(past.writtenMs).toISOString(), by: past.author }
-  if (past.kind === 'removed') return { revision, ...nothing, kind: 'remove', ...written }
+  if (past.kind === 'removed') return { revision, kind: 'remove', ...written, ...nothing }
   const { current: entry, change } = past.document
   const current = entry === null ? null : entryToJson(entry)
-  if (change === null) return { revision, ...nothing, kind: 'take_over', ...written, current }
+  if (change === null) return { revision, kind: 'take_over', ...written, ...nothing, current }
   return { revision, ...changeToJson(change), current, error: null }
 }

@@ -90,8 +90,7 @@ export function entryToJson(entry: PromotionEntry): EntryJson {
 export function changeToJson(change: PromotionChange): ChangeJson {
   const { kind, by, atMs, note, rebuild, discarded } = change
   return {
-    ...{ kind, by, note, rebuild },
-    at: new Date(atMs).toISOString(),
+    ...{ kind, by, at: new Date(atMs).toISOString(), note, rebuild },
     ...(discarded !== null && { discarded: entryToJson(discarded) }),
   }
 }
