@@ -13,7 +13,7 @@ import { hash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { VectordError } from '../lib/errors.ts'
 
-/** Answers kept: the routes that take the header answer with less than a kilobyte or so. */
+/** Answers kept: most are less than a kilobyte; the promotions of an index some twenty. */
 const ANSWERS_MAX = 1000
 
 const KEY = /^[\x21-\x7e]{1,255}$/

@@ -50,6 +50,10 @@ export const ERROR_KINDS = {
   object_exists: { status: 409, retryable: false },
   operation_cancelled: { status: 409, retryable: true },
   not_configured: { status: 409, retryable: false },
+  no_promotion_to_roll_back: { status: 409, retryable: false },
+  nothing_to_roll_forward: { status: 409, retryable: false },
+  nothing_to_pin: { status: 409, retryable: false },
+  promotion_pinned: { status: 409, retryable: false },
 
   // The service is not ready for it now.
   delta_full: { status: 429, retryable: true },
