@@ -110,13 +110,17 @@ function decodeLine<T>(line: string, { codec, takesUnsealed }: BatchForm<T>): Li
   const text = seal === null ? line : `${line.slice(0, -seal[0].length)}}`
   if (seal !== null && seal[1] !== checksum(text)) return 'the line does not match its checksum'
   const fields = parse(text)
-  if (fields === null) return 'the line is no JSON object'
-  const { format, id, left } = fields
+  return fields === null ? 'the line is no JSON object' : decodeFields(fields, codec)
+}
+
+function decodeFields<T>(fields: Fields, codec: BatchCodec<T>): Line<T> | string {
+  const { format, id, left = 0 } = fields
   if (typeof format !== 'number') return 'the line has no format number'
   if (format > LINE_FORMAT) return { tooNew: format }
   if (typeof id !== 'string' || id === '') return 'the line has no id'
+  if (typeof left !== 'number') return 'the line does not count those after it'
   try {
-    return { id, left: typeof left === 'number' ? left : 0, record: codec.fromJson(fields) }
+    return { id, left, record: codec.fromJson(fields) }
   } catch (error) {
     if (!hasCode(error, 'object_corrupt')) throw error
     return error.message.replace(/\.$/, '')

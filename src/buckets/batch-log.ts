@@ -70,11 +70,6 @@ export interface BatchLogOptions<T> {
   readonly takesUnsealed?: boolean
 }
 
-export interface BatchContent<T> extends Batch<T> {
-  /** Objects that the log lies in. */
-  readonly objects: number
-}
-
 export class BatchLog<T> {
   readonly #options: BatchLogOptions<T>
   readonly #turns = new KeyedMutex()
@@ -85,6 +80,7 @@ export class BatchLog<T> {
   readonly #waiting = new Map<string, BatchEntry<T>>()
   #dropped = 0
   #lastStampUs = 0
+  #objects = 0
   #knowsNames = false
   #isClosed = false
 
@@ -96,6 +92,11 @@ export class BatchLog<T> {
   /** Entries that wait for a flush, and those that were dropped because too many did. */
   get counts(): { readonly waiting: number; readonly dropped: number } {
     return { waiting: this.#waiting.size, dropped: this.#dropped }
+  }
+
+  /** Objects that the log lies in, as far as was seen: when it is time to compact. */
+  get objects(): number {
+    return this.#objects
   }
 
   /**
@@ -131,7 +132,7 @@ export class BatchLog<T> {
    *
    * @param limit stops reading older objects once there are so many entries.
    */
-  async read(limit = Infinity): Promise<BatchContent<T>> {
+  async read(limit = Infinity): Promise<Batch<T>> {
     for (let tries = 1; ; tries += 1) {
       try {
         return await this.#readOnce(limit)
@@ -150,7 +151,7 @@ export class BatchLog<T> {
   /** Merges the objects that can be read whole into a new one. @returns how many there were. */
   compact(): Promise<number> {
     return this.#turns.run('', async () => {
-      const { codec, kept = (entries) => entries } = this.#options
+      const { codec, kept } = this.#options
       const keys: string[] = []
       const found = new Map<string, BatchEntry<T>>()
       let bytes = 0
@@ -163,10 +164,17 @@ export class BatchLog<T> {
         for (const entry of entries) found.set(entry.id, entry)
       }
       if (keys.length < 2) return keys.length
-      await this.#put(encodeBatch(kept(inOrder(found)), codec))
+      const entries = inOrder(found)
+      await this.#put(encodeBatch(kept === undefined ? entries : kept(entries), codec))
       for (const key of keys) await this.#options.store().delete(key)
       return keys.length
     })
+  }
+
+  /** Frees the memory of what was read; it is read again when it is asked for. */
+  forgetCache(): void {
+    this.#cache.clear()
+    this.#cacheBytes = 0
   }
 
   /** Deletes every batch, and forgets what waits. */
@@ -201,6 +209,7 @@ export class BatchLog<T> {
       try {
         const key = `${this.#options.prefix}batch_${this.#nextStamp()}.jsonl`
         await this.#options.store().putIfAbsent(key, body)
+        this.#objects += 1
         return
       } catch (error) {
         // Perhaps our own write, whose answer was lost: then the entries are there twice, read once.
@@ -209,7 +218,7 @@ export class BatchLog<T> {
     }
   }
 
-  async #readOnce(limit: number): Promise<BatchContent<T>> {
+  async #readOnce(limit: number): Promise<Batch<T>> {
     // Before the list: what a flush takes meanwhile is found in one of the two.
     const found = new Map(this.#waiting)
     const problems: BatchProblem[] = []
@@ -221,7 +230,7 @@ export class BatchLog<T> {
       for (const entry of batch.entries) found.set(entry.id, entry)
       problems.push(...batch.problems)
     }
-    return { entries: inOrder(found), problems, objects: objects.length }
+    return { entries: inOrder(found), problems }
   }
 
   async #list(): Promise<readonly ObjectInfo[]> {
@@ -231,6 +240,7 @@ export class BatchLog<T> {
       this.#learnStamp(this.#nameOf(object.key))
     }
     this.#knowsNames = true
+    this.#objects = objects.length
     return objects
   }
 
