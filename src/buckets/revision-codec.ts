@@ -14,7 +14,13 @@
  * The checksum and its rules are those of `sealed-json.ts`.
  */
 
-import { corruptObject, type JsonObject, openSealedJson, sealJson } from './sealed-json.ts'
+import {
+  corruptObject,
+  type Json,
+  type JsonObject,
+  openSealedJson,
+  sealJson,
+} from './sealed-json.ts'
 
 export type { Json, JsonObject } from './sealed-json.ts'
 

@@ -156,10 +156,7 @@ export class EvalStore {
     const names = new Set<string>()
     for (const bucket of this.#options.buckets.names()) {
       try {
-        for await (const { key } of this.#options.buckets.store(bucket).list(PREFIX)) {
-          const name = KEY.exec(key)?.[1]
-          if (name !== undefined) names.add(name)
-        }
+        for (const name of await namesIn(this.#options.buckets.store(bucket))) names.add(name)
       } catch (error) {
         errors.push(faultOf(bucket, null, error))
       }
@@ -245,6 +242,15 @@ export class EvalStore {
     this.#cacheBytes -= this.#cache.get(`${bucket} ${key}`)?.info.bytes ?? 0
     this.#cache.delete(`${bucket} ${key}`)
   }
+}
+
+async function namesIn(store: ObjectStore): Promise<readonly string[]> {
+  const names: string[] = []
+  for await (const { key } of store.list(PREFIX)) {
+    const name = KEY.exec(key)?.[1]
+    if (name !== undefined) names.push(name)
+  }
+  return names
 }
 
 function keyOf(name: string): string {

@@ -183,7 +183,7 @@ function pointFromJson(json: JsonObject): CurvePoint {
   }
 }
 
-function boundaryToJson({ goal, ef, cpuUs, heldOut }: Boundary): JsonObject {
+export function boundaryToJson({ goal, ef, cpuUs, heldOut }: Boundary): JsonObject {
   const held: Json = heldOut === null ? null : pointToJson(heldOut)
   return { goal, ef, cpu_us: cpuUs, held_out: held }
 }
