@@ -3,9 +3,9 @@
  *
  *     ofKind('verify').start(index, work) ─▶ queued ─▶ running ─▶ kept for a day, at most 1,000
  *
- * Of one kind one operation runs on an index at a time, and one more waits: whoever asks meanwhile
- * joins the one that waits. It has not begun, so it will see all that the asker has done before. So
- * the number of open operations is bounded by that of the indexes. Nothing outlives the process.
+ * Of one kind one operation runs on an index at a time, and one more waits for each subject: whoever
+ * asks for the same meanwhile joins the one that waits. It has not begun, so it will see all that the
+ * asker has done before. So the number of open operations is bounded by that of the subjects. Nothing outlives the process.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -154,7 +154,7 @@ export class Operations {
 export class OperationKind<T extends object> {
   readonly #add: (index: string) => Operation<T>
   readonly #turns = new KeyedMutex()
-  /** By index: the one that waits for its turn. */
+  /** By index and subject: the one that waits for its turn. */
   readonly #waiting = new Map<string, Operation<T>>()
 
   constructor(add: (index: string) => Operation<T>) {
@@ -164,16 +164,18 @@ export class OperationKind<T extends object> {
   /**
    * Starts `work` on the index, or joins the operation that waits to do the same.
    *
+   * @param subject what it is about, where one kind does several things to an index.
    * @throws {VectordError} `shutting_down`.
    */
-  start(index: string, work: OperationWork<T>): Operation<T> {
-    const waiting = this.#waiting.get(index)
+  start(index: string, work: OperationWork<T>, subject = ''): Operation<T> {
+    const key = `${index} ${subject}`
+    const waiting = this.#waiting.get(key)
     if (waiting?.state === 'queued') return waiting
     const operation = this.#add(index)
-    this.#waiting.set(index, operation)
+    this.#waiting.set(key, operation)
     // Its outcome is with the operation; the turn itself never rejects.
     void this.#turns.run(index, async () => {
-      if (this.#waiting.get(index) === operation) this.#waiting.delete(index)
+      if (this.#waiting.get(key) === operation) this.#waiting.delete(key)
       await operation.run(work)
     })
     return operation

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { evalRoutes } from '../../routes/evals.ts'
 import { indexRoutes } from '../../routes/indexes.ts'
 import { longOperationRoutes } from '../../routes/long-operations.ts'
 import { maintenanceRoutes } from '../../routes/maintenance.ts'
@@ -16,10 +17,12 @@ import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
 import { pointRoutes } from '../../routes/points.ts'
 import { searchRoutes } from '../../routes/search.ts'
 import { storageRoutes } from '../../routes/storage.ts'
+import { trialRoutes } from '../../routes/trials.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { Operations } from '../../src/services/operations.ts'
+import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
 import { MemoryIndexes } from './memory-indexes.ts'
 
@@ -29,6 +32,7 @@ export interface TestApp {
   readonly app: FastifyInstance
   readonly indexes: MemoryIndexes
   readonly buckets: MemoryBuckets
+  readonly journals: MemoryJournals
   readonly operations: { -readonly [K in keyof OperationsApi]: OperationsApi[K] }
   /** `METHOD /path/{param}` of every route that is not part of the documentation itself. */
   readonly routes: readonly string[]
@@ -90,11 +94,14 @@ export async function openApp(
   await app.register(pointRoutes, forIndexes)
   await app.register(searchRoutes, forIndexes)
   await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
+  const journals = memoryJournals({ indexes, operations: longOperations, nowMs: () => NOW_MS })
+  await app.register(trialRoutes, { indexes, ...journals })
+  await app.register(evalRoutes, { ...forIndexes, ...journals })
   await app.register(longOperationRoutes, { operations: longOperations })
   await app.register(storageRoutes, { buckets, errors: new MemoryStorageErrors() })
   await app.register(operationRoutes, { operations, indexes, metrics })
   t.after(() => app.close())
-  return { app, indexes, buckets, operations, routes, troubles, send: sender(app) }
+  return { app, indexes, buckets, journals, operations, routes, troubles, send: sender(app) }
 }
 
 function sender(app: FastifyInstance): TestApp['send'] {
