@@ -24,8 +24,10 @@ export interface Spread {
 
 export interface StrategyScore {
   readonly [score: `score${number}`]: Spread
-  /** Share of final picks, after 8 builds, that are honest; a run without a pick is not honest. */
+  /** Share of final picks, after 8 builds, that are honest; 0 where no run has one. */
   readonly honesty: number
+  /** Share of runs that have a final pick. */
+  readonly picked: number
   /** Builds until a score of 0.95; null for never within 16. */
   readonly builds_to_95: { readonly median: number | null; readonly p90: number | null }
   /** Mean CPU seconds of the first 8 builds. */
@@ -63,12 +65,14 @@ export function scoreStrategy(runs: readonly ScoredRun[]): StrategyScore {
     (builds) =>
       [`score${builds}`, spread(runs.map(({ scores }) => scores[builds - 1] ?? 0))] as const,
   )
+  const picked = runs.filter(({ final }) => final !== null)
   const reached = runs.map(({ scores }) => scores.findIndex((score) => score >= NEAR_BEST))
   const builds = reached.map((i) => (i < 0 ? Infinity : i + 1))
   return {
     ...Object.fromEntries(checkpoints),
-    honesty: mean(runs.map(({ honest }) => (honest ? 1 : 0))),
-    builds_to_95: { median: finite(quantile(builds, 0.5)), p90: finite(quantile(builds, 0.9)) },
+    honesty: picked.length === 0 ? 0 : mean(picked.map(({ honest }) => (honest ? 1 : 0))),
+    picked: picked.length / runs.length,
+    builds_to_95: { median: finite(Math.ceil(quantile(builds, 0.5))), p90: finite(Math.ceil(quantile(builds, 0.9))) },
     build_cpu_s: mean(runs.map(({ run }) => run.buildCpuS[FINAL_BUILDS - 1] ?? 0)),
     score_at_build_cpu: mean(runs.map(scoreAtBuildCpu)),
     runs: runs.length,
