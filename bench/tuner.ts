@@ -86,7 +86,7 @@ function table(title: string, scores: StrategyScores): string[] {
     'honesty  to 0.95  build s  at budget',
   ]
   return [
-    `${title.padEnd(20)}`,
+    title,
     `${' '.repeat(20)} ${head.join('')}`,
     ...Object.entries(scores).map(([name, score]) => `${name.padEnd(20)} ${line(score)}`),
     '',

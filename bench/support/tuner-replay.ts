@@ -62,28 +62,38 @@ export interface ReplayRun {
 /** Runs until `BUILDS_MAX` builds; a strategy that ends before keeps its pick. */
 export function replay(task: ReplayTask, strategy: ReplayStrategy): ReplayRun {
   const { surface, goal } = task
-  const { bounds, lattice } = spaceOf(surface)
-  const options = { ...DEFAULT_OPTIONS, lattice, ...strategy.options }
-  const current = HNSW_DEFAULTS
   const random = normal(strategy.seed ?? 0)
   const history: Trial[] = []
   const picks: (Pick | null)[] = []
   const buildCpuS: number[] = []
-  const ask = { goal, current, bounds, options }
+  let spent = 0
   for (let build = 0; build < BUILDS_MAX; build += 1) {
-    const champion = championOf(history, goal)
-    const input = { ...ask, history, len: history.length, champion: champion?.trial ?? null }
-    const proposal = strategy.proposer.propose(input)
-    const cell = proposal === null ? null : recordedCell(surface, proposal.config)
-    if (proposal !== null && cell !== null) {
+    const config = proposed(task, strategy, history)
+    const cell = config === null ? null : recordedCell(surface, config)
+    if (config !== null && cell !== null) {
       const factor = Math.exp((strategy.noise ?? 0) * random())
-      const rows = strategy.solvesEf ? cell.rows : [recordedRow(cell, proposal.config)]
-      history.push(trialOf({ task, cell, rows, factor }, proposal.config, history.length))
+      const rows = strategy.solvesEf ? cell.rows : [recordedRow(cell, config)]
+      history.push(trialOf({ task, cell, rows, factor }, config, history.length))
+      spent += cell.buildCpuS
     }
     picks.push(pickOf(surface, history, goal))
-    buildCpuS.push((buildCpuS.at(-1) ?? 0) + (cell?.buildCpuS ?? 0))
+    buildCpuS.push(spent)
   }
   return { picks, buildCpuS }
+}
+
+function proposed(
+  { surface, goal }: ReplayTask,
+  strategy: ReplayStrategy,
+  history: readonly Trial[],
+): HnswConfig | null {
+  const { bounds, lattice } = spaceOf(surface)
+  const proposal = strategy.proposer.propose({
+    ...{ history, len: history.length, champion: championOf(history, goal)?.trial ?? null },
+    ...{ current: HNSW_DEFAULTS, goal, bounds },
+    options: { ...DEFAULT_OPTIONS, lattice, ...strategy.options },
+  })
+  return proposal?.config ?? null
 }
 
 /** The pick of somebody who builds one graph and solves its ef. */

@@ -72,7 +72,10 @@ export function scoreStrategy(runs: readonly ScoredRun[]): StrategyScore {
     ...Object.fromEntries(checkpoints),
     honesty: picked.length === 0 ? 0 : mean(picked.map(({ honest }) => (honest ? 1 : 0))),
     picked: picked.length / runs.length,
-    builds_to_95: { median: finite(Math.ceil(quantile(builds, 0.5))), p90: finite(Math.ceil(quantile(builds, 0.9))) },
+    builds_to_95: {
+      median: finite(Math.ceil(quantile(builds, 0.5))),
+      p90: finite(Math.ceil(quantile(builds, 0.9))),
+    },
     build_cpu_s: mean(runs.map(({ run }) => run.buildCpuS[FINAL_BUILDS - 1] ?? 0)),
     score_at_build_cpu: mean(runs.map(scoreAtBuildCpu)),
     runs: runs.length,

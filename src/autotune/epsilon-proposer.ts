@@ -75,16 +75,18 @@ export const epsilonProposer: Proposer = {
 
 /** What the steps start from: the champion, or what is served where there is none. */
 function centerOf({ champion, current, goal, options }: ProposalInput): Center {
-  const config = champion?.config ?? current
-  const boundary = champion === null ? null : (reachOf(champion, goal)?.ef ?? null)
-  const proposed = champion?.config.efSearch ?? null
-  if (boundary !== null && (options.efSource === 'boundary' || proposed === null)) {
-    return { config, efSearch: boundary, efSource: 'boundary' }
+  const served: Center =
+    current.efSearch === null
+      ? { config: current, efSearch: defaultEf(options.k), efSource: 'default' }
+      : { config: current, efSearch: current.efSearch, efSource: 'current' }
+  if (champion === null) return served
+  const { config } = champion
+  const reach = reachOf(champion, goal)
+  if (reach !== null && (options.efSource === 'boundary' || config.efSearch === null)) {
+    return { config, efSearch: reach.ef, efSource: 'boundary' }
   }
-  if (proposed !== null) return { config, efSearch: proposed, efSource: 'proposed' }
-  return current.efSearch === null
-    ? { config, efSearch: defaultEf(options.k), efSource: 'default' }
-    : { config, efSearch: current.efSearch, efSource: 'current' }
+  if (config.efSearch === null) return { ...served, config }
+  return { config, efSearch: config.efSearch, efSource: 'proposed' }
 }
 
 function nextStep(input: ProposalInput, center: Center): Step | null {
@@ -172,18 +174,14 @@ function* rings({ bounds, options }: ProposalInput, center: Center): Generator<P
     efConstruction: clamp(center.config.efConstruction, efConstruction),
     efSearch: clamp(center.efSearch, efSearch),
   }
-  const ms = options.axes.includes('m') ? mSteps(bounds, options.lattice.m) : []
+  const ms = options.axes.includes('m') ? mSteps(bounds, options.lattice.m) : [center.config.m]
   const last = Math.max(span(at.efConstruction, efConstruction), span(at.efSearch, efSearch))
   for (let radius = 0; radius <= last; radius += 1) {
     for (const x of between(at.efConstruction, radius, efConstruction)) {
       const isSide = Math.abs(x - at.efConstruction) === radius
       const ys = between(at.efSearch, radius, efSearch)
-      for (const y of ys) {
-        if (!isSide && Math.abs(y - at.efSearch) !== radius) continue
-        for (const m of ms.length > 0 ? ms : [center.config.m]) {
-          yield { m, efConstruction: x, efSearch: y }
-        }
-      }
+      const ring = ys.filter((y) => isSide || Math.abs(y - at.efSearch) === radius)
+      for (const y of ring) yield* ms.map((m) => ({ m, efConstruction: x, efSearch: y }))
     }
   }
 }

@@ -84,13 +84,12 @@ export function cholesky(matrix: readonly (readonly number[])[]): Float64Array[]
   const rows: Float64Array[] = []
   for (const [i, row] of matrix.entries()) {
     const next = new Float64Array(i + 1)
-    for (let j = 0; j <= i; j += 1) {
-      const above = rows[j] ?? next
-      let sum = row[j] ?? 0
-      for (let k = 0; k < j; k += 1) sum -= (next[k] ?? 0) * (above[k] ?? 0)
-      if (i === j) invariant(sum > 0, 'the covariance is positive definite')
-      next[j] = i === j ? Math.sqrt(sum) : sum / (above[j] ?? 1)
+    for (const [j, above] of rows.entries()) {
+      next[j] = ((row[j] ?? 0) - dotFirst(next, above, j)) / (above[j] ?? 1)
     }
+    const left = (row[i] ?? 0) - dotFirst(next, next, i)
+    invariant(left > 0, 'the covariance is positive definite')
+    next[i] = Math.sqrt(left)
     rows.push(next)
   }
   return rows
@@ -124,7 +123,14 @@ function solveUpper(factor: readonly Float64Array[], right: Float64Array): Float
 }
 
 function dot(a: Float64Array, b: Float64Array): number {
-  return a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0)
+  return dotFirst(a, b, a.length)
+}
+
+/** Of the first `count` numbers. */
+function dotFirst(a: Float64Array, b: Float64Array, count: number): number {
+  let sum = 0
+  for (let i = 0; i < count; i += 1) sum += (a[i] ?? 0) * (b[i] ?? 0)
+  return sum
 }
 
 function normalDensity(z: number): number {

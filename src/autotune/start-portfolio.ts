@@ -28,8 +28,8 @@ export interface StartLists {
 }
 
 export const START_LISTS: StartLists = {
-  easy: cells([8, 48], [4, 96], [8, 128], [8, 32], [16, 64]),
-  hard: cells([32, 200], [12, 200], [16, 64], [8, 64], [12, 300]),
+  easy: cells([8, 48], [4, 96], [16, 48], [8, 32], [8, 64]),
+  hard: cells([12, 200], [32, 200], [16, 64], [12, 300], [8, 64]),
 }
 
 /** Below this local intrinsic dimension sparse graphs tend to win. */

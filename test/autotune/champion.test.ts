@@ -35,15 +35,15 @@ it('is the cheapest trial whose lower bound meets the goal, at its smallest such
 it('prefers less memory, then a faster build, then what is near, between equal costs', () => {
   const equal = [point({ ef: 40, cpuUs: 100 })]
   const cheaper = [point({ ef: 40, cpuUs: 99 })]
-  const one = (seq: number, m: number, bytes: number, cpuS: number, curve = equal): Trial =>
-    trial({ seq, config: { m }, curve, build: { ...BUILD, bytes, cpuS } })
-  assert.equal(idOf([one(1, 16, 900, 9, cheaper), one(2, 16, 800, 9)]), 't-2')
-  assert.equal(idOf([one(1, 16, 800, 9, cheaper), one(2, 16, 800, 5)]), 't-2')
-  assert.equal(idOf([one(1, 64, 800, 5, cheaper), one(2, 24, 800, 5)]), 't-2')
-  assert.equal(
-    idOf([one(1, 16, 900, 9, cheaper), one(2, 16, 800, 9)], { ...SLO, costNoise: 0 }),
-    't-1',
-  )
+  const pair = (dearer: { m: number; bytes: number; cpuS: number }): Trial[] => [
+    trial({ seq: 1, config: { m: dearer.m }, curve: cheaper, build: { ...BUILD, ...dearer } }),
+    trial({ seq: 2, config: { m: 24 }, curve: equal, build: { ...BUILD, bytes: 800, cpuS: 5 } }),
+  ]
+  assert.equal(idOf(pair({ m: 16, bytes: 900, cpuS: 1 })), 't-2')
+  assert.equal(idOf(pair({ m: 16, bytes: 800, cpuS: 9 })), 't-2')
+  assert.equal(idOf(pair({ m: 64, bytes: 800, cpuS: 5 })), 't-2')
+  assert.equal(idOf(pair({ m: 16, bytes: 800, cpuS: 5 })), 't-1')
+  assert.equal(idOf(pair({ m: 64, bytes: 900, cpuS: 9 }), { ...SLO, costNoise: 0 }), 't-1')
 })
 
 it('never lowers the goal: without a feasible trial it is the highest recall, marked so', () => {

@@ -6,6 +6,7 @@ import { it } from 'node:test'
 import { epsilonProposer } from '../../src/autotune/epsilon-proposer.ts'
 import { DEFAULT_OPTIONS, type Proposal, type ProposalInput } from '../../src/autotune/proposer.ts'
 import { DEFAULT_BOUNDS, isWithin, pointKey } from '../../src/autotune/search-space.ts'
+import type { HnswConfig } from '../../src/domain/hnsw-config.ts'
 import { canonicalKey, type Trial } from '../../src/domain/trial.ts'
 import { splitmix32 } from '../../src/lib/splitmix32.ts'
 import { goldenJournal } from '../support/golden-journal.ts'
@@ -44,6 +45,13 @@ function exhaust(input: Partial<ProposalInput>, most: number): Trial[] {
     history.push(trial({ seq: history.length, config: proposal.config }))
   }
   throw new Error(`more than ${most} proposals`)
+}
+
+/** What 499 lengths of a journal with this champion lead to without exploring. */
+function exploits(champion: Trial): HnswConfig[] {
+  return Array.from({ length: 499 }, (_, i) =>
+    propose({ len: i + 1, champion, history: [champion] }),
+  ).flatMap((proposal) => (proposal?.explain['mode'] === 'exploit' ? [proposal.config] : []))
 }
 
 it(`gives the same journal the same proposal, over ${JOURNALS} journals`, () => {
@@ -88,23 +96,16 @@ it('begins with what is served, also where that lies outside of the bounds', () 
 })
 
 it('moves both axes by at most their deltas around the champion, unless clamped', () => {
-  let exploited = 0
-  for (let len = 1; len < 500; len += 1) {
-    const proposal = propose({ len, champion: CHAMPION, history: [CHAMPION] })
-    if (proposal?.explain['mode'] !== 'exploit') continue
-    exploited += 1
-    const moved = Math.abs(proposal.config.efConstruction - 200)
-    const searched = Math.abs((proposal.config.efSearch ?? 0) - 80)
-    assert.ok(moved >= 1 && moved <= 20 && searched >= 1 && searched <= 10)
-    assert.equal(proposal.config.m, 16)
+  const steps = exploits(CHAMPION)
+  assert.ok(steps.length > 300)
+  for (const { m, efConstruction, efSearch } of steps) {
+    assert.ok(isWithin(Math.abs(efConstruction - 200), [1, 20]))
+    assert.ok(isWithin(Math.abs((efSearch ?? 0) - 80), [1, 10]))
+    assert.equal(m, 16)
   }
-  assert.ok(exploited > 300)
-  const corner = trial({ seq: 0, config: { efConstruction: 400, efSearch: 200 } })
-  for (let len = 1; len < 500; len += 1) {
-    const proposal = propose({ len, champion: corner, history: [corner] })
-    assert.ok((proposal?.config.efConstruction ?? 401) <= 400)
-    assert.ok((proposal?.config.efSearch ?? 201) <= 200)
-  }
+  const corner = exploits(trial({ seq: 0, config: { efConstruction: 400, efSearch: 200 } }))
+  assert.ok(corner.every(({ efConstruction }) => isWithin(efConstruction, [380, 400])))
+  assert.ok(corner.every(({ efSearch }) => isWithin(efSearch ?? 0, [190, 200])))
 })
 
 it('steps m along the lattice where it is an axis, one step at most', () => {
@@ -174,7 +175,8 @@ it('proposes nothing where the bounds hold no point', () => {
 it('draws by the stored length, so that a compacted journal does not go back', () => {
   const whole = propose({ len: 30, history: [CHAMPION], champion: CHAMPION })
   const compacted = propose({ len: 30, history: [], champion: CHAMPION })
-  assert.deepEqual(whole?.config, compacted?.config)
+  assert.ok(whole !== null)
+  assert.deepEqual(whole.config, compacted?.config)
   assert.notDeepEqual(whole.config, propose({ len: 1, champion: CHAMPION })?.config)
 })
 

@@ -7,22 +7,33 @@ import {
   meanRecallLowerBound,
   studentT95,
 } from '../../bench/support/mean-recall-bound.ts'
+import { fitStartLists } from '../../bench/support/start-fit.ts'
 import { oracleCost, parseSurfaces, readSurfaces } from '../../bench/support/surface.ts'
 import { leaveOneOut, scoreAll, scoreUnderNoise, tasksOf } from '../../bench/support/tuner-bench.ts'
 import { fixedPick } from '../../bench/support/tuner-replay.ts'
-import { scoreStrategy } from '../../bench/support/tuner-score.ts'
+import { scoreStrategy, type StrategyScore } from '../../bench/support/tuner-score.ts'
+import { START_LISTS } from '../../src/autotune/start-portfolio.ts'
 import { CONFIG } from '../support/trials.ts'
 
 const surfaces = readSurfaces('bench/data')
 const tasks = tasksOf(surfaces, 'sdc')
 
+function meanAfter(score: StrategyScore, builds: number): number {
+  return score[`score${builds}`]?.mean ?? Number.NaN
+}
+
+function meetsTargets(score: StrategyScore): void {
+  assert.ok(meanAfter(score, 3) >= 0.95, String(meanAfter(score, 3)))
+  assert.ok(meanAfter(score, 8) >= 0.98, String(meanAfter(score, 8)))
+  assert.ok((score[`score${8}`]?.p10 ?? 0) >= 0.95)
+  assert.ok(meanAfter(score, 16) >= 0.99, String(meanAfter(score, 16)))
+  assert.ok(score.honesty >= 0.95, String(score.honesty))
+}
+
 it('meets the targets of the structured strategy, and beats every other one', () => {
   const { structured, ...others } = scoreAll(tasks)
-  assert.ok((structured?.score3?.mean ?? 0) >= 0.95)
-  assert.ok((structured?.score8?.mean ?? 0) >= 0.98)
-  assert.ok((structured?.score8?.p10 ?? 0) >= 0.95)
-  assert.ok((structured?.score16?.mean ?? 0) >= 0.99)
-  assert.ok((structured?.honesty ?? 0) >= 0.95)
+  assert.ok(structured !== undefined)
+  meetsTargets(structured)
   assert.deepEqual(Object.keys(others).sort(), [
     'default',
     'epsilon',
@@ -31,23 +42,22 @@ it('meets the targets of the structured strategy, and beats every other one', ()
     'random',
   ])
   for (const [name, score] of Object.entries(others)) {
-    assert.ok((structured?.score8?.mean ?? 0) > (score.score8?.mean ?? 1), name)
+    assert.ok(meanAfter(structured, 8) > meanAfter(score, 8), name)
   }
 })
 
 it('meets them also on surfaces that the start lists were not fitted to', () => {
   const left = leaveOneOut(tasks)
   assert.equal(left.length, surfaces.length)
-  const score = scoreStrategy(left.flatMap(({ runs }) => runs))
-  assert.ok((score.score3?.mean ?? 0) >= 0.95)
-  assert.ok((score.score8?.mean ?? 0) >= 0.98)
-  assert.ok((score.score8?.p10 ?? 0) >= 0.95)
-  assert.ok((score.score16?.mean ?? 0) >= 0.99)
-  assert.ok(score.honesty >= 0.95)
+  meetsTargets(scoreStrategy(left.flatMap(({ runs }) => runs)))
+})
+
+it('starts with the lists that the recorded surfaces give', () => {
+  assert.deepEqual(fitStartLists(tasks), START_LISTS)
 })
 
 it('loses little to noise of three per cent on every cost', () => {
-  assert.ok((scoreUnderNoise(tasks, 0.03).score8?.mean ?? 0) >= 0.97)
+  assert.ok(meanAfter(scoreUnderNoise(tasks, 0.03), 8) >= 0.97)
 })
 
 it('bounds a mean recall from below by hand-worked numbers', () => {

@@ -40,6 +40,8 @@ const MARGIN = 0.01
 /** Student's t at 95 %, for 200 queries and more. */
 const T_95 = 1.653
 const GAUSS_NODES = 41
+/** Of the trials that are followed by a record that should not be there. */
+const POISON_SHARE = 0.3
 
 export interface HistoryCounts {
   readonly histories: number
@@ -115,43 +117,67 @@ function runEpoch(context: Context): HistoryCounts {
   const tune = querySet(world, random, normal)
   const heldOut = querySet(world, random, normal)
   const history: Trial[] = []
-  const truths = new Map<string, HnswConfig>()
-  const rejected = new Set<number>()
-  let promoted: string | null = null
-  let [proposals, promotions, broken, refused, poisoned] = [0, 0, 0, 0, 0]
+  const promotion = new Promotion(context, heldOut)
+  let [proposals, poisoned] = [0, 0]
   for (let build = 0; build < BUILDS; build += 1) {
     const proposal = checkedProposal(world, history)
     if (proposal === null) break
     proposals += 1
-    const measured = measuredTrial(context, { config: proposal.config, seq: history.length, tune })
-    truths.set(measured.trialId, proposal.config)
-    history.push(measured)
-    if (random() < 0.3) {
+    history.push(measuredTrial(context, { config: proposal.config, seq: history.length, tune }))
+    if (random() < POISON_SHARE) {
       history.push(poison(history, random))
       poisoned += 1
     }
-    const believed = history.filter(({ seq }) => !rejected.has(seq))
-    const champion = championOf(world, believed)
-    if (champion?.feasible !== true) continue
-    const { ef, recall, recallLcb } = champion.point
-    assert.ok(recallLcb >= world.floor && recallLcb <= recall && recall <= 1, 'a possible bound')
-    assert.equal(champion.trial.state, 'completed')
-    assert.notEqual(champion.trial.trialId, 'copy', 'the first of two records with one seq counts')
-    const key = `${champion.trial.trialId} ${ef}`
-    if (key === promoted) continue
-    // What lies in the journal cannot lie here: the held-out queries are asked for the promotion.
-    const config = truths.get(champion.trial.trialId) ?? champion.trial.config
-    const bound = measure(context, { config, ef, set: heldOut }).recallLcb
-    if (bound < world.floor) {
-      rejected.add(champion.trial.seq)
-      refused += 1
-      continue
-    }
-    promoted = key
-    promotions += 1
-    if (trueRecall(world, config, ef) < world.floor - MARGIN) broken += 1
+    promotion.consider(history)
   }
-  return { histories: 0, proposals, promotions, broken, refused, poisoned }
+  return { ...NO_HISTORIES, ...promotion.counts(), proposals, poisoned }
+}
+
+/** The rule of promotion, and what became of those that it let through. */
+class Promotion {
+  readonly #context: Context
+  readonly #heldOut: QuerySet
+  readonly #rejected = new Set<number>()
+  #promoted: string | null = null
+  #promotions = 0
+  #broken = 0
+
+  constructor(context: Context, heldOut: QuerySet) {
+    this.#context = context
+    this.#heldOut = heldOut
+  }
+
+  counts(): Pick<HistoryCounts, 'promotions' | 'broken' | 'refused'> {
+    return {
+      promotions: this.#promotions,
+      broken: this.#broken,
+      refused: this.#rejected.size,
+    }
+  }
+
+  consider(history: readonly Trial[]): void {
+    const { world } = this.#context
+    const champion = championOf(
+      world,
+      history.filter(({ seq }) => !this.#rejected.has(seq)),
+    )
+    if (champion?.feasible !== true) return
+    const { trial: best, point: at } = champion
+    assert.ok(at.recallLcb >= world.floor && at.recallLcb <= at.recall && at.recall <= 1)
+    assert.equal(best.state, 'completed')
+    assert.notEqual(best.trialId, 'copy', 'the first of two records with one seq counts')
+    const key = `${best.trialId} ${at.ef}`
+    if (key === this.#promoted) return
+    // What lies in the journal cannot lie here: the held-out queries are asked for the promotion.
+    const probe = { config: best.config, ef: at.ef, set: this.#heldOut }
+    if (measure(this.#context, probe).recallLcb < world.floor) {
+      this.#rejected.add(best.seq)
+      return
+    }
+    this.#promoted = key
+    this.#promotions += 1
+    if (trueRecall(world, best.config, at.ef) < world.floor - MARGIN) this.#broken += 1
+  }
 }
 
 /** The proposal, after all that must hold for it was checked. */
