@@ -75,8 +75,7 @@ export interface BudgetQuestion {
   readonly liveP99Ms: number | null
 }
 
-export type BudgetRefusal =
-  'live_latency' | 'trials_per_hour' | 'cooldown' | 'cpu_share' | 'memory'
+export type BudgetRefusal = 'live_latency' | 'trials_per_hour' | 'cooldown' | 'cpu_share' | 'memory'
 
 export type BudgetAnswer =
   | { readonly allowed: true; readonly reason: null; readonly retryAtMs: null }

@@ -16,14 +16,7 @@ export const ENDED_STAGES = [
 export type EndedStage = (typeof ENDED_STAGES)[number]
 
 export type RolloutStage =
-  | 'proposed'
-  | 'built'
-  | 'tuned'
-  | 'validated'
-  | 'shadow'
-  | 'canary'
-  | 'champion'
-  | EndedStage
+  'proposed' | 'built' | 'tuned' | 'validated' | 'shadow' | 'canary' | 'champion' | EndedStage
 
 /** JSON as it is. */
 export interface RolloutState {

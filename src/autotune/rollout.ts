@@ -92,11 +92,7 @@ function anywhere(state: RolloutState, event: RolloutEvent): RolloutStep | null 
   }
 }
 
-function inStage(
-  state: RolloutState,
-  event: RolloutEvent,
-  settings: RolloutSettings,
-): RolloutStep {
+function inStage(state: RolloutState, event: RolloutEvent, settings: RolloutSettings): RolloutStep {
   switch (state.stage) {
     case 'proposed':
       return onProposed(state, event)
@@ -124,11 +120,7 @@ function onProposed(state: RolloutState, event: RolloutEvent): RolloutStep {
   return stay(state)
 }
 
-function onTuned(
-  state: RolloutState,
-  event: RolloutEvent,
-  settings: RolloutSettings,
-): RolloutStep {
+function onTuned(state: RolloutState, event: RolloutEvent, settings: RolloutSettings): RolloutStep {
   if (event.kind !== 'validated') return stay(state)
   const pass = { stage: 'validated', action: afterValidation(settings) } as const
   return onVerdict(state, { ...event, pass })
@@ -148,7 +140,8 @@ function onValidated(
     return { state: { ...state, reason, approved: true }, actions: [{ kind: 'start_shadow' }] }
   }
   const isApproved = settings.automatic || state.approved
-  if (event.kind === 'shadow_started' && isApproved) return stay(enter(state, 'shadow', 'shadow started'))
+  if (event.kind === 'shadow_started' && isApproved)
+    return stay(enter(state, 'shadow', 'shadow started'))
   return stay(state)
 }
 
