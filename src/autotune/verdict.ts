@@ -191,7 +191,7 @@ function gainChecks(
   const spared = gain === null ? 'no blocks were compared' : `${percent(gain)} less CPU time`
   const range = `${percent(lower)} to ${percent(upper)}`
   const why = rescue ? ', and the champion misses the floor' : ''
-  const significant = rescue || (gain !== null && gain > 0 && p < alpha)
+  const isShown = rescue || isSaving({ gain, p, alpha })
   return [
     {
       name: 'gain',
@@ -203,13 +203,17 @@ function gainChecks(
     },
     {
       name: 'significance',
-      status: significant ? 'pass' : 'unknown',
+      status: isShown ? 'pass' : 'unknown',
       critical: true,
       observed: gain === null ? null : p,
       bound: rescue ? null : alpha,
       text: `p ${show(p)} over ${blocks} blocks`,
     },
   ]
+}
+
+function isSaving(test: { gain: number | null; p: number; alpha: number }): boolean {
+  return test.gain !== null && test.gain > 0 && test.p < test.alpha
 }
 
 interface Gain {
