@@ -4,6 +4,7 @@
  *     fewer than 100 samples                   hold; but grow with the points
  *     alarm, or upper bound under the goal     the smallest measured ef whose lower bound meets the
  *                                              goal, else 1.5 times as much; up to the cap
+ *     lower bound under the goal               a tenth more: in 3 windows, with 300 samples
  *     the rung below meets goal + 0.005        one rung down: in 3 windows, with 300 samples, and
  *                                              10 minutes after any change
  *     5 % more points since ef was set         ef · growth^0.3, unless samples show a margin
@@ -31,9 +32,12 @@ export interface EfSettings {
 }
 
 const RAISE_FACTOR = 1.5
+/** For recall that is neither shown to fail nor shown to hold. */
+const NUDGE_FACTOR = 1.1
 const LOWER_MARGIN = 0.005
-const LOWER_WINDOWS = 3
-const LOWER_SAMPLES_MIN = 300
+/** For small changes, up or down: so many windows in a row must say so, with so many samples. */
+const WINDOWS = 3
+const SURE_SAMPLES_MIN = 300
 const LOWER_PAUSE_MS = 600_000
 /** New samples without which another look is no other window. */
 const WINDOW_SAMPLES_MIN = 10
@@ -51,6 +55,8 @@ export interface EfState {
   readonly changedMs: number | null
   /** Windows in a row in which the rung below met the goal with the margin. */
   readonly lowerWindows: number
+  /** Windows in a row in which recall was not shown to hold. */
+  readonly riskWindows: number
   /** Samples that had been seen at the last window. */
   readonly windowSeen: number
   /** Points for which `ef` was set. */
@@ -94,6 +100,7 @@ export function startEf(
     time: steadyFrom(nowMs),
     changedMs: null,
     lowerWindows: 0,
+    riskWindows: 0,
     windowSeen: 0,
     efPoints: start.points,
     told: [],
@@ -130,10 +137,9 @@ interface Move {
   readonly action: EfAction
   readonly to: number
   readonly reason: string
-  /** Windows in a row for the rung below, and the samples seen at the last. */
   readonly lowerWindows?: number
+  readonly riskWindows?: number
   readonly windowSeen?: number
-  readonly efPoints?: number
 }
 
 /** What is served is never lowered for the cap: recall is promised too, and a person is told. */
@@ -142,17 +148,37 @@ function capOf({ latencyEfMax }: EfFacts, { efMin, efMax }: EfSettings): number 
 }
 
 function chooseMove(look: Look): Move {
-  const current = estimateAt(look, look.state.ef)
-  const samples = look.facts.isAlarmed ? look.facts.seen : (current?.samples ?? 0)
-  const isKnown = current !== null && samples >= SAMPLES_MIN
-  if (isKnown && fails(look, current)) return raise(look, current)
-  const growth = grow(look, isKnown ? current : null)
-  if (growth !== null) return growth
-  if (!isKnown) {
+  const { state, facts, settings } = look
+  const current = estimateAt(look, state.ef)
+  const samples = facts.isAlarmed ? facts.seen : (current?.samples ?? 0)
+  if (current === null || samples < SAMPLES_MIN) {
     const reason = `${samples} samples at the served ef: ${SAMPLES_MIN} are needed`
-    return { action: 'hold', to: look.state.ef, reason, lowerWindows: 0 }
+    return grow(look, null) ?? { action: 'hold', to: state.ef, reason }
   }
-  return lower(look)
+  if (fails(look, current)) return raise(look, current)
+  const growth = grow(look, current)
+  if (growth !== null) return growth
+  if (facts.seen - state.windowSeen < WINDOW_SAMPLES_MIN) return waitForWindow(look)
+  return current.lcb < settings.goal ? nudge(look, current) : lower(look)
+}
+
+/** Too little is new for another window: what was counted stays. */
+function waitForWindow({ state }: Look): Move {
+  const { lowerWindows, riskWindows, windowSeen } = state
+  const reason = 'recall does not fail, and nothing new was measured'
+  return { action: 'hold', to: state.ef, reason, lowerWindows, riskWindows, windowSeen }
+}
+
+/** Recall may be under the goal: not enough to jump, too much to let it be. */
+function nudge({ state, facts, cap }: Look, current: EfEstimate): Move {
+  const riskWindows = state.riskWindows + 1
+  const to = Math.max(state.ef, Math.min(cap, Math.ceil(state.ef * NUDGE_FACTOR)))
+  const isSure = current.samples >= SURE_SAMPLES_MIN && riskWindows >= WINDOWS
+  const reason = `recall is only shown to be ${show(current.lcb)} in ${riskWindows} windows`
+  if (!isSure || to === state.ef) {
+    return { action: 'hold', to: state.ef, reason, riskWindows, windowSeen: facts.seen }
+  }
+  return { action: 'raise', to, reason }
 }
 
 function fails({ facts, settings }: Look, current: EfEstimate | null): boolean {
@@ -167,10 +193,10 @@ function raise({ state, facts, settings, cap }: Look, current: EfEstimate): Move
   const wanted = met?.ef ?? Math.ceil(state.ef * RAISE_FACTOR)
   const to = Math.max(state.ef, Math.min(cap, wanted))
   if (to === state.ef) {
-    return { action: 'hold', to, reason: `${why}, and ef is at its cap of ${cap}`, lowerWindows: 0 }
+    return { action: 'hold', to, reason: `${why}, and ef is at its cap of ${cap}` }
   }
   const how = met === undefined ? 'no measured ef meets it' : `${met.ef} meets it`
-  return { action: 'raise', to, reason: `${why}; ${how}`, efPoints: facts.points }
+  return { action: 'raise', to, reason: `${why}; ${how}` }
 }
 
 /** Null where the points have not grown enough to matter. */
@@ -182,70 +208,76 @@ function grow({ state, facts, settings, cap }: Look, current: EfEstimate | null)
   const to = Math.max(state.ef, Math.min(cap, wanted))
   if (to === state.ef) return null
   const reason = `there are ${show((growth - 1) * 100)} % more points than ef was set for`
-  return { action: 'grow', to, reason, efPoints: facts.points }
+  return { action: 'grow', to, reason }
 }
 
 function hasMargin(current: EfEstimate, settings: EfSettings): boolean {
-  const isSure = current.samples >= LOWER_SAMPLES_MIN
+  const isSure = current.samples >= SURE_SAMPLES_MIN
   return isSure && current.lcb >= settings.goal + LOWER_MARGIN
 }
 
-function lower(look: Look): Move {
-  const { state, facts, settings } = look
-  const hold = (reason: string, lowerWindows: number, windowSeen = facts.seen): Move => ({
-    action: 'hold',
-    to: state.ef,
-    reason,
-    lowerWindows,
-    windowSeen,
-  })
+/** Recall holds: would it at the rung below? */
+function lower({ state, facts, settings }: Look): Move {
+  const hold = (reason: string, lowerWindows: number): Move => {
+    return { action: 'hold', to: state.ef, reason, lowerWindows, windowSeen: facts.seen }
+  }
   const below = facts.curve.findLast(({ ef }) => ef < state.ef && ef >= settings.efMin)
   if (below === undefined) return hold('recall holds and there is no lower ef', 0)
   if (!hasMargin(below, settings)) {
     return hold(`recall holds, and ${below.ef} is not shown to hold it with a margin`, 0)
   }
-  const isNew = facts.seen - state.windowSeen >= WINDOW_SAMPLES_MIN
-  if (!isNew) {
-    return hold('nothing new was measured', state.lowerWindows, state.windowSeen)
-  }
   const windows = state.lowerWindows + 1
   const restedMs = state.time.elapsedMs - (state.changedMs ?? -Infinity)
-  if (windows < LOWER_WINDOWS || restedMs < LOWER_PAUSE_MS) {
+  if (windows < WINDOWS || restedMs < LOWER_PAUSE_MS) {
     return hold(`${below.ef} would hold recall too, in ${windows} windows so far`, windows)
   }
   const reason = `recall at ${below.ef} is at least ${show(below.lcb)} in ${windows} windows`
-  return { action: 'lower', to: below.ef, reason, efPoints: facts.points }
+  return { action: 'lower', to: below.ef, reason }
 }
 
 function settle(look: Look, move: Move): EfDecision {
   const { state, facts } = look
   const changed = move.to !== state.ef
-  const current = estimateAt(look, state.ef)
   return {
     state: {
       ...state,
       ef: move.to,
       changedMs: changed ? state.time.elapsedMs : state.changedMs,
-      lowerWindows: changed ? 0 : (move.lowerWindows ?? state.lowerWindows),
+      lowerWindows: move.lowerWindows ?? 0,
+      riskWindows: move.riskWindows ?? 0,
       windowSeen: changed ? facts.seen : (move.windowSeen ?? state.windowSeen),
-      efPoints: Math.max(state.efPoints, move.efPoints ?? 0),
+      efPoints: nextPoints(look, changed),
     },
     action: move.action,
     from: state.ef,
     to: move.to,
     reason: move.reason,
-    data: {
-      goal: look.settings.goal,
-      samples: current?.samples ?? 0,
-      recall: current?.recall ?? null,
-      recallLcb: current?.lcb ?? null,
-      recallUcb: current?.ucb ?? null,
-      alarmed: facts.isAlarmed,
-      points: facts.points,
-      efPoints: state.efPoints,
-      efCap: look.cap,
-    },
+    data: dataOf(look),
     signals: [],
+  }
+}
+
+/** An ef that was just chosen, or is seen to do with a margin, is an ef for the points of now. */
+function nextPoints(look: Look, changed: boolean): number {
+  const { state, facts, settings } = look
+  const current = estimateAt(look, state.ef)
+  const isSet = changed || (current !== null && hasMargin(current, settings))
+  return isSet ? Math.max(state.efPoints, facts.points) : state.efPoints
+}
+
+function dataOf(look: Look): EfDecision['data'] {
+  const { state, facts, settings, cap } = look
+  const current = estimateAt(look, state.ef)
+  return {
+    goal: settings.goal,
+    samples: current?.samples ?? 0,
+    recall: current?.recall ?? null,
+    recallLcb: current?.lcb ?? null,
+    recallUcb: current?.ucb ?? null,
+    alarmed: facts.isAlarmed,
+    points: facts.points,
+    efPoints: state.efPoints,
+    efCap: cap,
   }
 }
 

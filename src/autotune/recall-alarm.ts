@@ -41,7 +41,7 @@ export class RecallAlarm {
     this.#variance = (goal * (1 - goal)) / VARIANCE_NEIGHBOURS_FIRST
   }
 
-  /** Stays raised until `restart`. */
+  /** Until `restart`, or until so many good samples came that nothing speaks against the goal. */
   get isRaised(): boolean {
     return this.#isRaised
   }
@@ -60,8 +60,10 @@ export class RecallAlarm {
   add(recall: number): void {
     if (this.#evidence <= 1) this.#run = 0
     this.#run += 1
-    this.#evidence = Math.max(this.#evidence, 1) * (1 + this.#lambda() * (this.#goal - recall))
+    const factor = 1 + this.#lambda() * (this.#goal - recall)
+    this.#evidence = Math.min(this.#threshold, Math.max(this.#evidence, 1) * factor)
     if (this.#evidence >= this.#threshold) this.#isRaised = true
+    if (this.#evidence <= 1) this.#isRaised = false
     this.#learn(recall)
   }
 
