@@ -85,10 +85,9 @@ function deletes({ deletedShare }: DriftFacts): DriftSignal | null {
 
 function lidChange({ lid, lidTuned }: DriftFacts): DriftSignal | null {
   if (lid === null || lidTuned === null || lidTuned <= 0) return null
-  const observed = Math.abs(lid / lidTuned - 1)
-  if (observed < LID_CHANGE) return null
+  if (Math.abs(lid - lidTuned) < LID_CHANGE * lidTuned) return null
   const text = 'the intrinsic dimension of the points has changed by at least 20 %'
-  return { kind: 'lid_change', text, observed, bound: LID_CHANGE }
+  return { kind: 'lid_change', text, observed: lid / lidTuned - 1, bound: LID_CHANGE }
 }
 
 function queryDrift({ queryDrift: drift }: DriftFacts): DriftSignal | null {
