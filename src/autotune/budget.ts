@@ -42,7 +42,7 @@ const HOUR_MS = 3_600_000
 /** Time without a look at the budget counts at most so much. */
 export const BUDGET_STEP_MAX_MS = 600_000
 /** Windows of live p99 that are kept, one a minute; fewer than `P99_WINDOWS_MIN` have no median. */
-export const P99_WINDOW_MS = 60_000
+const P99_WINDOW_MS = 60_000
 const P99_WINDOWS_MAX = HOUR_MS / P99_WINDOW_MS
 const P99_WINDOWS_MIN = 10
 

@@ -14,10 +14,10 @@
 
 import { VectordError } from '../lib/errors.ts'
 
-export const ROLLBACKS_A_DAY_MAX = 3
+const ROLLBACKS_A_DAY_MAX = 3
 export const ENTRIES_MAX = 256
 export const COOLDOWN_MIN_MS = 1_800_000
-export const COOLDOWN_MAX_MS = 86_400_000
+const COOLDOWN_MAX_MS = 86_400_000
 const DAY_MS = 86_400_000
 
 export interface QuarantineEntry {

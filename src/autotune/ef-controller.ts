@@ -148,13 +148,16 @@ function capOf({ latencyEfMax }: EfFacts, { efMin, efMax }: EfSettings): number 
 }
 
 function chooseMove(look: Look): Move {
-  const { state, facts, settings } = look
+  const { state, facts } = look
   const current = estimateAt(look, state.ef)
   const samples = facts.isAlarmed ? facts.seen : (current?.samples ?? 0)
-  if (current === null || samples < SAMPLES_MIN) {
-    const reason = `${samples} samples at the served ef: ${SAMPLES_MIN} are needed`
-    return grow(look, null) ?? { action: 'hold', to: state.ef, reason }
-  }
+  if (current !== null && samples >= SAMPLES_MIN) return chooseKnown(look, current)
+  const reason = `${samples} samples at the served ef: ${SAMPLES_MIN} are needed`
+  return grow(look, null) ?? { action: 'hold', to: state.ef, reason }
+}
+
+function chooseKnown(look: Look, current: EfEstimate): Move {
+  const { state, facts, settings } = look
   if (fails(look, current)) return raise(look, current)
   const growth = grow(look, current)
   if (growth !== null) return growth

@@ -20,7 +20,7 @@ import {
   normalUpperTail,
 } from './p-values.ts'
 
-export const EXACT_PAIRS_MAX = 50
+const EXACT_PAIRS_MAX = 50
 
 /** Pairwise means grow as the square: at 500 pairs they are sorted in a few milliseconds. */
 export const SHIFT_PAIRS_MAX = 500

@@ -17,7 +17,7 @@
 import { invariant } from '../lib/invariant.ts'
 
 export const WINDOW_SAMPLES = 1000
-export const RUNGS_MAX = 8
+const RUNGS_MAX = 8
 
 const NORMAL_95 = 1.6448536269514722
 

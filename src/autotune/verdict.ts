@@ -18,7 +18,7 @@
 import { hodgesLehmann, SHIFT_PAIRS_MAX, signedRank, signTest } from './paired-tests.ts'
 
 /** How often an inconclusive comparison is measured on before it is parked. */
-export const EXTENSIONS_MAX = 2
+const EXTENSIONS_MAX = 2
 
 export interface VerdictSettings {
   /** The recall that the lower bound must reach. */
