@@ -94,6 +94,15 @@ it('a step after a long good time is found within 600 samples, and the run point
   }
 })
 
+it('no sample moves the evidence by more than its bound, also where recall hardly varies', () => {
+  const alarm = new RecallAlarm(0.5, ALARM_THRESHOLD)
+  for (let i = 0; i < 500; i += 1) alarm.add(0.5)
+  alarm.add(0)
+  assert.ok(Math.abs(alarm.evidence - 1.75) < 1e-9, `${alarm.evidence}`)
+  alarm.add(1)
+  assert.ok(alarm.evidence >= 1.75 / 4 - 1e-9, `${alarm.evidence}`)
+})
+
 it('an alarm ends with a restart, or with enough good samples', () => {
   const alarm = new RecallAlarm(GOAL, ALARM_THRESHOLD)
   for (let i = 0; i < 100; i += 1) alarm.add(0)
