@@ -61,7 +61,7 @@ export async function openIndexIn(options: {
   const { store, log, scratch } = options
   const index = META.name
   const storage = await IndexStorage.open({
-    ...{ index, store, log },
+    ...{ index, store, log, server: 'test' },
     checkpoints: new CheckpointStore({ store, index, incarnation: 'one', nowMs: () => 0 }),
     keep: 2,
     release: () => Promise.resolve(),
@@ -106,7 +106,7 @@ async function firstUsable<T>(storage: IndexStorage, open: () => Promise<T>): Pr
       return await open()
     } catch (error) {
       const isDamage = hasCode(error, 'object_corrupt', 'object_not_found')
-      if (!isDamage || !storage.fallBack()) throw error
+      if (!isDamage || !(await storage.recover())) throw error
     }
   }
 }
