@@ -103,7 +103,10 @@ async function openStorage(
   const { incarnation } = meta
   const { segmentBytesMax, groupBytesMax } = options
   if (spec.backend !== 'local') {
-    return openShared({ storage: common, owner: owners.of(store), incarnation, groupBytesMax })
+    return openShared({
+      ...{ storage: common, owner: owners.of(store), incarnation, groupBytesMax },
+      monotonicMs: () => performance.now(),
+    })
   }
   await options.lockFolder(spec.root)
   const folder = join(spec.root, indexFolder(meta.name), 'log')

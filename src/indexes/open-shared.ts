@@ -24,6 +24,8 @@ export interface SharedIndexOptions {
   /** Outlives one opening: it remembers for how long a foreign lease has stood still. */
   readonly owner: IndexOwner
   readonly groupBytesMax: number
+  /** Milliseconds of a clock that never runs backwards. */
+  readonly monotonicMs: () => number
   readonly pollMs?: number
 }
 
@@ -94,7 +96,7 @@ async function openFollower(
     },
     release: () => lease.end(),
     openLog: (epoch) => openLog(options, epoch),
-    monotonicMs: () => performance.now(),
+    monotonicMs: options.monotonicMs,
     ...(options.pollMs !== undefined && { pollMs: options.pollMs }),
   })
   return storage

@@ -20,7 +20,7 @@ import { SimulatedCrash } from './faulty-store.ts'
 import { inlineShard } from './inline-shard.ts'
 import type { Ledger } from './ledger.ts'
 
-const META: IndexMeta = {
+export const META: IndexMeta = {
   name: 'docs',
   incarnation: 'one',
   createdMs: 0,
