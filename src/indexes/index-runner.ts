@@ -127,11 +127,13 @@ export class IndexRunner {
   }
 
   /** Returns where there is another checkpoint to load. */
-  async #recover(storage: IndexStorage, { fault }: AttachedShards): Promise<void> {
+  async #recover(storage: IndexStorage, { fault, shards }: AttachedShards): Promise<void> {
     if (await storage.recover()) return
     // What the owner of the index has now may be whole.
     if (storage.holding.role === 'follower' && fault !== null) throw fault
     // Nothing older to go on from: the shards keep telling what is wrong, and try again.
+    this.index.serve(storage, shards)
+    await this.#standDown()
     await Promise.race([storage.lost, this.#closed()])
   }
 
