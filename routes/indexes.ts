@@ -124,6 +124,12 @@ const IndexJson = Type.Object(
     state: Type.Enum(['loading', 'ready', 'degraded', 'unavailable', 'deleting']),
     reason: Nullable(Type.String()),
     progress: Type.Number({ minimum: 0, maximum: 1 }),
+    role: Nullable(
+      Type.Enum(['owner', 'follower'], {
+        description: 'Of this server: the owner writes the index, followers serve reads only.',
+      }),
+    ),
+    owner: Nullable(Type.String({ description: 'Id of the server that writes the index.' })),
     lsn: Lsn,
     checkpoint_lsn: Lsn,
     log_bytes: Type.Number(),
@@ -283,7 +289,7 @@ function toSettings(
 
 function indexJson(info: IndexInfo): Static<typeof IndexJson> {
   const { name, dimension, metric, bucket, backend, hnsw, shards, stats } = info
-  const { revision, state, reason, progress, lsn } = info
+  const { revision, state, reason, progress, role, owner, lsn } = info
   return {
     ...{ name, dimension, metric, bucket, backend },
     hnsw: configJson(hnsw),
@@ -291,7 +297,7 @@ function indexJson(info: IndexInfo): Static<typeof IndexJson> {
     retention: { keep_last_versions: info.keepLastVersions },
     revision,
     created_at: new Date(info.createdMs).toISOString(),
-    ...{ state, reason, progress, lsn },
+    ...{ state, reason, progress, role, owner, lsn },
     checkpoint_lsn: info.checkpointLsn,
     log_bytes: info.logBytes,
     points: stats?.livePoints ?? null,

@@ -122,6 +122,11 @@ export class RevisionedDocument<T> {
     return newest?.revision === revision ? null : newest
   }
 
+  /** True where nothing came after `revision`, which is at least 1: one request. */
+  async isNewest(revision: number): Promise<boolean> {
+    return (await this.#load(revision + 1)) === null
+  }
+
   /**
    * Writes the next revision, where the newest is `expected`; null means there is no document.
    * Durable once resolved.

@@ -47,7 +47,8 @@ export class CheckpointSchedule {
   async runDue(): Promise<void> {
     for (const index of this.#options.indexes()) {
       const { info } = index
-      if (info.state === 'ready' && this.#isDue(info)) await this.#run(index)
+      if (info.state === 'ready' && info.role === 'owner' && this.#isDue(info))
+        await this.#run(index)
     }
   }
 

@@ -61,6 +61,10 @@ export class DeltaGauge {
     }
   }
 
+  hasRoom(report: DeltaReport): boolean {
+    return this.waiting(report) < this.#pointsMax
+  }
+
   sent(lsn: number, rows: number): void {
     this.#admittedRows -= rows
     this.#sentRows += rows

@@ -27,7 +27,7 @@ export interface NewGeneration {
   readonly graphs: readonly GraphRef[] | null
 }
 
-export type Swapped = Pick<ServedIndex, 'info' | 'readyShards' | 'checkpoint'>
+export type Swapped = Pick<ServedIndex, 'info' | 'ownShards' | 'checkpoint'>
 
 export interface SwapControl {
   readonly signal: AbortSignal
@@ -65,14 +65,14 @@ export async function readoptGeneration(
 
 /** Makes a generation that is in memory everywhere the one that searches use, durably. */
 export async function publishGeneration(index: Swapped, generation: number): Promise<void> {
-  const shards = index.readyShards()
+  const shards = index.ownShards()
   await Promise.all(shards.map((shard) => shard.publish(generation)))
   await index.checkpoint('if_worth', { force: true })
 }
 
 /** Frees the memory of a generation that is not published. */
 export async function dropGeneration(index: Swapped, generation: number): Promise<void> {
-  await Promise.all(index.readyShards().map((shard) => shard.drop(generation)))
+  await Promise.all(index.ownShards().map((shard) => shard.drop(generation)))
 }
 
 export function generationsOf({ info }: Pick<Swapped, 'info'>): readonly GenerationInfo[] {
@@ -85,7 +85,7 @@ async function adopt(
   control: SwapControl,
   start: (shard: ShardClient, number: number) => Promise<void>,
 ): Promise<number> {
-  const shards = index.readyShards()
+  const shards = index.ownShards()
   try {
     // To the end on every shard: one that fails must not leave another behind that still loads.
     const started = await Promise.allSettled(shards.map(start))

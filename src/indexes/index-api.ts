@@ -30,6 +30,9 @@ export interface IndexSettings {
 
 export type IndexState = 'loading' | 'ready' | 'degraded' | 'unavailable' | 'deleting'
 
+/** Of servers that share a bucket one writes an index, the others follow and serve reads. */
+export type IndexRole = 'owner' | 'follower'
+
 export interface IndexInfo extends IndexSettings {
   /** Revision of the meta document: the `ETag`. */
   readonly revision: number
@@ -37,11 +40,15 @@ export interface IndexInfo extends IndexSettings {
   /** What the index is to have now: the promoted configuration, else that of its settings. */
   readonly config: EffectiveConfig
   readonly state: IndexState
-  /** Why it is not ready, or null. */
+  /** Why it is not ready, or why a follower sees no new writes; null where all is well. */
   readonly reason: string | null
+  /** Of this server; null while it is not known. */
+  readonly role: IndexRole | null
+  /** The id of the server that writes the index; null while it is not known. */
+  readonly owner: string | null
   /** 0 to 1 while loading. */
   readonly progress: number
-  /** Last durable write. */
+  /** Last durable write; on a follower the last one that its reads see. */
   readonly lsn: number
   readonly checkpointLsn: number
   readonly logBytes: number
@@ -102,7 +109,11 @@ export interface ManagedIndex {
   /** For a refusal before a body is read. @throws what a write of points would be refused with now. */
   checkWritable(): void
 
-  /** Durable once resolved. @throws `vector_dimension_mismatch`, `delta_full`, `index_loading` … */
+  /**
+   * Durable once resolved, as everything that changes the index.
+   *
+   * @throws `vector_dimension_mismatch`, `delta_full`, `index_loading`; `not_owner` …
+   */
   write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }>
 
   /** Resolves the filter to ids and deletes those; the log holds ids, never filters. */
@@ -156,7 +167,11 @@ export interface Indexes {
   /** @throws `index_not_found`; `bucket_unreachable` where that cannot be told. */
   get(name: string): ManagedIndex
 
-  /** Removes the index and every object of it. @throws `index_not_found`, `revision_mismatch`. */
+  /**
+   * Removes the index and every object of it.
+   *
+   * @throws `index_not_found`, `revision_mismatch`; `not_owner` where another server writes it.
+   */
   delete(name: string, condition: WriteCondition): Promise<void>
 
   /** Changes settings. @throws `index_not_found`, `revision_mismatch`. */

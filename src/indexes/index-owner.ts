@@ -111,13 +111,17 @@ export class IndexOwner {
   }
 
   #notOwner(lease: Lease | null): VectordError {
-    const owner = lease?.server ?? 'another server'
-    return new VectordError(
-      'not_owner',
-      `Index "${this.#options.index}" is written by server "${owner}".`,
-      { details: { index: this.#options.index, owner }, retryAfterS: 5 },
-    )
+    return notOwner(this.#options.index, lease?.server ?? null)
   }
+}
+
+/** @param owner the id of the server that writes the index, null where it is not known. */
+export function notOwner(index: string, owner: string | null): VectordError {
+  const name = owner === null ? 'another server' : `server "${owner}"`
+  return new VectordError('not_owner', `Index "${index}" is written by ${name}.`, {
+    details: { index, owner },
+    retryAfterS: 5,
+  })
 }
 
 function leaseToJson(lease: Lease): JsonObject {

@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { RevisionedDocument, Revision } from '../buckets/revisioned-document.ts'
 import { checkName } from '../domain/names.ts'
-import { VectordError } from '../lib/errors.ts'
+import { hasCode, VectordError } from '../lib/errors.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } from './index-api.ts'
 import { metaDocument, type IndexMeta } from './index-meta.ts'
@@ -105,6 +105,7 @@ export class IndexRegistry implements Indexes {
   delete(name: string, condition: WriteCondition): Promise<void> {
     return this.#changes.run(name, async () => {
       const runner = this.#runner(name)
+      runner.index.checkOwned()
       const { bucket } = runner.index.meta
       const stored = await this.#changeMeta(name, condition, 'delete', (meta) => ({
         ...meta,
@@ -162,18 +163,33 @@ export class IndexRegistry implements Indexes {
   async #refreshIndex(store: ObjectStore, bucket: string, name: string): Promise<void> {
     if (this.#closed) return
     const runner = this.#runners.get(name)
-    if (runner !== undefined && runner.index.meta.bucket !== bucket) return
-    const document = metaDocument(store, name)
-    // A deletion that failed half-way is found again at the revision that is known already.
-    const isKnown = runner !== undefined && runner.index.meta.state === 'active'
-    const stored = await document.readIfNewer(isKnown ? runner.index.info.revision : 0)
+    if (runner === undefined) await this.#discover(store, name)
+    else if (runner.index.meta.bucket === bucket) await this.#refreshKnown(store, runner)
+  }
+
+  async #discover(store: ObjectStore, name: string): Promise<void> {
+    const stored = await metaDocument(store, name).read()
     if (stored === null) return
-    if (stored.document.state === 'deleting') {
-      await runner?.close({ checkpoint: false })
-      await this.#finishDeletion(store, stored)
-      this.#runners.delete(name)
-    } else if (runner === undefined) this.#serve(stored)
-    else runner.index.changeMeta(stored.document, stored.revision)
+    if (stored.document.state === 'deleting') await this.#finishDeletion(store, stored)
+    else this.#serve(stored)
+  }
+
+  async #refreshKnown(store: ObjectStore, runner: IndexRunner): Promise<void> {
+    const { meta, info } = runner.index
+    const document = metaDocument(store, meta.name)
+    // A deletion that failed half-way is found again at the revision that is known already.
+    if (meta.state === 'active' && (await document.isNewest(info.revision))) return
+    const stored = await document.read()
+    const isActive = stored?.document.state === 'active'
+    if (isActive && stored.document.incarnation === meta.incarnation) {
+      runner.index.changeMeta(stored.document, stored.revision)
+      return
+    }
+    // It was deleted, and perhaps another server has made a new one of the same name since.
+    await runner.close({ checkpoint: false })
+    if (stored !== null && !isActive) await this.#finishDeletion(store, stored)
+    this.#runners.delete(meta.name)
+    if (stored !== null && isActive) this.#serve(stored)
   }
 
   #serve(stored: Revision<IndexMeta>): IndexRunner {
@@ -219,10 +235,13 @@ export class IndexRegistry implements Indexes {
   async #finishDeletion(store: ObjectStore, stored: Revision<IndexMeta>): Promise<void> {
     const { name } = stored.document
     await deleteIndexObjects(store, name)
-    await metaDocument(store, name).remove(stored.revision, {
-      author: stored.author,
-      reason: 'deleted',
-    })
+    const document = metaDocument(store, name)
+    try {
+      await document.remove(stored.revision, { author: stored.author, reason: 'deleted' })
+    } catch (error) {
+      // Another server that found the deletion unfinished may have finished it first.
+      if (!hasCode(error, 'revision_mismatch') || (await document.read()) !== null) throw error
+    }
   }
 
   #runner(name: string): IndexRunner {

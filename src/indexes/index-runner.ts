@@ -1,15 +1,17 @@
 /**
  * Keeps one index in service: opens it, notices that it was lost, opens it again.
  *
- *     open storage ─▶ attach shards ─▶ serve ─▶ (ownership lost | closed) ─▶ detach, close
+ *     open storage ─▶ attach shards ─▶ serve ─▶ (ownership lost | fell behind | closed) ─▶ close
  *          ▲───────────── wait, longer after each failure ◀────────────────────╯
  *
  * What keeps an index from opening is what its requests are told meanwhile. A checkpoint that turns
- * out damaged is given up for an older one from which the log still leads to the present.
+ * out damaged is given up for an older one from which the log still leads to the present. The shards
+ * of an index that was lost stand in for reads until those of the next opening are loaded.
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { hasCode, VectordError } from '../lib/errors.ts'
+import { AttachedShards } from './attached-shards.ts'
 import type { IndexStorage } from './index-storage.ts'
 import type { ServedIndex, ShardClient } from './served-index.ts'
 
@@ -32,6 +34,8 @@ export class IndexRunner {
   readonly #closing = new AbortController()
   readonly #settled = Promise.withResolvers<null>()
   #running: Promise<void> = Promise.resolve()
+  /** Shards of an earlier opening that still answer reads. */
+  #standing: AttachedShards | null = null
 
   constructor(options: IndexRunnerOptions) {
     this.index = options.index
@@ -49,7 +53,8 @@ export class IndexRunner {
 
   /** Makes a last checkpoint where it is asked for and possible, and ends. Idempotent. */
   async close({ checkpoint }: { readonly checkpoint: boolean }): Promise<void> {
-    if (checkpoint && this.index.info.state === 'ready') {
+    const { state, role } = this.index.info
+    if (checkpoint && state === 'ready' && role === 'owner') {
       // What is not in a checkpoint is in the log: a failure costs time at the next start only.
       await this.index.checkpoint('always').catch((error: unknown) => {
         this.#options.onTrouble(asVectordError(error))
@@ -71,13 +76,11 @@ export class IndexRunner {
         }
         waitMs = RETRY_MS_MIN
       } catch (error) {
-        const trouble = asVectordError(error)
-        this.index.withdraw(trouble)
-        this.#settled.resolve(null)
-        this.#options.onTrouble(trouble)
+        await this.#failed(asVectordError(error))
       }
       await delay(waitMs, undefined, { signal }).catch(() => undefined)
     }
+    await this.#standDown()
     this.index.withdraw(new VectordError('shutting_down', 'The index was taken out of service.'))
   }
 
@@ -85,41 +88,82 @@ export class IndexRunner {
   async #serve(storage: IndexStorage): Promise<void> {
     while (!this.#closing.signal.aborted) {
       const shards = await this.#options.attach(storage)
-      this.index.serve(storage, shards)
-      const changed = (): void => {
-        this.index.caughtUp()
-        if (this.index.info.state !== 'loading') this.#settled.resolve(null)
-      }
-      const stops = shards.map((shard) => shard.onStateChange(changed))
-      changed()
+      const attached = new AttachedShards(shards, () => {
+        this.#changed()
+      })
       try {
-        const reason = await this.#end(storage, shards)
+        const reason = await this.#serveWith(storage, attached)
         if (reason === 'closed') return
-        if (reason === 'damaged' && storage.fallBack()) continue
-        if (reason instanceof VectordError) throw reason
-        // Nothing older to go on from: the shards keep telling what is wrong, and try again.
-        await Promise.race([storage.lost, this.#closed()])
-        return
+        if (reason instanceof VectordError) {
+          this.#lost(reason, attached)
+          return
+        }
+        await this.#recover(storage, attached)
       } finally {
-        for (const stop of stops) stop()
-        await Promise.all(shards.map((shard) => shard.detach()))
+        if (this.#standing !== attached) await attached.detach()
       }
     }
   }
 
-  /** Waits for what ends the service of these shards. */
-  #end(
+  /** @returns why these shards serve no longer. */
+  async #serveWith(
     storage: IndexStorage,
-    shards: readonly ShardClient[],
+    attached: AttachedShards,
   ): Promise<VectordError | 'closed' | 'damaged'> {
-    const damaged = new Promise<'damaged'>((resolve) => {
-      for (const shard of shards) {
-        shard.onStateChange(() => {
-          if (hasCode(shard.error, 'object_corrupt', 'object_not_found')) resolve('damaged')
-        })
-      }
-    })
-    return Promise.race([storage.lost, this.#closed(), damaged])
+    const end = Promise.race([storage.lost, this.#closed(), attached.damaged])
+    if (this.#standing !== null) {
+      const early = await Promise.race([end, attached.loaded])
+      if (early !== null) return early
+    }
+    this.index.serve(storage, attached.shards)
+    await this.#standDown()
+    this.#changed()
+    const following = storage.follow(this.index)
+    try {
+      return await end
+    } finally {
+      await following.close()
+    }
+  }
+
+  /** Returns where there is another checkpoint to load. */
+  async #recover(storage: IndexStorage, { fault, shards }: AttachedShards): Promise<void> {
+    if (await storage.recover()) return
+    // What the owner of the index has now may be whole.
+    if (storage.holding.role === 'follower' && fault !== null) throw fault
+    // Nothing older to go on from: the shards keep telling what is wrong, and try again.
+    this.index.serve(storage, shards)
+    await this.#standDown()
+    await Promise.race([storage.lost, this.#closed()])
+  }
+
+  /** Lets shards that still answer stand in until the index is open again. */
+  #lost(reason: VectordError, attached: AttachedShards): void {
+    const isReady = this.index.info.state === 'ready'
+    if (!isReady) throw reason
+    this.#standing ??= attached
+    this.#options.onTrouble(reason)
+  }
+
+  async #failed(trouble: VectordError): Promise<void> {
+    const mayPass = hasCode(trouble, 'bucket_unreachable', 'not_owner', 'object_not_found')
+    if (this.#standing === null || !mayPass) {
+      await this.#standDown()
+      this.index.withdraw(trouble)
+    }
+    this.#settled.resolve(null)
+    this.#options.onTrouble(trouble)
+  }
+
+  async #standDown(): Promise<void> {
+    const standing = this.#standing
+    this.#standing = null
+    await standing?.detach()
+  }
+
+  #changed(): void {
+    this.index.caughtUp()
+    if (this.index.info.state !== 'loading') this.#settled.resolve(null)
   }
 
   #closed(): Promise<'closed'> {

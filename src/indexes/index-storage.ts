@@ -1,10 +1,11 @@
 /**
- * The durable side of one index while this server owns it: its log and its checkpoints.
+ * The durable side of one index: its log and its checkpoints.
  *
  *     checkpoint (manifest at lsn c) + log records after c = the index
  *
  * The log reaches back to the oldest checkpoint that is kept: where the newest turns out damaged,
- * `fallBack` goes on from an older one, and nothing is lost.
+ * `recover` goes on from an older one, and nothing is lost. A follower only reads: what it knows is
+ * replaced by the owner sooner or later, so it looks again (`refresh`).
  */
 
 import { createHash } from 'node:crypto'
@@ -12,8 +13,29 @@ import type { ObjectStore } from '../buckets/object-store.ts'
 import type { CheckpointContent, StoredFile } from '../domain/checkpoint.ts'
 import type { VerifyFault } from '../domain/search.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
-import type { CheckpointStore } from '../log/checkpoint-store.ts'
-import type { LogStore } from '../log/log-store.ts'
+import type { CheckpointStore, FoundCheckpoint } from '../log/checkpoint-store.ts'
+import type { LogRecord, LogStore } from '../log/log-store.ts'
+import type { IndexRole } from './index-api.ts'
+import { notOwner } from './index-owner.ts'
+
+const FIND_TRIES = 5
+
+/** Who writes the index, as far as this server knows. */
+export interface Holding {
+  readonly role: IndexRole
+  /** The id of the server that writes it; null where it is not known. */
+  readonly owner: string | null
+  /** Why a follower does not see new writes now, or null. */
+  readonly fault: VectordError | null
+}
+
+/** Takes what the owner wrote, in lsn order. */
+export interface RecordSink {
+  /** False while so much waits that reading on would not help. */
+  readonly hasRoom: boolean
+  /** Resolves when the record is applied, or will be found in the log by what loads. */
+  follow(record: LogRecord): Promise<void>
+}
 
 export interface IndexStorageOptions {
   readonly index: string
@@ -22,6 +44,14 @@ export interface IndexStorageOptions {
   readonly checkpoints: CheckpointStore
   /** Checkpoints that are kept. */
   readonly keep: number
+  /** The id of this server. */
+  readonly server: string
+  /** Only where the index may be written by another server. */
+  readonly sharing?: {
+    readonly holding: () => Holding
+    /** Reads what the owner writes, until closed. */
+    readonly follow: (sink: RecordSink) => { close(): Promise<void> }
+  }
   /** Called once at the end, after the log is closed. */
   readonly release: () => Promise<void>
   /** Told of failures that make nothing unsafe: an old object that could not be deleted. */
@@ -34,6 +64,7 @@ export class IndexStorage {
   /** Usable checkpoints, newest first; the first is the one to load. */
   #usable: readonly CheckpointContent[]
   readonly #lost = Promise.withResolvers<VectordError>()
+  #lostBy: VectordError | null = null
 
   private constructor(options: IndexStorageOptions, usable: readonly CheckpointContent[]) {
     this.#options = options
@@ -46,27 +77,7 @@ export class IndexStorage {
    *   `format_too_new` for any checkpoint; `object_corrupt` where none of those there can be read.
    */
   static async open(options: IndexStorageOptions): Promise<IndexStorage> {
-    const { index, log, checkpoints, onTrouble } = options
-    const found = await checkpoints.found()
-    const usable = found.flatMap((checkpoint) =>
-      'content' in checkpoint ? [checkpoint.content] : [],
-    )
-    const faults = found.flatMap((checkpoint) => ('fault' in checkpoint ? [checkpoint.fault] : []))
-    for (const fault of faults) onTrouble(fault, `read a checkpoint of index "${index}"`)
-    const [fault] = faults
-    if (fault !== undefined && usable.length === 0) throw fault
-    // Damage is gone round; a newer format means that a newer version served here, and is refused.
-    const tooNew = faults.find(({ code }) => code === 'format_too_new')
-    if (tooNew !== undefined) throw tooNew
-    const newest = found[0]?.lsn ?? 0
-    if (log.lastLsn < newest) {
-      throw new VectordError(
-        'log_corrupt',
-        `The log of index "${index}" ends at lsn ${log.lastLsn}, before its checkpoint ${newest}.`,
-        { details: { index, last_lsn: log.lastLsn, checkpoint_lsn: newest } },
-      )
-    }
-    return new IndexStorage(options, usable)
+    return new IndexStorage(options, await usableCheckpoints(options))
   }
 
   get checkpoint(): CheckpointContent | null {
@@ -83,11 +94,53 @@ export class IndexStorage {
   }
 
   lose(reason: VectordError): void {
+    this.#lostBy ??= reason
     this.#lost.resolve(reason)
   }
 
-  /** Gives up a checkpoint whose parts are damaged. @returns false where there is no older one. */
-  fallBack(): boolean {
+  get holding(): Holding {
+    const { sharing, server } = this.#options
+    if (this.#lostBy === null) {
+      return sharing?.holding() ?? { role: 'owner', owner: server, fault: null }
+    }
+    const { owner } = this.#lostBy.details
+    return {
+      role: 'follower',
+      owner: typeof owner === 'string' ? owner : null,
+      fault: this.#lostBy,
+    }
+  }
+
+  /** @throws {VectordError} `not_owner` where another server writes the index. */
+  checkOwned(): void {
+    const { role, owner } = this.holding
+    if (role === 'follower') throw notOwner(this.#options.index, owner)
+  }
+
+  /** Hands what the owner writes to `sink` until closed; an owner has nothing to hand over. */
+  follow(sink: RecordSink): { close(): Promise<void> } {
+    return this.#options.sharing?.follow(sink) ?? { close: () => Promise.resolve() }
+  }
+
+  /** Looks for checkpoints that another server wrote. @returns true where there is a newer one. */
+  async refresh(): Promise<boolean> {
+    const before = this.checkpointLsn
+    this.#usable = await usableCheckpoints(this.#options)
+    return this.checkpointLsn > before
+  }
+
+  /** The lsn up to which the log is not needed by any checkpoint that is there. */
+  get oldestLsn(): number {
+    return this.#usable.at(-1)?.lsn ?? 0
+  }
+
+  /**
+   * Finds another checkpoint where parts of the present one are damaged or gone.
+   *
+   * @returns false where there is none.
+   */
+  async recover(): Promise<boolean> {
+    if (this.holding.role === 'follower' && (await this.refresh())) return true
     if (this.#usable.length < 2) return false
     this.#usable = this.#usable.slice(1)
     return true
@@ -96,10 +149,13 @@ export class IndexStorage {
   /** Makes the checkpoint exist; then gives up what nothing needs any more. */
   async saveCheckpoint(content: CheckpointContent): Promise<void> {
     const { checkpoints, keep, index, onTrouble } = this.#options
+    this.checkOwned()
     await checkpoints.write(content)
     const older = this.#usable.filter(({ lsn }) => lsn < content.lsn)
     this.#usable = [content, ...older].slice(0, keep)
     try {
+      // What a new owner is writing is named by no manifest yet.
+      this.checkOwned()
       await checkpoints.retain(keep)
       // With fewer than `keep` checkpoints the oldest way back is the log from its start.
       if (this.#usable.length === keep) await this.log.truncate(this.#usable.at(-1)?.lsn ?? 0)
@@ -142,6 +198,44 @@ export class IndexStorage {
       return { what: 'checkpoint', detail: `"${file.key}" is not what was written` }
     } catch (error) {
       return asFault(`checkpoint, "${file.key}"`, error)
+    }
+  }
+}
+
+/** Those that can be read, newest first. @throws as `IndexStorage.open`. */
+async function usableCheckpoints(options: IndexStorageOptions): Promise<CheckpointContent[]> {
+  const { index, log, onTrouble } = options
+  const found = await foundCheckpoints(options)
+  const usable = found.flatMap((checkpoint) =>
+    'content' in checkpoint ? [checkpoint.content] : [],
+  )
+  const faults = found.flatMap((checkpoint) => ('fault' in checkpoint ? [checkpoint.fault] : []))
+  for (const fault of faults) onTrouble(fault, `read a checkpoint of index "${index}"`)
+  const [fault] = faults
+  if (fault !== undefined && usable.length === 0) throw fault
+  // Damage is gone round; a newer format means that a newer version served here, and is refused.
+  const tooNew = faults.find(({ code }) => code === 'format_too_new')
+  if (tooNew !== undefined) throw tooNew
+  const newest = found[0]?.lsn ?? 0
+  // A follower may not have read so far yet.
+  if (options.sharing?.holding().role === 'follower') return usable
+  if (log.lastLsn < newest) {
+    throw new VectordError(
+      'log_corrupt',
+      `The log of index "${index}" ends at lsn ${log.lastLsn}, before its checkpoint ${newest}.`,
+      { details: { index, last_lsn: log.lastLsn, checkpoint_lsn: newest } },
+    )
+  }
+  return usable
+}
+
+async function foundCheckpoints({ checkpoints }: IndexStorageOptions): Promise<FoundCheckpoint[]> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await checkpoints.found()
+    } catch (error) {
+      // The owner replaced one between its listing and its reading: there are newer ones.
+      if (!hasCode(error, 'object_not_found') || tries === FIND_TRIES) throw error
     }
   }
 }

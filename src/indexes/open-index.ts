@@ -9,17 +9,16 @@ import type { RemoteShard } from '../dataplane/remote-shard.ts'
 import type { ShardSource } from '../dataplane/shard-source.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import type { BucketSpec, ShardSpec } from '../domain/shard-spec.ts'
-import { hasCode, VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { CheckpointStore } from '../log/checkpoint-store.ts'
-import { openObjectLog } from '../log/object-log.ts'
 import { openSegmentLog } from '../log/segment-log.ts'
 import type { EffectiveConfig } from './index-api.ts'
 import type { IndexMeta } from './index-meta.ts'
 import { indexFolder } from './index-objects.ts'
-import { IndexOwner, LEASE_MS } from './index-owner.ts'
+import { IndexOwner } from './index-owner.ts'
 import { IndexRunner } from './index-runner.ts'
 import { IndexStorage } from './index-storage.ts'
+import { closingOnFailure, openShared } from './open-shared.ts'
 import { ServedIndex } from './served-index.ts'
 
 export interface OpenIndexOptions {
@@ -108,83 +107,25 @@ async function openStorage(
     nowMs: options.nowMs,
   })
   const common = {
-    index: meta.name,
+    ...{ index: meta.name, server: options.serverId },
     ...{ store, checkpoints },
     keep: options.checkpointsKept,
     onTrouble: options.onTrouble,
   }
-  if (spec.backend === 'local') {
-    await options.lockFolder(spec.root)
-    const log = await openSegmentLog({
-      folder: join(spec.root, indexFolder(meta.name), 'log'),
-      incarnation: meta.incarnation,
-      segmentBytesMax: options.segmentBytesMax,
-      groupBytesMax: options.groupBytesMax,
+  const { incarnation } = meta
+  const { segmentBytesMax, groupBytesMax } = options
+  if (spec.backend !== 'local') {
+    return openShared({
+      ...{ storage: common, owner: owners.of(store), incarnation, groupBytesMax },
+      monotonicMs: () => performance.now(),
     })
-    return closingOnFailure(log, () =>
-      IndexStorage.open({ ...common, log, release: () => Promise.resolve() }),
-    )
   }
-  const owner = owners.of(store)
-  const epoch = await owner.claim()
-  const log = await openObjectLog({
-    store,
-    prefix: `${indexFolder(meta.name)}log/`,
-    incarnation: meta.incarnation,
-    owner: options.serverId,
-    epoch,
-    groupBytesMax: options.groupBytesMax,
-  })
-  const lease = new Lease(owner, options.onTrouble)
-  const storage = await closingOnFailure(log, () =>
-    IndexStorage.open({ ...common, log, release: () => lease.end() }),
+  await options.lockFolder(spec.root)
+  const folder = join(spec.root, indexFolder(meta.name), 'log')
+  const log = await openSegmentLog({ folder, incarnation, segmentBytesMax, groupBytesMax })
+  return closingOnFailure(log, () =>
+    IndexStorage.open({ ...common, log, release: () => Promise.resolve() }),
   )
-  lease.start((reason) => {
-    storage.lose(reason)
-  })
-  return storage
-}
-
-/** Renews what was claimed until it is lost or ended. */
-class Lease {
-  readonly #owner: IndexOwner
-  readonly #onTrouble: OpenIndexOptions['onTrouble']
-  #timer: NodeJS.Timeout | null = null
-  #renewing: Promise<void> = Promise.resolve()
-
-  constructor(owner: IndexOwner, onTrouble: OpenIndexOptions['onTrouble']) {
-    this.#owner = owner
-    this.#onTrouble = onTrouble
-  }
-
-  start(onLost: (reason: VectordError) => void): void {
-    this.#timer = setInterval(() => {
-      this.#renewing = this.#owner.renew().catch((error: unknown) => {
-        // A bucket that is down loses nothing yet: the log is what keeps a late writer out.
-        if (hasCode(error, 'not_owner')) onLost(error)
-        else this.#onTrouble(error, 'renew the lease of an index')
-      })
-    }, LEASE_MS / 3)
-    this.#timer.unref()
-  }
-
-  async end(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer)
-    await this.#renewing
-    await this.#owner.release()
-  }
-}
-
-async function closingOnFailure<T>(
-  log: { close(): Promise<void> },
-  work: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    await log.close()
-    throw error
-  }
 }
 
 function attachAll(

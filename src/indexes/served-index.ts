@@ -1,10 +1,11 @@
 /**
- * One index while this server owns it: its log, its shards on the cores, its checkpoints.
+ * One index in service: its log, its shards on the cores, its checkpoints.
  *
  *     loading ──▶ ready ◀──▶ loading (a core died and replays)
  *        ╰──▶ unavailable (bucket down, damaged, owned elsewhere) ──retry──▶ loading
  *
  *     write ─▶ admit ─▶ log append (durable: lsn) ─▶ apply on each shard ─▶ answer
+ *     written by another server ─▶ its log ─▶ apply on each shard        reads only: `not_owner`
  *
  * A write is refused before it is logged or not at all: once it has an lsn it is durable, also where
  * the answer is an error because its core died meanwhile (the details then name the lsn).
@@ -17,6 +18,7 @@ import { shardOf, type ShardSpec } from '../domain/shard-spec.ts'
 import type { WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
+import type { LogRecord } from '../log/log-store.ts'
 import { AppliedWatch } from './applied-watch.ts'
 import { withDeadline } from './deadline.ts'
 import { DeltaGauge, type DeltaReport } from './delta-gauge.ts'
@@ -31,7 +33,8 @@ import type {
   WriteOptions,
 } from './index-api.ts'
 import type { IndexMeta } from './index-meta.ts'
-import type { IndexStorage } from './index-storage.ts'
+import { afterLogging, refusal } from './index-refusals.ts'
+import type { IndexStorage, RecordSink } from './index-storage.ts'
 import { mergeAnswers, mergePages, sumStats } from './scatter.ts'
 import { Steering } from './steering.ts'
 
@@ -43,6 +46,11 @@ const DELETE_BATCH_IDS = 10_000
 /** Ids that one delete by filter resolves at the most, on each shard. */
 const DELETE_IDS_MAX = 100_000_000
 
+/** What is known of the durable side. */
+type Stored = Pick<IndexInfo, 'role' | 'owner' | 'lsn' | 'checkpointLsn' | 'logBytes'> & {
+  readonly fault: VectordError | null
+}
+
 export interface ServedIndexOptions {
   readonly meta: IndexMeta
   readonly revision: number
@@ -52,7 +60,7 @@ export interface ServedIndexOptions {
   readonly specs: (storage: IndexStorage) => readonly ShardSpec[]
 }
 
-export class ServedIndex implements ManagedIndex {
+export class ServedIndex implements ManagedIndex, RecordSink {
   /** What searches run with. */
   readonly steering = new Steering(() => this.#meta.hnsw)
   readonly #nowMs: () => number
@@ -80,17 +88,16 @@ export class ServedIndex implements ManagedIndex {
 
   get info(): IndexInfo {
     const { name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions } = this.#meta
+    const { fault, ...stored } = this.#stored()
     return {
       ...{ name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions },
       revision: this.#revision,
       createdMs: this.#meta.createdMs,
       config: this.steering.config,
       state: this.#state(),
-      reason: this.#fault()?.message ?? null,
+      reason: (this.#fault() ?? fault)?.message ?? null,
       progress: this.#progress(),
-      lsn: this.#storage?.log.lastLsn ?? 0,
-      checkpointLsn: this.#storage?.checkpointLsn ?? 0,
-      logBytes: this.#storage?.log.bytes ?? 0,
+      ...stored,
       stats: sumStats(this.#shards.map((shard) => shard.lastStats)),
     }
   }
@@ -99,9 +106,9 @@ export class ServedIndex implements ManagedIndex {
     return this.steering.source
   }
 
-  /** The shards while the index serves. @throws what keeps it from serving. */
-  readyShards(): readonly ShardClient[] {
-    this.#ready()
+  /** The shards, to be changed. @throws what keeps it from serving, `not_owner`. */
+  ownShards(): readonly ShardClient[] {
+    this.#owned()
     return this.#shards
   }
 
@@ -134,14 +141,34 @@ export class ServedIndex implements ManagedIndex {
     this.#revision = revision
   }
 
+  /** @throws {VectordError} `not_owner` where another server writes the index. */
+  checkOwned(): void {
+    if (this.#trouble?.code === 'not_owner') throw this.#trouble
+    this.#storage?.checkOwned()
+  }
+
+  get hasRoom(): boolean {
+    return this.#delta.hasRoom(this.#report())
+  }
+
+  async follow({ lsn, payload }: LogRecord): Promise<void> {
+    try {
+      await Promise.all(this.#shards.map((shard) => shard.apply(lsn, payload)))
+      this.#applied.advance(lsn)
+    } catch (error) {
+      // Its shard tells what is wrong, and finds the record in the log when it loads again.
+      if (!(error instanceof VectordError)) throw error
+    }
+  }
+
   checkWritable(): void {
-    this.#ready()
+    this.#owned()
     for (const shard of this.#shards) shard.admit()
     this.#delta.check(this.#report())
   }
 
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
-    const storage = this.#ready()
+    const storage = this.#owned()
     if (batch.kind === 'upsert') this.#checkDimension(batch.dimension)
     const rows = batch.kind === 'upsert' ? batch.ids.length : 0
     if (rows > 0) this.#admit(rows)
@@ -157,7 +184,7 @@ export class ServedIndex implements ManagedIndex {
     filter: string,
     options: WriteOptions,
   ): Promise<{ readonly lsn: number; readonly deleted: number }> {
-    const storage = this.#ready()
+    const storage = this.#owned()
     const { deadlineMs } = options
     const found = await Promise.all(
       this.#shards.map((shard) => shard.matchingIds(filter, DELETE_IDS_MAX, { deadlineMs })),
@@ -225,7 +252,7 @@ export class ServedIndex implements ManagedIndex {
   }
 
   async verify(): Promise<VerifyReport> {
-    const storage = this.#ready()
+    const storage = this.#owned()
     const stored = await storage.verify()
     const inShards = await Promise.all(this.#shards.map((shard) => shard.verify()))
     const faults = [...stored.faults, ...inShards.flat()]
@@ -285,7 +312,7 @@ export class ServedIndex implements ManagedIndex {
     graph: 'always' | 'if_worth',
     force: boolean,
   ): Promise<{ readonly lsn: number; readonly written: boolean }> {
-    const storage = this.#ready()
+    const storage = this.#owned()
     if (storage.log.lastLsn === storage.checkpointLsn && !force) {
       return { lsn: storage.checkpointLsn, written: false }
     }
@@ -345,46 +372,33 @@ export class ServedIndex implements ManagedIndex {
     return this.#shards.find((shard) => shard.error !== null)?.error ?? null
   }
 
+  #stored(): Stored {
+    if (this.#storage === null) return NOTHING_STORED
+    const { holding, log, checkpointLsn } = this.#storage
+    const lsn = holding.role === 'follower' ? this.#applied.lsn : log.lastLsn
+    return { ...holding, lsn, checkpointLsn, logBytes: log.bytes }
+  }
+
   #progress(): number {
     if (this.#shards.length === 0) return 0
     return Math.min(...this.#shards.map((shard) => shard.progress))
+  }
+
+  /** As `#ready`, for what changes the index. @throws also `not_owner`. */
+  #owned(): IndexStorage {
+    this.checkOwned()
+    return this.#ready()
   }
 
   /** The storage of an index that serves. @throws what keeps it from serving. */
   #ready(): IndexStorage {
     const state = this.#state()
     if (state === 'ready' && this.#storage !== null) return this.#storage
-    const { name } = this.#meta
-    if (state === 'loading') {
-      const progress = Math.round(this.#progress() * 100) / 100
-      throw new VectordError('index_loading', `Index "${name}" is loading.`, {
-        details: { index: name, progress },
-        retryAfterS: 1,
-      })
-    }
-    const fault = this.#fault()
-    if (fault?.code === 'not_owner') throw fault
-    throw new VectordError(
-      'index_unavailable',
-      `Index "${name}" cannot serve: ${reasonOf(fault)}`,
-      {
-        details: { index: name, reason: fault?.code ?? state },
-        retryAfterS: 5,
-        cause: fault,
-      },
-    )
+    throw refusal({ index: this.#meta.name, state, progress: this.#progress() }, this.#fault())
   }
 }
 
-function reasonOf(fault: VectordError | null): string {
-  return fault === null ? 'it is being deleted.' : `${fault.code}: ${fault.message}`
-}
-
-function afterLogging(error: unknown, lsn: number): unknown {
-  if (!(error instanceof VectordError)) return error
-  return new VectordError(error.code, `${error.message} The write is durable as lsn ${lsn}.`, {
-    details: { ...error.details, lsn, durable: true },
-    cause: error,
-    ...(error.retryAfterS !== null && { retryAfterS: error.retryAfterS }),
-  })
+const NOTHING_STORED: Stored = {
+  ...{ role: null, owner: null, fault: null },
+  ...{ lsn: 0, checkpointLsn: 0, logBytes: 0 },
 }

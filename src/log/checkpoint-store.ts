@@ -42,7 +42,15 @@ export class CheckpointStore {
     await store.put(this.#manifestKey(content.lsn), encodeManifest(manifest))
   }
 
-  /** All checkpoints, newest first. @throws only what the bucket throws. */
+  /** The lsn of the newest checkpoint, readable or not; 0 where there is none. */
+  async newestLsn(): Promise<number> {
+    return (await this.#lsns()).at(-1) ?? 0
+  }
+
+  /**
+   * All checkpoints, newest first. @throws only what the bucket throws: `object_not_found` where the
+   * owner of the index gave one up meanwhile.
+   */
   async found(): Promise<FoundCheckpoint[]> {
     const all: FoundCheckpoint[] = []
     for (const lsn of (await this.#lsns()).reverse()) all.push(await this.#read(lsn))

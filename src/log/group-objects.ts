@@ -50,6 +50,16 @@ export class GroupObjects {
     return groups
   }
 
+  /** True where a group stands anywhere after `sequence`. */
+  async hasAfter(sequence: number): Promise<boolean> {
+    for await (const { key } of this.#store.list(this.#prefix, {
+      startAfter: this.key(sequence),
+    })) {
+      if (GROUP.test(key.slice(this.#prefix.length))) return true
+    }
+    return false
+  }
+
   /**
    * Reads a group; a damaged one is read again first, the answer may have been damaged on the way.
    *

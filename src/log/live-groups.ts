@@ -100,6 +100,15 @@ export class LiveGroups {
     this.#before = this.#before.filter(({ sequence }) => !sequences.includes(sequence))
   }
 
+  /** Remembers no group whose records are known to be all up to `lsn`, except the last. */
+  forget(lsn: number): void {
+    const dead = this.#live.findLastIndex(
+      ({ header }) => header !== null && lastLsnOf(header) <= lsn,
+    )
+    this.#live = this.#live.slice(Math.min(dead + 1, this.#live.length - 1))
+    this.#before = []
+  }
+
   /**
    * The live groups from the one that holds the record after `afterLsn` on.
    *

@@ -85,6 +85,8 @@ describe('one writer', () => {
     assert.equal(await document.readIfNewer(1), null)
     assert.equal(store.operations, before + 1)
     await append(open(store), 'b')
+    assert.equal(await document.isNewest(1), false)
+    assert.equal(await document.isNewest(2), true)
     assert.equal((await document.readIfNewer(1))?.revision, 2)
   })
 })

@@ -13,7 +13,7 @@ import { DEFAULT_OPTIONS } from '../../src/autotune/proposer.ts'
 import { DEFAULT_BOUNDS } from '../../src/autotune/search-space.ts'
 import { canonicalKey, type CurvePoint, type Trial } from '../../src/domain/trial.ts'
 import type { HnswConfig } from '../../src/domain/hnsw-config.ts'
-import { CONFIG, point, trial } from './trials.ts'
+import { CONFIG, point, trial } from './tuner-trials.ts'
 
 const TRIALS = 60
 const GOAL = 0.95

@@ -21,7 +21,7 @@ import { SimulatedCrash } from './faulty-store.ts'
 import { inlineShard } from './inline-shard.ts'
 import type { Ledger } from './ledger.ts'
 
-const META: IndexMeta = {
+export const META: IndexMeta = {
   name: 'docs',
   incarnation: 'one',
   createdMs: 0,
@@ -62,7 +62,7 @@ export async function openIndexIn(options: {
   const { store, log, scratch } = options
   const index = META.name
   const storage = await IndexStorage.open({
-    ...{ index, store, log },
+    ...{ index, store, log, server: 'test' },
     checkpoints: new CheckpointStore({ store, index, incarnation: 'one', nowMs: () => 0 }),
     keep: 2,
     release: () => Promise.resolve(),
@@ -110,7 +110,7 @@ async function firstUsable<T>(storage: IndexStorage, open: () => Promise<T>): Pr
       return await open()
     } catch (error) {
       const isDamage = hasCode(error, 'object_corrupt', 'object_not_found')
-      if (!isDamage || !storage.fallBack()) throw error
+      if (!isDamage || !(await storage.recover())) throw error
     }
   }
 }

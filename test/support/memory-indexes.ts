@@ -69,6 +69,7 @@ export class MemoryIndex implements ManagedIndex {
       state: this.state,
       reason: this.state === 'ready' ? null : 'a test said so',
       progress: this.state === 'loading' ? 0.5 : 1,
+      ...{ role: 'owner', owner: 'this server' },
       lsn: this.#lsn,
       checkpointLsn: 0,
       logBytes: 0,

@@ -11,7 +11,7 @@ import {
 } from '../../src/autotune/search-space.ts'
 import { TRIAL_STATES, type Trial } from '../../src/domain/trial.ts'
 import { splitmix32 } from '../../src/lib/splitmix32.ts'
-import { CONFIG, point, trial } from './trials.ts'
+import { CONFIG, point, trial } from './tuner-trials.ts'
 
 const TRIALS_MAX = 40
 const GOAL = 0.95

@@ -1,0 +1,48 @@
+/**
+ * What requests are told by an index that cannot answer them now.
+ */
+
+import { VectordError } from '../lib/errors.ts'
+import type { IndexState } from './index-api.ts'
+
+interface Unready {
+  readonly index: string
+  readonly state: IndexState
+  readonly progress: number
+}
+
+/** The answer to a request while the index is not ready; `fault` is why, where that is known. */
+export function refusal(unready: Unready, fault: VectordError | null): VectordError {
+  const { index, state } = unready
+  if (state === 'loading') {
+    const progress = Math.round(unready.progress * 100) / 100
+    return new VectordError('index_loading', `Index "${index}" is loading.`, {
+      details: { index, progress },
+      retryAfterS: 1,
+    })
+  }
+  if (fault?.code === 'not_owner') return fault
+  return new VectordError(
+    'index_unavailable',
+    `Index "${index}" cannot serve: ${reasonOf(fault)}`,
+    {
+      details: { index, reason: fault?.code ?? state },
+      retryAfterS: 5,
+      cause: fault,
+    },
+  )
+}
+
+/** An error of a write that is durable all the same. */
+export function afterLogging(error: unknown, lsn: number): unknown {
+  if (!(error instanceof VectordError)) return error
+  return new VectordError(error.code, `${error.message} The write is durable as lsn ${lsn}.`, {
+    details: { ...error.details, lsn, durable: true },
+    cause: error,
+    ...(error.retryAfterS !== null && { retryAfterS: error.retryAfterS }),
+  })
+}
+
+function reasonOf(fault: VectordError | null): string {
+  return fault === null ? 'it is being deleted.' : `${fault.code}: ${fault.message}`
+}
