@@ -13,22 +13,34 @@ import { openIndex } from '../support/index-scenario.ts'
 const WHOLE = { metadata: true, vector: true, text: false }
 const READ = { minLsn: 0, deadlineMs: 60_000 }
 
-/** An index whose core applies what it was sent when `release` is called. */
-async function withHeldApplies(
+/** An index whose core keeps back what `hold` says until `release` is called. */
+async function held(
   t: TestContext,
+  hold: 'applies' | 'answers to reads',
 ): Promise<{ readonly served: ServedIndex; readonly release: () => void }> {
   const scratch = await mkdtemp(join(tmpdir(), 'vectord-reads-'))
   t.after(() => rm(scratch, { recursive: true }))
-  const held = Promise.withResolvers<undefined>()
-  const { served, close } = await openIndex(new MemoryStore(), scratch, (shard: ShardClient) => ({
+  const gate = Promise.withResolvers<undefined>()
+  const wrapped = (shard: ShardClient): ShardClient => ({
     ...shard,
     apply: async (lsn, payload) => {
-      await held.promise
+      if (hold === 'applies') await gate.promise
       await shard.apply(lsn, payload)
     },
-  }))
+    fetch: async (ids, include, bounds) => {
+      const points = await shard.fetch(ids, include, bounds)
+      if (hold === 'answers to reads') await gate.promise
+      return points
+    },
+    scroll: async (request, bounds) => {
+      const page = await shard.scroll(request, bounds)
+      if (hold === 'answers to reads') await gate.promise
+      return page
+    },
+  })
+  const { served, close } = await openIndex(new MemoryStore(), scratch, wrapped)
   t.after(close)
-  return { served, release: () => held.resolve(undefined) }
+  return { served, release: () => gate.resolve(undefined) }
 }
 
 function upsert(served: ServedIndex, id: string, ack: 'applied' | 'logged') {
@@ -38,7 +50,7 @@ function upsert(served: ServedIndex, id: string, ack: 'applied' | 'logged') {
 }
 
 it('after a write that is only logged, reads wait until it is applied', async (t) => {
-  const { served, release } = await withHeldApplies(t)
+  const { served, release } = await held(t, 'applies')
   const { lsn } = await upsert(served, 'a', 'logged')
   let answered = 0
   const query = { k: 1, ef: null, exact: false, filter: null, include: WHOLE }
@@ -59,11 +71,22 @@ it('after a write that is only logged, reads wait until it is applied', async (t
 })
 
 it('a write that nobody was told of yet keeps no read waiting', async (t) => {
-  const { served, release } = await withHeldApplies(t)
+  const { served, release } = await held(t, 'applies')
   const written = upsert(served, 'a', 'applied')
   await nextTurn()
   assert.deepEqual(await served.fetch(['a'], WHOLE, READ), { points: [null], lsn: 0 })
   release()
   await written
   assert.equal(await served.count(null, READ), 1)
+})
+
+it('the lsn of a read is what it saw, whatever was applied before it was answered', async (t) => {
+  const { served, release } = await held(t, 'answers to reads')
+  const fetching = served.fetch(['a'], WHOLE, READ)
+  const scrolling = served.scroll({ after: null, limit: 9, filter: null, include: WHOLE }, READ)
+  await nextTurn()
+  await upsert(served, 'a', 'applied')
+  release()
+  assert.deepEqual(await fetching, { points: [null], lsn: 0 })
+  assert.equal((await scrolling).lsn, 0)
 })
