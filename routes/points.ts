@@ -7,7 +7,13 @@
 
 import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { onRequestHookHandler } from 'fastify'
-import { ARROW_TYPE, NDJSON_TYPE } from '../src/http/body-parsers.ts'
+import {
+  ARROW_TYPE,
+  installLateJson,
+  NDJSON_TYPE,
+  parseJson,
+  RawBody,
+} from '../src/http/body-parsers.ts'
 import { fromCursor, toCursor } from '../src/http/cursor.ts'
 import { parseDelete } from '../src/http/delete-body.ts'
 import {
@@ -17,7 +23,7 @@ import {
   shapeOf,
   type IndexRoutesOptions,
 } from '../src/http/index-access.ts'
-import { parseJson } from '../src/http/body-parsers.ts'
+import { ParseTurns } from '../src/http/parse-turns.ts'
 import { parsePoints } from '../src/http/points-body.ts'
 import { idProblem } from '../src/http/row-values.ts'
 import {
@@ -176,13 +182,17 @@ export const pointRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
   options,
   done,
 ) => {
-  writes(app, options, () => undefined)
+  // In a scope of its own: its bodies are parsed when their turn comes.
+  app.register(upserts, options)
+  deletes(app, options, () => undefined)
   reads(app, options, () => undefined)
   done()
 }
 
-const writes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, done) => {
+const upserts: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, done) => {
   const { indexes, limits, metrics } = options
+  const turns = new ParseTurns()
+  installLateJson(app)
 
   // Under overload most writes are refused: that must not cost reading and parsing their bodies.
   const refuseEarly: onRequestHookHandler = (request, _reply, proceed) => {
@@ -195,15 +205,26 @@ const writes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, 
   const upsert = { ...UPSERT, onRequest: refuseEarly }
   app.post('/vectors/indexes/:index/points', upsert, async (request, reply) => {
     const index = findIndex(indexes, request, request.params.index)
-    const batch = parsePoints(request.body, { ...shapeOf(index), limits })
     const { ack, deadline_ms } = request.query
+    const deadlineMs = deadlineOf(options, deadline_ms)
+    const { body } = request
+    const batch = await turns.run(body instanceof RawBody ? body.bytes.length : 0, () => {
+      // Those before it may have filled the index: then it need not be parsed.
+      index.checkWritable()
+      return parsePoints(body, { ...shapeOf(index), limits })
+    })
     const { lsn } = await index.write(batch, {
       ack: ack === 'logged' ? 'logged' : 'applied',
-      deadlineMs: deadlineOf(options, deadline_ms),
+      deadlineMs,
     })
     metrics.wrote('upsert', batch.ids.length)
     return reply.header('x-vectord-lsn', lsn).send({ lsn, accepted: batch.ids.length })
   })
+  done()
+}
+
+const deletes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, done) => {
+  const { indexes, limits, metrics } = options
 
   app.post('/vectors/indexes/:index/points/delete', DELETE, async (request, reply) => {
     const index = findIndex(indexes, request, request.params.index)

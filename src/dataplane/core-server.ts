@@ -1,11 +1,14 @@
 /**
  * What a core does with the requests of the front: turns of requests and a slice of maintenance.
  *
- *     frames ─▶ queue ─▶ turn: up to `turnRequests` requests, at most about TURN_MS
+ *     frames ─▶ queue ─▶ turn: reads, up to `turnRequests` or about TURN_MS
+ *                          ├─▶ changes, one at least, for about `sliceMs`
  *                          └─▶ one slice of maintenance ─▶ back to the event loop ─▶ next turn
  *
- * Requests run one by one to their end. Those that take longer (`open`, `checkpoint`, `verify`,
- * `sample`, `close` …) are started in their place in the queue and go on beside the turns. Answers leave while
+ * A read so waits for the changes and the maintenance of one turn and not for all that wait, and
+ * writes go on beside any number of reads. Requests run one by one to their end. Those that take
+ * longer (`open`, `checkpoint`, `verify`, `sample`, `close` …) are started in their place in the
+ * queue and go on beside the turns. Answers leave while
  * the turn goes on, so that the front works on them meanwhile.
  *
  * A request that throws is answered with its error and nothing else happens. Anything that throws
@@ -24,7 +27,7 @@ import { OwnedShards } from './owned-shards.ts'
 import { writeJson } from './shard-codec.ts'
 import type { OpenShard } from './shard-host.ts'
 
-/** A turn of slow requests ends after this, so that sockets and saves are not kept waiting. */
+/** The reads of a turn end after this, so that sockets and saves are not kept waiting. */
 const TURN_MS = 20
 /** Answers wait at most about this long for others to leave with. */
 const FLUSH_MS = 0.5
@@ -90,7 +93,18 @@ export class CoreServer {
   }
 
   #runRequests(startMs: number): void {
-    let frame = this.#queue.shiftBackground() ?? this.#queue.shift()
+    const queue = this.#queue
+    const endMs = startMs + TURN_MS
+    const background = queue.shiftBackground()
+    if (background !== undefined) this.#serve(background)
+    this.#run(() => queue.shiftRead(), endMs)
+    this.#run(() => queue.shiftChange(), performance.now() + this.#options.pace.sliceMs)
+    this.#run(() => queue.shiftIdle(), endMs)
+  }
+
+  /** Serves what `next` gives, one at least, until the time or the count of a turn is reached. */
+  #run(next: () => Frame | undefined, endMs: number): void {
+    let frame = next()
     for (let served = 1; frame !== undefined; served += 1) {
       this.#serve(frame)
       const nowMs = performance.now()
@@ -98,8 +112,8 @@ export class CoreServer {
         this.#channel.flush()
         this.#flushedMs = nowMs
       }
-      if (served >= this.#options.pace.turnRequests || nowMs - startMs > TURN_MS) return
-      frame = this.#queue.shift()
+      if (served >= this.#options.pace.turnRequests || nowMs > endMs) return
+      frame = next()
     }
   }
 

@@ -1,90 +1,147 @@
 /**
- * The frames that wait in a core, in the order in which they are to run.
+ * The frames that wait in a core, and which of them may run next.
  *
- * Interactive requests run before background ones. All that changes a shard or depends on its
- * order (`apply`, `checkpoint`, `close`, …) is interactive, whatever its flags say, and keeps its
- * place among interactive reads. So a read sees every write that was sent before it.
+ *     reads        search, fetch, …           in their order, before all changes that they may pass
+ *     changes      apply, checkpoint, …       in their order; a core runs one at least in each turn
+ *     background   reads that may take long   when nothing else waits, and one in each turn
+ *
+ * A read passes applies that were sent before it: a write is acknowledged when its apply has run (or
+ * the front makes the read wait), so a read sees every write that was acknowledged before it was
+ * sent, in whatever order the two run. It passes a checkpoint and a check too, which change nothing
+ * that a reader sees. It passes nothing else, and nothing else passes it: a shard that is closed
+ * answers first what was sent before. The ids that a delete is to take (`matchingIds`) are read in
+ * the order of the changes, so that the delete takes what is there when it is logged.
  */
 
 import { FLAG_BACKGROUND, FRAME, type Frame, type FrameType } from './frame.ts'
 
-const READS: ReadonlySet<FrameType> = new Set([
+/** Reads that pass what is in `PASSED`. */
+const PASSING: ReadonlySet<FrameType> = new Set([
   FRAME.search,
   FRAME.fetch,
   FRAME.scroll,
-  FRAME.matchingIds,
   FRAME.count,
 ])
 
-/** From this many taken frames on, the memory of a queue is closed up. */
+/** What such reads pass, and what passes them. All that is in neither set keeps its place. */
+const PASSED: ReadonlySet<FrameType> = new Set([
+  FRAME.apply,
+  FRAME.matchingIds,
+  FRAME.checkpoint,
+  FRAME.verify,
+])
+
+/** From this many taken entries on, the memory of a queue is closed up. */
 const COMPACT_AFTER = 1024
 
 export function isRead(type: FrameType): boolean {
-  return READS.has(type)
+  return PASSING.has(type) || type === FRAME.matchingIds
+}
+
+interface Waiting {
+  readonly frame: Frame
+  /** Grows from frame to frame. */
+  readonly place: number
 }
 
 export class RequestQueue {
-  readonly #interactive = new Fifo()
-  readonly #background = new Fifo()
-  /** Waiting frames that are not reads: a background read must not overtake them. */
-  #changes = 0
+  readonly #reads = new Fifo<Waiting>()
+  readonly #changes = new Fifo<Waiting>()
+  readonly #background = new Fifo<Waiting>()
+  /** Places of the changes that keep theirs. */
+  readonly #fixed = new Fifo<number>()
+  #places = 0
 
   get length(): number {
-    return this.#interactive.length + this.#background.length
+    return this.#reads.length + this.#changes.length + this.#background.length
   }
 
   push(frame: Frame): void {
-    const read = isRead(frame.type)
-    if (!read) this.#changes += 1
-    if (read && (frame.flags & FLAG_BACKGROUND) !== 0) this.#background.push(frame)
-    else this.#interactive.push(frame)
+    this.#places += 1
+    const waiting = { frame, place: this.#places }
+    if (!PASSING.has(frame.type)) {
+      this.#changes.push(waiting)
+      if (!PASSED.has(frame.type)) this.#fixed.push(waiting.place)
+    } else if ((frame.flags & FLAG_BACKGROUND) === 0) this.#reads.push(waiting)
+    else this.#background.push(waiting)
   }
 
-  shift(): Frame | undefined {
-    const frame = this.#interactive.shift() ?? this.#background.shift()
-    if (frame !== undefined && !isRead(frame.type)) this.#changes -= 1
-    return frame
+  /** The next interactive read; undefined where none may run yet. */
+  shiftRead(): Frame | undefined {
+    return this.#shiftUnfixed(this.#reads)
   }
 
-  /** A background request whose turn it may be although others wait: once a turn, none starves. */
+  /** The next background read, although others may wait. */
   shiftBackground(): Frame | undefined {
-    return this.#changes === 0 ? this.#background.shift() : undefined
+    return this.#shiftUnfixed(this.#background)
+  }
+
+  /** The next change; undefined where none may run before the reads that wait. */
+  shiftChange(): Frame | undefined {
+    const next = this.#changes.first
+    if (next === undefined) return undefined
+    if (next.place === this.#fixed.first) {
+      if ((this.#reads.first?.place ?? Infinity) < next.place) return undefined
+      this.#fixed.shift()
+    }
+    return this.#changes.shift()?.frame
+  }
+
+  /** A background read where nothing else waits. */
+  shiftIdle(): Frame | undefined {
+    const idle = this.#reads.length === 0 && this.#changes.length === 0
+    return idle ? this.#background.shift()?.frame : undefined
   }
 
   /** Removes the reads, which nobody waits for any more. */
   forgetReads(): void {
-    this.#background.keep(() => false)
-    this.#interactive.keep((frame) => !isRead(frame.type))
+    this.#reads.clear()
+    this.#background.clear()
+    this.#changes.keep(({ frame }) => !isRead(frame.type))
+  }
+
+  #shiftUnfixed(reads: Fifo<Waiting>): Frame | undefined {
+    const next = reads.first
+    if (next === undefined || next.place > (this.#fixed.first ?? Infinity)) return undefined
+    return reads.shift()?.frame
   }
 }
 
-class Fifo {
-  #frames: Frame[] = []
+class Fifo<Entry> {
+  #entries: Entry[] = []
   #head = 0
 
   get length(): number {
-    return this.#frames.length - this.#head
+    return this.#entries.length - this.#head
   }
 
-  push(frame: Frame): void {
-    this.#frames.push(frame)
+  get first(): Entry | undefined {
+    return this.#entries[this.#head]
   }
 
-  shift(): Frame | undefined {
-    const frame = this.#frames[this.#head]
-    if (frame === undefined) return undefined
+  push(entry: Entry): void {
+    this.#entries.push(entry)
+  }
+
+  shift(): Entry | undefined {
+    const entry = this.#entries[this.#head]
+    if (entry === undefined) return undefined
     this.#head += 1
-    if (this.#head === this.#frames.length) this.#reset([])
-    else if (this.#head === COMPACT_AFTER) this.#reset(this.#frames.slice(COMPACT_AFTER))
-    return frame
+    if (this.#head === this.#entries.length) this.clear()
+    else if (this.#head === COMPACT_AFTER) {
+      this.#entries = this.#entries.slice(COMPACT_AFTER)
+      this.#head = 0
+    }
+    return entry
   }
 
-  keep(wanted: (frame: Frame) => boolean): void {
-    this.#reset(this.#frames.slice(this.#head).filter(wanted))
+  keep(wanted: (entry: Entry) => boolean): void {
+    this.#entries = this.#entries.slice(this.#head).filter(wanted)
+    this.#head = 0
   }
 
-  #reset(frames: Frame[]): void {
-    this.#frames = frames
+  clear(): void {
+    this.#entries = []
     this.#head = 0
   }
 }

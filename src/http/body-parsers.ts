@@ -10,15 +10,18 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { VectordError } from '../lib/errors.ts'
 
+const JSON_TYPE = 'application/json'
 export const NDJSON_TYPE = 'application/x-ndjson'
 export const ARROW_TYPE = 'application/vnd.apache.arrow.stream'
 
+type RawKind = 'json' | 'ndjson' | 'arrow' | 'bytes'
+
 /** A body that its route decodes. */
 export class RawBody {
-  readonly kind: 'ndjson' | 'arrow' | 'bytes'
+  readonly kind: RawKind
   readonly bytes: Uint8Array
 
-  constructor(kind: 'ndjson' | 'arrow' | 'bytes', bytes: Uint8Array) {
+  constructor(kind: RawKind, bytes: Uint8Array) {
     this.kind = kind
     this.bytes = bytes
   }
@@ -27,11 +30,10 @@ export class RawBody {
 export function installBodyParsers(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   const whole = { parseAs: 'buffer' } as const
-  app.addContentTypeParser('application/json', whole, (request, bytes: Buffer, done) => {
+  app.addContentTypeParser(JSON_TYPE, whole, (request, bytes: Buffer, done) => {
     settle(done, () => {
       checkEncoding(request)
-      // Clients send the header with no body; the route then says what is missing.
-      return bytes.length === 0 ? undefined : parseJson(utf8(bytes))
+      return jsonBody(bytes)
     })
   })
   for (const [type, kind] of [
@@ -45,6 +47,17 @@ export function installBodyParsers(app: FastifyInstance): void {
       })
     })
   }
+}
+
+/** In this scope JSON comes as bytes too, for routes that choose when to parse it. */
+export function installLateJson(app: FastifyInstance): void {
+  app.removeContentTypeParser(JSON_TYPE)
+  app.addContentTypeParser(JSON_TYPE, { parseAs: 'buffer' }, (request, bytes: Buffer, done) => {
+    settle(done, () => {
+      checkEncoding(request)
+      return new RawBody('json', bytes)
+    })
+  })
 }
 
 /** In this scope every body is opaque bytes, whatever its content type says. */
@@ -72,6 +85,16 @@ function checkEncoding(request: FastifyRequest): void {
   const encoding = request.headers['content-encoding']
   if (encoding === undefined || encoding === 'identity') return
   throw new VectordError('unsupported_media_type', 'Bodies must come without content-encoding.')
+}
+
+/**
+ * The value of a JSON body. Clients send the header with no body: that is undefined, and the route
+ * says what is missing.
+ *
+ * @throws {VectordError} `malformed_body`.
+ */
+export function jsonBody(bytes: Uint8Array): unknown {
+  return bytes.length === 0 ? undefined : parseJson(utf8(bytes))
 }
 
 /** @throws {VectordError} `malformed_body` where the bytes are no UTF-8. */

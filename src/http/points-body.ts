@@ -14,7 +14,7 @@ import { decodeArrowBody } from '../codecs/arrow-body.ts'
 import type { UpsertBatch } from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 import { badField, isObject } from './body-field.ts'
-import { parseJson, RawBody, utf8 } from './body-parsers.ts'
+import { jsonBody, parseJson, RawBody, utf8 } from './body-parsers.ts'
 import { PointsBuilder, type PointRules } from './points-builder.ts'
 import { echo } from './validation-fault.ts'
 import { base64Length, readBase64 } from './vector-values.ts'
@@ -22,8 +22,13 @@ import { base64Length, readBase64 } from './vector-values.ts'
 /** @throws {VectordError} what the body is refused for; nothing of it was kept. */
 export function parsePoints(body: unknown, rules: PointRules): UpsertBatch {
   if (body instanceof RawBody) {
+    if (body.kind === 'json') return jsonPoints(jsonBody(body.bytes), rules)
     return body.kind === 'arrow' ? arrowPoints(body.bytes, rules) : ndjsonPoints(body.bytes, rules)
   }
+  return jsonPoints(body, rules)
+}
+
+function jsonPoints(body: unknown, rules: PointRules): UpsertBatch {
   if (!isObject(body)) throw badField('', 'must be an object with points, or with ids and vectors')
   if ('points' in body) return rowPoints(body, rules)
   if ('ids' in body) return columnPoints(body, rules)

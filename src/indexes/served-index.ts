@@ -65,6 +65,8 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   readonly steering = new Steering(() => this.#meta.hnsw)
   readonly #nowMs: () => number
   readonly #applied = new AppliedWatch()
+  /** The last write that was acknowledged before the cores had it: reads have to see it too. */
+  #loggedLsn = 0
   readonly #delta: DeltaGauge
   readonly #specs: ServedIndexOptions['specs']
   #meta: IndexMeta
@@ -214,6 +216,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     options: ReadOptions,
   ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly lsn: number }> {
     await this.#seen(options)
+    const { lsn } = this.#applied
     const points = new Array<StoredPoint | null>(ids.length).fill(null)
     await Promise.all(
       this.#shards.map(async (shard, number) => {
@@ -226,13 +229,14 @@ export class ServedIndex implements ManagedIndex, RecordSink {
         for (const [i, place] of places.entries()) points[place] = found[i] ?? null
       }),
     )
-    return { points, lsn: this.#applied.lsn }
+    return { points, lsn }
   }
 
   async scroll(request: ScrollRequest, options: ReadOptions): Promise<ScrollReply> {
     await this.#seen(options)
+    const { lsn } = this.#applied
     const pages = await Promise.all(this.#shards.map((shard) => shard.scroll(request, options)))
-    return { ...mergePages(pages, request.limit), lsn: this.#applied.lsn }
+    return { ...mergePages(pages, request.limit), lsn }
   }
 
   async count(filter: string | null, options: ReadOptions): Promise<number> {
@@ -290,6 +294,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
       },
     )
     if (ack === 'applied') await applied
+    else this.#loggedLsn = Math.max(this.#loggedLsn, lsn)
     return lsn
   }
 
@@ -343,11 +348,12 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     return stats ?? { deltaPoints: 0, appliedLsn: 0, insertRate: 0 }
   }
 
-  /** Waits until the read sees what it asks for. */
+  /** Waits until the read sees what was acknowledged, and what it asks for. */
   async #seen(options: ReadOptions): Promise<void> {
     this.#ready()
-    if (options.minLsn <= this.#applied.lsn) return
-    await this.#applied.reached(options.minLsn, options.deadlineMs - this.#nowMs())
+    const wanted = Math.max(options.minLsn, this.#loggedLsn)
+    if (wanted <= this.#applied.lsn) return
+    await this.#applied.reached(wanted, options.deadlineMs - this.#nowMs())
   }
 
   #checkDimension(dimension: number): void {

@@ -3,7 +3,7 @@
  * when a query, a record or a spec says so.
  *
  *     spec.incarnation   open_corrupt | open_abort | open_slow | open_rebuilt
- *     record             throw | abort | anything else
+ *     record             throw | abort | slow | anything else
  *     query filter       {"do": "throw" | "refuse" | "abort" | "hang"} or {"spin_ms": 5}
  */
 
@@ -25,6 +25,9 @@ export async function openHostedShard(
   }
   return new FakeShard(spec)
 }
+
+/** Longer than the changes of one turn of a core. */
+const SLOW_RECORD_MS = 6
 
 /** Told as `graphElements`, so that a test sees what a core really holds. */
 let openShards = 0
@@ -48,6 +51,7 @@ class FakeShard implements HostedShard {
     const text = Buffer.from(payload).toString('utf8')
     if (text === 'throw') throw new Error('the record cannot be applied')
     if (text === 'abort') process.abort()
+    if (text === 'slow') spin(SLOW_RECORD_MS)
     this.#records.push(`${lsn}:${text.slice(0, 20)}`)
     this.#lsn = lsn
     this.#waiting += 1

@@ -112,6 +112,19 @@ it('400: every refused row is listed with its reason, and nothing is written', a
   assert.equal(indexes.get('words').size, 0)
 })
 
+it('429: a body whose turn comes when the index has become full is not parsed', async (t) => {
+  const { send, indexes } = await open(t)
+  indexes.get('words').writableLooks = 1
+  const refused = await send('POST', URL, '{', { 'content-type': 'application/json' })
+  assert.deepEqual([refused.status, refused.code], [429, 'delta_full'])
+  assert.equal(refused.headers['retry-after'], '1')
+  indexes.get('words').writableLooks = Infinity
+  const parsed = await send('POST', URL, '{', { 'content-type': 'application/json' })
+  assert.deepEqual([parsed.status, parsed.code], [400, 'malformed_body'])
+  const empty = await send('POST', URL, '', { 'content-type': 'application/json' })
+  assert.deepEqual([empty.status, empty.code], [400, 'bad_request'])
+})
+
 it('400: a batch whose only fault is the dimension says so', async (t) => {
   const { send } = await open(t)
   const reply = await send('POST', URL, { points: [{ id: 'a', vector: [1, 2] }] })

@@ -12,7 +12,7 @@ import type { ShardSpec } from '../../src/domain/shard-spec.ts'
 import type { WriteBatch } from '../../src/domain/write-batch.ts'
 import type { IndexMeta } from '../../src/indexes/index-meta.ts'
 import { IndexStorage } from '../../src/indexes/index-storage.ts'
-import { ServedIndex } from '../../src/indexes/served-index.ts'
+import { ServedIndex, type ShardClient } from '../../src/indexes/served-index.ts'
 import { hasCode } from '../../src/lib/errors.ts'
 import { CheckpointStore } from '../../src/log/checkpoint-store.ts'
 import type { LogStore } from '../../src/log/log-store.ts'
@@ -37,10 +37,17 @@ export const META: IndexMeta = {
 const WHOLE = { metadata: true, vector: true, text: false }
 const bounds = { minLsn: 0, deadlineMs: Infinity }
 
+/** What stands between an index and its shard. */
+type Wrap = (shard: ShardClient) => ShardClient
+
 let epoch = 0
 
 /** Opens the index as a server does, an older checkpoint where the newest is damaged. */
-export async function openIndex(store: ObjectStore, scratch: string): Promise<Opened> {
+export async function openIndex(
+  store: ObjectStore,
+  scratch: string,
+  wrap: Wrap = (shard) => shard,
+): Promise<Opened> {
   epoch += 1
   const log = await openObjectLog({
     store,
@@ -50,7 +57,7 @@ export async function openIndex(store: ObjectStore, scratch: string): Promise<Op
     epoch,
     groupBytesMax: 1 << 20,
   })
-  return openIndexIn({ store, log, scratch })
+  return openIndexIn({ store, log, scratch, wrap })
 }
 
 /** Opens it on a log of any kind. */
@@ -58,8 +65,9 @@ export async function openIndexIn(options: {
   readonly store: ObjectStore
   readonly log: LogStore
   readonly scratch: string
+  readonly wrap?: Wrap
 }): Promise<Opened> {
-  const { store, log, scratch } = options
+  const { store, log, scratch, wrap } = options
   const index = META.name
   const storage = await IndexStorage.open({
     ...{ index, store, log, server: 'test' },
@@ -89,7 +97,7 @@ export async function openIndexIn(options: {
     ...{ meta: META, revision: 1, deltaPointsMax: 1e6, nowMs: () => 0 },
     specs: () => [spec()],
   })
-  served.serve(storage, [shard])
+  served.serve(storage, [wrap?.(shard) ?? shard])
   return {
     served,
     close: async () => {

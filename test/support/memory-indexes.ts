@@ -46,6 +46,8 @@ export class MemoryIndex implements ManagedIndex {
   failure: Error | null = null
   state: IndexState = 'ready'
   /** The last write that was asked for, and how. */
+  /** How often it is found to take writes; then it is full. */
+  writableLooks = Infinity
   lastWrite: { readonly batch: WriteBatch; readonly options: WriteOptions } | null = null
   lastRead: ReadOptions | null = null
   settings: NewIndex
@@ -89,6 +91,8 @@ export class MemoryIndex implements ManagedIndex {
 
   checkWritable(): void {
     this.#check()
+    if (this.writableLooks === 0) throw new VectordError('delta_full', 'Full.', { retryAfterS: 1 })
+    this.writableLooks -= 1
   }
 
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {

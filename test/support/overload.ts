@@ -1,26 +1,35 @@
 /**
- * More writes than the cores can take (T13), for as long as is asked for.
+ * Ten times the writes that the cores can take (T13), for as long as is asked for.
  *
- * How: writers send as fast as they are answered and ignore every Retry-After, so that the offered
- * load is far above what is applied; one reader searches beside them. When the index is full its
- * writers overwrite their own points from the start, so that a long flood does not grow without end.
- * Memory is read from /proc for the whole process tree, all the while. Latency is reported, not
- * judged: machines are shared. In the end the service is killed and every point that was
- * acknowledged must be there.
+ *     fill: capacity is what is acknowledged ─▶ idle: searches alone ─▶ flood: searches beside
+ *     writes at ten times the capacity ─▶ SIGKILL ─▶ every acknowledged point is there
+ *
+ * Writers have a process of their own and keep to their rate, whatever they are answered: they
+ * ignore every Retry-After. When the index is full they overwrite their points from the start, so
+ * that a long flood does not grow without end. Memory is read from /proc for the whole process tree,
+ * all the while. Latency is reported, not judged: machines are shared, and `waitedShare` says how
+ * much of the flood the processes of the service were ready to run and had no CPU.
  */
 
 import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Flood } from './flood.ts'
 import { startService, type Reply, type Service } from './service.ts'
 import { seededRandom } from './vectors.ts'
 
 const DIMENSION = 256
 const BATCH = 200
 const WRITERS = 16
-/** Then a writer starts again with its first ids: 640,000 points in all. */
-const BATCHES_PER_WRITER = 200
-const POOL = 5000
+/** Then ids come from the start again: 640,000 points in all. */
+const BATCHES = 3200
+const OVERLOAD_FACTOR = 10
+const FILL_MS = 5000
+const WARM_UP_MS = 1000
+const IDLE_MS = 3000
+const QUERIES = 500
+/** Between searches: what they do to each other is not what is measured. */
+const SEARCH_PAUSE_MS = 2
 const RSS_EVERY_MS = 2000
 const URL = '/vectors/indexes/flood'
 /** Above the raw bytes that were accepted: graphs, copies in flight, and the heaps of Node. */
@@ -34,86 +43,90 @@ export interface OverloadOptions {
 }
 
 export interface OverloadCounts {
-  readonly acknowledgedPoints: number
+  readonly capacityPointsPerS: number
+  readonly offeredPointsPerS: number
+  readonly acknowledgedPointsPerS: number
   readonly livePoints: number
   readonly refused: number
+  readonly searches: number
+  readonly idleP50Ms: number
   readonly idleP99Ms: number
+  readonly busyP50Ms: number
   readonly busyP99Ms: number
+  /** `busyP99Ms / idleP99Ms`. */
+  readonly p99Ratio: number
+  readonly waitedShare: number
   readonly rssMaxMib: number
-}
-
-interface Flood {
-  readonly service: Service
-  /** Made before, so that the writers are limited by the service and not by themselves. */
-  readonly pool: readonly string[]
-  readonly live: Set<string>
-  acknowledged: number
-  refused: number
 }
 
 /** @throws {AssertionError} where a promise is broken. */
 export async function overload(options: OverloadOptions): Promise<OverloadCounts> {
   const env = { VECTORD_DATAPLANE_DELTA_POINTS_MAX: '2000' }
   const service = await startService(options.root, { env })
+  const flood = new Flood({
+    ...{ url: `${service.url}${URL}/points`, dimension: DIMENSION, seed: options.seed },
+    ...{ batch: BATCH, batches: BATCHES, writersMax: WRITERS },
+  })
   try {
     await service.ready()
     const wanted = { name: 'flood', dimension: DIMENSION }
     const created = await service.request('POST', '/vectors/indexes', wanted)
     assert.equal(created.status, 201, created.text)
-    const random = seededRandom(options.seed)
-    const pool = Array.from({ length: POOL }, () => base64Vector(random))
-    const flood: Flood = { service, pool, live: new Set(), acknowledged: 0, refused: 0 }
-    const idle = await searchUntil(flood, Date.now() + 1000)
-    const endMs = Date.now() + options.durationMs
-    const [busy, rssMax] = await Promise.all([
-      searchUntil(flood, endMs),
-      watchMemory(flood, endMs),
-      ...Array.from({ length: WRITERS }, (_, writer) => writeUntil(flood, writer, endMs)),
-    ])
-    assert.ok(flood.refused > 0, 'the load was above the capacity')
+    const counts = await measure(service, flood, options)
     await service.kill()
-    await checkKept(options.root, flood.live.size)
-    return {
-      acknowledgedPoints: flood.acknowledged,
-      livePoints: flood.live.size,
-      refused: flood.refused,
-      idleP99Ms: percentile(idle, 0.99),
-      busyP99Ms: percentile(busy, 0.99),
-      rssMaxMib: Math.round(rssMax / 2 ** 20),
-    }
+    await checkKept(options.root, flood.livePoints)
+    return counts
   } finally {
-    await service.kill()
+    await Promise.all([service.kill(), flood.close()])
   }
 }
 
-async function writeUntil(flood: Flood, writer: number, endMs: number): Promise<void> {
-  for (let n = 0; Date.now() < endMs; n += 1) {
-    const at = n % BATCHES_PER_WRITER
-    const ids = Array.from({ length: BATCH }, (_, i) => `${writer}-${at}-${i}`)
-    const vectors = ids.map((_, i) => vectorFor(flood, writer * 331 + n * 97 + i))
-    const reply = await flood.service.request('POST', `${URL}/points`, { ids, vectors })
-    if (reply.status === 200) {
-      flood.acknowledged += ids.length
-      for (const id of ids) flood.live.add(id)
-    } else {
-      flood.refused += 1
-      checkRefusal(reply)
-    }
+async function measure(
+  service: Service,
+  flood: Flood,
+  { seed, durationMs }: OverloadOptions,
+): Promise<OverloadCounts> {
+  const search = searcher(service, seed)
+  const filled = await flood.run({ batchesPerS: null, durationMs: FILL_MS })
+  const capacity = (1000 * filled.acknowledged) / FILL_MS
+  await service.eventually(URL, ({ text }) => text.includes('"delta_points":0,'), 120_000)
+  await search(Date.now() + WARM_UP_MS)
+  const idle = await search(Date.now() + IDLE_MS)
+  const startMs = Date.now()
+  const before = await waitedMs(service.pid)
+  const [busy, rssMax, flooded] = await Promise.all([
+    search(startMs + durationMs),
+    watchMemory(service, flood, startMs + durationMs),
+    flood.run({ batchesPerS: OVERLOAD_FACTOR * capacity, durationMs }),
+  ])
+  assert.ok(flooded.refused > 0, 'the load was above the capacity')
+  assert.ok(filled.acknowledged + flooded.acknowledged > 0, 'something was written')
+  const waited = (await waitedMs(service.pid)) - before
+  const perS = (batches: number): number => Math.round((1000 * BATCH * batches) / durationMs)
+  return {
+    capacityPointsPerS: Math.round(BATCH * capacity),
+    offeredPointsPerS: perS(flooded.due),
+    acknowledgedPointsPerS: perS(flooded.acknowledged),
+    livePoints: flood.livePoints,
+    refused: flooded.refused,
+    searches: busy.length,
+    idleP50Ms: percentile(idle, 0.5),
+    idleP99Ms: percentile(idle, 0.99),
+    busyP50Ms: percentile(busy, 0.5),
+    busyP99Ms: percentile(busy, 0.99),
+    p99Ratio: round(percentile(busy, 0.99) / percentile(idle, 0.99)),
+    waitedShare: round(waited / (Date.now() - startMs)),
+    rssMaxMib: Math.round(rssMax / 2 ** 20),
   }
-}
-
-function checkRefusal(reply: Reply): void {
-  assert.ok(reply.status === 429 || reply.status === 503, `${reply.status} ${reply.text}`)
-  assert.match(reply.headers.get('retry-after') ?? '', /^[1-9]\d*$/, reply.text)
 }
 
 /** @returns the most bytes that were seen, each time held against what was accepted by then. */
-async function watchMemory({ service, live }: Flood, endMs: number): Promise<number> {
+async function watchMemory(service: Service, flood: Flood, endMs: number): Promise<number> {
   let most = 0
   while (Date.now() < endMs) {
     await sleep(RSS_EVERY_MS)
     const rss = await treeRss(service.pid)
-    const raw = live.size * DIMENSION * 4
+    const raw = flood.livePoints * DIMENSION * 4
     assert.ok(rss < RSS_SLACK_BYTES + RSS_FACTOR_MAX * raw, `rss ${rss} at ${raw} bytes of vectors`)
     most = Math.max(most, rss)
   }
@@ -132,46 +145,67 @@ async function checkKept(root: string, points: number): Promise<void> {
   }
 }
 
-/** Milliseconds of each search, one after the other. */
-async function searchUntil(flood: Flood, endMs: number): Promise<number[]> {
-  const times: number[] = []
-  for (let n = 0; Date.now() < endMs; n += 1) {
-    const started = performance.now()
-    const query = { vector: vectorFor(flood, n), k: 10 }
-    const reply = await flood.service.request('POST', `${URL}/search`, query)
-    times.push(performance.now() - started)
-    if (reply.status !== 200) checkRefusal(reply)
+/** @returns a function that searches until a time and tells how many milliseconds each took. */
+function searcher(service: Service, seed: number): (endMs: number) => Promise<number[]> {
+  const random = seededRandom(seed + 1)
+  const vectorOf = (): string => {
+    const vector = Float32Array.from({ length: DIMENSION }, () => 2 * random() - 1)
+    return Buffer.from(vector.buffer).toString('base64')
   }
-  return times
-}
-
-function vectorFor({ pool }: Flood, at: number): string {
-  return pool[at % pool.length] ?? ''
-}
-
-function base64Vector(random: () => number): string {
-  const vector = Float32Array.from({ length: DIMENSION }, () => 2 * random() - 1)
-  return Buffer.from(vector.buffer).toString('base64')
+  const queries = Array.from({ length: QUERIES }, () => ({ vector: vectorOf(), k: 10 }))
+  return async (endMs) => {
+    const times: number[] = []
+    for (let n = 0; Date.now() < endMs; n += 1) {
+      const started = performance.now()
+      const reply = await service.request('POST', `${URL}/search`, queries[n % QUERIES])
+      times.push(performance.now() - started)
+      assert.equal(reply.status, 200, reply.text)
+      await sleep(SEARCH_PAUSE_MS)
+    }
+    return times
+  }
 }
 
 function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
+  return round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN)
+}
+
+function round(value: number): number {
+  return Math.round(100 * value) / 100
 }
 
 /** Resident bytes of a process and all its descendants. */
 async function treeRss(root: number): Promise<number> {
+  let bytes = 0
+  for (const pid of await processTree(root)) {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+    bytes += 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0)
+  }
+  return bytes
+}
+
+/** Milliseconds that the main threads of these processes were ready to run and waited for a CPU. */
+async function waitedMs(root: number): Promise<number> {
+  let ms = 0
+  for (const pid of await processTree(root)) {
+    const text = await readFile(`/proc/${pid}/schedstat`, 'utf8').catch(() => '')
+    ms += Number(text.split(' ')[1] ?? 0) / 1e6
+  }
+  return ms
+}
+
+/** A process and all its descendants. */
+async function processTree(root: number): Promise<number[]> {
   const parents = new Map<number, number>()
-  const rss = new Map<number, number>()
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue
     const status = await readFile(`/proc/${entry}/status`, 'utf8').catch(() => '')
     parents.set(Number(entry), Number(/^PPid:\s+(\d+)/m.exec(status)?.[1] ?? 0))
-    rss.set(Number(entry), 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0))
   }
   const isOurs = (pid: number): boolean => {
     for (let at = pid; at > 1; at = parents.get(at) ?? 0) if (at === root) return true
     return false
   }
-  return [...rss].reduce((sum, [pid, bytes]) => sum + (isOurs(pid) ? bytes : 0), 0)
+  return [...parents.keys()].filter(isOurs)
 }
