@@ -17,6 +17,7 @@ import { indexFolder } from './index-objects.ts'
 import { IndexOwner, LEASE_MS } from './index-owner.ts'
 import { IndexRunner } from './index-runner.ts'
 import { IndexStorage } from './index-storage.ts'
+import type { MemoryQuota } from './memory-quota.ts'
 import { ServedIndex } from './served-index.ts'
 
 export interface OpenIndexOptions {
@@ -30,6 +31,8 @@ export interface OpenIndexOptions {
   /** A local folder for temporary files of cores. */
   readonly scratch: string
   readonly deltaPointsMax: number
+  /** Of the whole service. */
+  readonly memory: MemoryQuota
   /** Up to so many rows a shard has no graph. */
   readonly flatRowsMax: number
   readonly checkpointsKept: number
@@ -46,15 +49,19 @@ export function makeRunner(
   revision: number,
 ): IndexRunner {
   const { nowMs, deltaPointsMax, onTrouble, dataplane } = options
+  const memory = options.memory.open(meta, () => index.info.stats)
   const index = new ServedIndex({
-    ...{ meta, revision, nowMs },
+    ...{ meta, revision, nowMs, memory },
     deltaPointsMax: deltaPointsMax * meta.shards,
   })
   const owners = new Owners(options, meta)
   return new IndexRunner({
     index,
     openStorage: () => openStorage(options, meta, owners),
-    attach: (storage) => attachAll(dataplane, storage, options, meta),
+    attach: async (storage) => {
+      memory.load(storage.checkpoint)
+      return attachAll(dataplane, storage, options, meta)
+    },
     onTrouble: (error) => {
       onTrouble(error, `serve index "${meta.name}"`)
     },

@@ -14,7 +14,7 @@ import { encodeBatch } from '../codecs/batch-codec.ts'
 import type { RemoteShard } from '../dataplane/remote-shard.ts'
 import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
 import { shardOf } from '../domain/shard-spec.ts'
-import type { WriteBatch } from '../domain/write-batch.ts'
+import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { AppliedWatch } from './applied-watch.ts'
@@ -32,10 +32,19 @@ import type {
 } from './index-api.ts'
 import type { IndexMeta } from './index-meta.ts'
 import type { IndexStorage } from './index-storage.ts'
+import type { IndexMemory } from './memory-quota.ts'
 import { mergeAnswers, mergePages, sumStats } from './scatter.ts'
 
 /** A shard as an index needs it. */
 export type ShardClient = Pick<RemoteShard, keyof RemoteShard>
+
+/** What was reserved for a write before it is logged. */
+interface Admitted {
+  readonly rows: number
+  readonly bytes: number
+}
+
+const NOTHING_ADMITTED: Admitted = { rows: 0, bytes: 0 }
 
 /** Ids that one log record of a delete by filter holds. */
 const DELETE_BATCH_IDS = 10_000
@@ -46,6 +55,8 @@ export interface ServedIndexOptions {
   readonly meta: IndexMeta
   readonly revision: number
   readonly deltaPointsMax: number
+  /** Its account in the memory of the service, loaded by whoever calls `serve`. */
+  readonly memory: IndexMemory
   readonly nowMs: () => number
 }
 
@@ -53,6 +64,7 @@ export class ServedIndex implements ManagedIndex {
   readonly #nowMs: () => number
   readonly #applied = new AppliedWatch()
   readonly #delta: DeltaGauge
+  readonly #memory: IndexMemory
   #meta: IndexMeta
   #revision: number
   #storage: IndexStorage | null = null
@@ -65,6 +77,7 @@ export class ServedIndex implements ManagedIndex {
     this.#meta = options.meta
     this.#revision = options.revision
     this.#delta = new DeltaGauge(options.deltaPointsMax)
+    this.#memory = options.memory
   }
 
   get meta(): IndexMeta {
@@ -100,6 +113,7 @@ export class ServedIndex implements ManagedIndex {
     this.#trouble = why
     this.#storage = null
     this.#shards = []
+    this.#memory.release()
   }
 
   changeMeta(meta: IndexMeta, revision: number): void {
@@ -111,15 +125,14 @@ export class ServedIndex implements ManagedIndex {
     this.#ready()
     for (const shard of this.#shards) shard.admit()
     this.#delta.check(this.#report())
+    this.#memory.check()
   }
 
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
     const storage = this.#ready()
-    if (batch.kind === 'upsert') this.#checkDimension(batch.dimension)
-    const rows = batch.kind === 'upsert' ? batch.ids.length : 0
-    if (rows > 0) this.#admit(rows)
+    const admitted = batch.kind === 'upsert' ? this.#admit(batch) : NOTHING_ADMITTED
     const lsn = await withDeadline(
-      this.#commit(storage, batch, { rows, ack: options.ack }),
+      this.#commit(storage, batch, { admitted, ack: options.ack }),
       options.deadlineMs - this.#nowMs(),
       'The write was not finished in time; it may still become durable.',
     )
@@ -214,18 +227,21 @@ export class ServedIndex implements ManagedIndex {
   async #commit(
     storage: IndexStorage,
     batch: WriteBatch,
-    { rows, ack }: { readonly rows: number; readonly ack: WriteOptions['ack'] },
+    { admitted, ack }: { readonly admitted: Admitted; readonly ack: WriteOptions['ack'] },
   ): Promise<number> {
-    const payload = encodeBatch(batch)
+    let payload: Uint8Array
     let lsn: number
     try {
+      payload = encodeBatch(batch)
       lsn = await storage.log.append(payload)
     } catch (error) {
-      this.#delta.abandoned(rows)
+      this.#delta.abandoned(admitted.rows)
+      this.#memory.abandoned(admitted.bytes)
       if (hasCode(error, 'log_fenced')) storage.lose(error)
       throw error
     }
-    this.#delta.sent(lsn, rows)
+    this.#delta.sent(lsn, admitted.rows)
+    this.#memory.sent(lsn, admitted.bytes)
     const applied = Promise.all(this.#shards.map((shard) => shard.apply(lsn, payload))).then(
       () => {
         this.#applied.advance(lsn)
@@ -278,9 +294,14 @@ export class ServedIndex implements ManagedIndex {
     return { lsn, written: true }
   }
 
-  #admit(rows: number): void {
+  #admit(batch: UpsertBatch): Admitted {
+    this.#checkDimension(batch.dimension)
     for (const shard of this.#shards) shard.admit()
+    const rows = batch.ids.length
+    this.#delta.check(this.#report())
+    const bytes = this.#memory.admit(batch)
     this.#delta.admit(rows, this.#report())
+    return { rows, bytes }
   }
 
   #report(): DeltaReport {

@@ -11,6 +11,7 @@ import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import type { WriteBatch } from '../../src/domain/write-batch.ts'
 import type { IndexMeta } from '../../src/indexes/index-meta.ts'
 import { IndexStorage } from '../../src/indexes/index-storage.ts'
+import { MemoryQuota } from '../../src/indexes/memory-quota.ts'
 import { ServedIndex } from '../../src/indexes/served-index.ts'
 import { hasCode } from '../../src/lib/errors.ts'
 import { CheckpointStore } from '../../src/log/checkpoint-store.ts'
@@ -57,6 +58,8 @@ export async function openIndexIn(options: {
   readonly store: ObjectStore
   readonly log: LogStore
   readonly scratch: string
+  /** Without one there is memory without end. */
+  readonly quota?: MemoryQuota
 }): Promise<Opened> {
   const { store, log, scratch } = options
   const index = META.name
@@ -84,7 +87,12 @@ export async function openIndexIn(options: {
     lastLsn: () => log.lastLsn,
   }
   const shard = await firstUsable(storage, () => inlineShard(source, store))
-  const served = new ServedIndex({ meta: META, revision: 1, deltaPointsMax: 1e6, nowMs: () => 0 })
+  const memory = (options.quota ?? new MemoryQuota(Infinity)).open(META, () => shard.lastStats)
+  memory.load(storage.checkpoint)
+  const served = new ServedIndex({
+    ...{ meta: META, revision: 1, memory },
+    ...{ deltaPointsMax: 1e6, nowMs: () => 0 },
+  })
   served.serve(storage, [shard])
   return {
     served,
