@@ -147,6 +147,8 @@ export class IndexMemory {
   readonly #stats: () => ShardStats | null
   readonly #accounts: Accounts
   #heldBytes = 0
+  /** Statistics of before this write are those of a core that is on its way back. */
+  #seenLsn = 0
   #admittedBytes = 0
   #sentBytes = 0
   /** Writes that were logged, oldest first. */
@@ -174,12 +176,14 @@ export class IndexMemory {
    * the processes take besides. The log after the checkpoint is not counted: its writes were
    * admitted, and `checkpoint.log_bytes` bounds it.
    *
+   * @param lastLsn of the log: what is told of before is not the whole.
    * @throws {VectordError} `memory_full`.
    */
-  load(checkpoint: CheckpointContent | null): void {
+  load(checkpoint: CheckpointContent | null, lastLsn: number): void {
     const needed = checkpoint === null ? 0 : checkpointBytes(this.#shape, checkpoint)
     this.#accounts.checkLoad(needed, this)
     this.#heldBytes = needed
+    this.#seenLsn = lastLsn
     this.#forget()
     this.#accounts.add(this)
   }
@@ -214,7 +218,8 @@ export class IndexMemory {
 
   observe(): void {
     const stats = this.#stats()
-    if (stats === null) return
+    if (stats === null || stats.appliedLsn < this.#seenLsn) return
+    this.#seenLsn = stats.appliedLsn
     this.#heldBytes = heldBytes(this.#shape, stats)
     const left = this.#sent.findIndex((entry) => entry.lsn > stats.appliedLsn)
     const gone = this.#sent.splice(0, left === -1 ? this.#sent.length : left)
@@ -247,7 +252,8 @@ function batchBytes(shape: RowShape, batch: UpsertBatch): number {
   for (const json of batch.metadata) {
     bytes += (json?.length ?? 0) * (UNIT_BYTES + METADATA_INDEX_FACTOR)
   }
-  return bytes
+  // Whole numbers add up and cancel out exactly.
+  return Math.ceil(bytes)
 }
 
 /** What the live rows and the graphs take; strings by what the parts hold beside vectors. */

@@ -59,7 +59,7 @@ export function makeRunner(
     index,
     openStorage: () => openStorage(options, meta, owners),
     attach: async (storage) => {
-      memory.load(storage.checkpoint)
+      memory.load(storage.checkpoint, storage.log.lastLsn)
       return attachAll(dataplane, storage, options, meta)
     },
     onTrouble: (error) => {

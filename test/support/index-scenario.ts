@@ -88,7 +88,7 @@ export async function openIndexIn(options: {
   }
   const shard = await firstUsable(storage, () => inlineShard(source, store))
   const memory = (options.quota ?? new MemoryQuota(Infinity)).open(META, () => shard.lastStats)
-  memory.load(storage.checkpoint)
+  memory.load(storage.checkpoint, log.lastLsn)
   const served = new ServedIndex({
     ...{ meta: META, revision: 1, memory },
     ...{ deltaPointsMax: 1e6, nowMs: () => 0 },
