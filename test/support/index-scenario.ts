@@ -40,7 +40,11 @@ const bounds = { minLsn: 0, deadlineMs: Infinity }
 let epoch = 0
 
 /** Opens the index as a server does, an older checkpoint where the newest is damaged. */
-export async function openIndex(store: ObjectStore, scratch: string): Promise<Opened> {
+export async function openIndex(
+  store: ObjectStore,
+  scratch: string,
+  quota?: MemoryQuota,
+): Promise<Opened> {
   epoch += 1
   const log = await openObjectLog({
     store,
@@ -50,7 +54,7 @@ export async function openIndex(store: ObjectStore, scratch: string): Promise<Op
     epoch,
     groupBytesMax: 1 << 20,
   })
-  return openIndexIn({ store, log, scratch })
+  return openIndexIn({ store, log, scratch, ...(quota !== undefined && { quota }) })
 }
 
 /** Opens it on a log of any kind. */
@@ -149,7 +153,11 @@ export async function write(
   for (const id of ids) ledger.acknowledged(id, version)
 }
 
-async function remove(index: ServedIndex, ledger: Ledger, ids: readonly string[]): Promise<void> {
+export async function remove(
+  index: ServedIndex,
+  ledger: Ledger,
+  ids: readonly string[],
+): Promise<void> {
   for (const id of ids) ledger.sent(id, 0)
   await index.write({ kind: 'delete', ids }, { ack: 'applied', deadlineMs: 1e9 })
   for (const id of ids) ledger.acknowledged(id, 0)
