@@ -6,8 +6,12 @@
 #   docker build -t vectord .
 #   docker run -p 8600:8600 -v vectord-data:/data \
 #     -e VECTORD_SERVER_HOST=0.0.0.0 -e VECTORD_AUTH_KEYS="ops:admin:$(printf %s "$KEY" | sha256sum | cut -d' ' -f1)" vectord
+#   docker stop --time 35 …        a last checkpoint may take server.drain_timeout_ms, 30 s
+#
+# The Node is the one that the tests run with (package.json); npm run check:docker compares them, and
+# runs what is written here without an engine.
 
-FROM node:24-bookworm-slim AS build
+FROM node:24.21.0-bookworm-slim AS build
 RUN apt-get update \
   && apt-get install -y --no-install-recommends python3 make g++ \
   && rm -rf /var/lib/apt/lists/*
@@ -19,7 +23,7 @@ ENV VECTORD_MARCH=x86-64-v3
 RUN npm ci --omit=dev \
   && rm -rf node_modules/hnswlib-node/build/Release/obj.target node_modules/hnswlib-node/build/Release/.deps
 
-FROM node:24-bookworm-slim
+FROM node:24.21.0-bookworm-slim
 ENV NODE_ENV=production VECTORD_STORAGE_ROOT=/data
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules

@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -25,7 +25,7 @@ import type { BucketLocation } from './buckets/bucket-location.ts'
 import { BucketRegistry } from './buckets/bucket-registry.ts'
 import type { ConfiguredSource } from './buckets/credentials.ts'
 import type { Config } from './config/schema.ts'
-import { coreJson, coreGauges } from './core-report.ts'
+import { coreJson, coreGauges, memoryGauges, residenceOf } from './core-report.ts'
 import { Builders } from './dataplane/builders.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
@@ -36,6 +36,7 @@ import { Metrics } from './http/metrics.ts'
 import { CheckpointSchedule } from './indexes/checkpoint-schedule.ts'
 import { GraphCache } from './indexes/graph-cache.ts'
 import { IndexRegistry } from './indexes/index-registry.ts'
+import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
 import { makeRunner } from './indexes/open-index.ts'
 import { VectordError } from './lib/errors.ts'
 import { Periodic } from './lib/periodic.ts'
@@ -59,14 +60,17 @@ export interface App {
 
 /** How often the buckets are looked at for what other servers did. */
 const REFRESH_MS = 5000
+/** How often the memory of the processes is looked at; cores tell theirs four times a second. */
+const MEMORY_MS = 100
 const RATE_WINDOW_MS = 60_000
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const { config, log, nowMs } = options
   const parts = await assemble(options)
-  const { buckets, indexes, dataplane, schedule, locks } = parts
+  const { buckets, indexes, dataplane, memory, schedule, locks } = parts
   const metrics = new Metrics()
   coreGauges(metrics, dataplane, indexes)
+  memoryGauges(metrics, memory)
   const { rateLimitPerMinute, shedEventLoopDelayMs } = config.server
   const http = await buildHttp({
     ...{ log, metrics },
@@ -106,6 +110,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     start: () => {
       timers.refresh.start(REFRESH_MS)
       timers.health.start(config.buckets.healthIntervalMs)
+      timers.memory.start(MEMORY_MS)
       schedule.start()
     },
     close: async () => {
@@ -114,6 +119,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await Promise.all([http.close(), operations.close()])
       await Promise.all([timers.refresh.close(), timers.health.close(), schedule.close()])
       await parts.builders.close()
+      await timers.memory.close()
       await indexes.close()
       await dataplane.close()
       await buckets.close()
@@ -128,6 +134,7 @@ interface Parts {
   readonly dataplane: Dataplane
   readonly builders: Builders
   readonly graphs: GraphCache
+  readonly memory: MemoryQuota
   readonly schedule: CheckpointSchedule
   readonly locks: FolderLocks
 }
@@ -157,8 +164,14 @@ async function assemble(options: AppOptions): Promise<Parts> {
       log[level](fields, message)
     },
   })
+  const memory = new MemoryQuota(
+    memoryBound(config.dataplane.memoryBytesMax, {
+      machineBytes: totalmem(),
+      groupBytes: process.constrainedMemory(),
+    }),
+  )
   const open = {
-    ...{ dataplane, serverId, nowMs, onTrouble },
+    ...{ dataplane, memory, serverId, nowMs, onTrouble },
     promoted: () => Promise.resolve(null),
     generationsKept: config.generations.keep,
     bucket: (name: string) => ({ store: buckets.get(name), spec: buckets.spec(name) }),
@@ -189,7 +202,7 @@ async function assemble(options: AppOptions): Promise<Parts> {
     (index) => buckets.get(indexes.get(index).info.bucket),
     config.generations.cacheBytes,
   )
-  return { buckets, indexes, dataplane, builders, graphs, schedule, locks }
+  return { buckets, indexes, dataplane, builders, graphs, memory, schedule, locks }
 }
 
 function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
@@ -208,9 +221,9 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
 }
 
 function periodicWork(
-  { buckets, indexes }: Parts,
+  { buckets, indexes, dataplane, memory }: Parts,
   log: Logger,
-): { readonly refresh: Periodic; readonly health: Periodic } {
+): Readonly<Record<'refresh' | 'health' | 'memory', Periodic>> {
   const trouble = troubleLog(log)
   const onTrouble = (error: unknown): void => {
     trouble(error, 'look for changes in the buckets')
@@ -219,9 +232,13 @@ function periodicWork(
     await buckets.refresh().catch(onTrouble)
     await indexes.refresh()
   }
+  const observe = async (): Promise<void> => {
+    memory.observe(residenceOf(dataplane))
+  }
   return {
     refresh: new Periodic(refresh, onTrouble),
     health: new Periodic(() => buckets.health(), onTrouble),
+    memory: new Periodic(observe, onTrouble),
   }
 }
 

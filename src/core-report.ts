@@ -6,6 +6,7 @@ import type { CoreStatus } from './dataplane/core-status.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
 import type { Metrics } from './http/metrics.ts'
 import type { IndexInfo, Indexes } from './indexes/index-api.ts'
+import type { MemoryQuota, Residence } from './indexes/memory-quota.ts'
 
 export function coreJson(core: CoreStatus): Readonly<Record<string, unknown>> {
   return {
@@ -54,4 +55,21 @@ export function coreGauges(metrics: Metrics, dataplane: Dataplane, indexes: Inde
   ofIndexes('live_points', 'Points that searches can find.', ({ stats }) => stats?.livePoints ?? 0)
   ofIndexes('delta_points', 'Points outside the graphs.', ({ stats }) => stats?.deltaPoints ?? 0)
   ofIndexes('log_bytes', 'Bytes of write-ahead logs.', ({ logBytes }) => logBytes)
+}
+
+/** What the processes of the service take: this one now, the cores at their last beat. */
+export function residenceOf(dataplane: Dataplane): Residence {
+  const cores = dataplane.cores()
+  return {
+    rssBytes: cores.reduce((sum, { rssBytes }) => sum + rssBytes, process.memoryUsage.rss()),
+    processes: 1 + cores.length,
+  }
+}
+
+export function memoryGauges(metrics: Metrics, memory: MemoryQuota): void {
+  const one = (name: string, help: string, value: () => number): void => {
+    metrics.gauge({ name, help, read: () => [{ labels: {}, value: value() }] })
+  }
+  one('memory_used_bytes', 'Memory that points take, or will take.', () => memory.usedBytes)
+  one('memory_bound_bytes', 'Memory past which new points are refused.', () => memory.boundBytes)
 }

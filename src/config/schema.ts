@@ -221,6 +221,13 @@ export const SCHEMA = {
       'points',
       'Points of a shard that may wait for the graph; past it writers are answered 429.',
     ),
+    memory_bytes_max: int(
+      0,
+      [0, 1024 * 1024 * GIB],
+      'bytes',
+      'Memory of all processes past which new points are answered 507; 0 means 80 % of what the' +
+        ' machine or the control group of the process has.',
+    ),
     degrade_failures: int(
       3,
       [1, 1000],

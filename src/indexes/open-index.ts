@@ -18,6 +18,7 @@ import { indexFolder } from './index-objects.ts'
 import { IndexOwner } from './index-owner.ts'
 import { IndexRunner } from './index-runner.ts'
 import { IndexStorage } from './index-storage.ts'
+import type { MemoryQuota } from './memory-quota.ts'
 import { closingOnFailure, openShared } from './open-shared.ts'
 import { ServedIndex } from './served-index.ts'
 
@@ -32,6 +33,8 @@ export interface OpenIndexOptions {
   /** A local folder for temporary files of cores. */
   readonly scratch: string
   readonly deltaPointsMax: number
+  /** Of the whole service. */
+  readonly memory: MemoryQuota
   /** Up to so many rows a shard has no graph. */
   readonly flatRowsMax: number
   /** Older generations whose graphs stay in the bucket. */
@@ -52,8 +55,9 @@ export function makeRunner(
   revision: number,
 ): IndexRunner {
   const { nowMs, deltaPointsMax, onTrouble, dataplane } = options
+  const memory = options.memory.open(meta, () => index.info.stats)
   const index: ServedIndex = new ServedIndex({
-    ...{ meta, revision, nowMs },
+    ...{ meta, revision, nowMs, memory },
     deltaPointsMax: deltaPointsMax * meta.shards,
     specs: (storage) =>
       shardSpecs(storage, options, { meta: index.meta, hnsw: index.steering.config.hnsw }),
@@ -65,7 +69,10 @@ export function makeRunner(
       index.steering.usePromoted(await options.promoted(meta.name))
       return openStorage(options, meta, owners)
     },
-    attach: (storage) => attachAll(dataplane, storage, index),
+    attach: async (storage) => {
+      memory.load(storage.checkpoint, storage.log.lastLsn)
+      return attachAll(dataplane, storage, index)
+    },
     onTrouble: (error) => {
       onTrouble(error, `serve index "${meta.name}"`)
     },

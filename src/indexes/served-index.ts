@@ -15,7 +15,7 @@ import { encodeBatch } from '../codecs/batch-codec.ts'
 import type { RemoteShard } from '../dataplane/remote-shard.ts'
 import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
 import { shardOf, type ShardSpec } from '../domain/shard-spec.ts'
-import type { WriteBatch } from '../domain/write-batch.ts'
+import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import type { LogRecord } from '../log/log-store.ts'
@@ -35,11 +35,20 @@ import type {
 import type { IndexMeta } from './index-meta.ts'
 import { afterLogging, refusal } from './index-refusals.ts'
 import type { IndexStorage, RecordSink } from './index-storage.ts'
+import type { IndexMemory } from './memory-quota.ts'
 import { mergeAnswers, mergePages, sumStats } from './scatter.ts'
 import { Steering } from './steering.ts'
 
 /** A shard as an index needs it. */
 export type ShardClient = Pick<RemoteShard, keyof RemoteShard>
+
+/** What was reserved for a write before it is logged. */
+interface Admitted {
+  readonly rows: number
+  readonly bytes: number
+}
+
+const NOTHING_ADMITTED: Admitted = { rows: 0, bytes: 0 }
 
 /** Ids that one log record of a delete by filter holds. */
 const DELETE_BATCH_IDS = 10_000
@@ -55,6 +64,8 @@ export interface ServedIndexOptions {
   readonly meta: IndexMeta
   readonly revision: number
   readonly deltaPointsMax: number
+  /** Its account in the memory of the service, loaded by whoever calls `serve`. */
+  readonly memory: IndexMemory
   readonly nowMs: () => number
   /** What cores and builders must know of each shard, with the newest checkpoint. */
   readonly specs: (storage: IndexStorage) => readonly ShardSpec[]
@@ -69,6 +80,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   #loggedLsn = 0
   readonly #delta: DeltaGauge
   readonly #specs: ServedIndexOptions['specs']
+  readonly #memory: IndexMemory
   #meta: IndexMeta
   #revision: number
   #storage: IndexStorage | null = null
@@ -82,6 +94,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     this.#revision = options.revision
     this.#delta = new DeltaGauge(options.deltaPointsMax)
     this.#specs = options.specs
+    this.#memory = options.memory
   }
 
   get meta(): IndexMeta {
@@ -136,6 +149,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     this.#trouble = why
     this.#storage = null
     this.#shards = []
+    this.#memory.release()
   }
 
   changeMeta(meta: IndexMeta, revision: number): void {
@@ -167,15 +181,14 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     this.#owned()
     for (const shard of this.#shards) shard.admit()
     this.#delta.check(this.#report())
+    this.#memory.check()
   }
 
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
     const storage = this.#owned()
-    if (batch.kind === 'upsert') this.#checkDimension(batch.dimension)
-    const rows = batch.kind === 'upsert' ? batch.ids.length : 0
-    if (rows > 0) this.#admit(rows)
+    const admitted = batch.kind === 'upsert' ? this.#admit(batch) : NOTHING_ADMITTED
     const lsn = await withDeadline(
-      this.#commit(storage, batch, { rows, ack: options.ack }),
+      this.#commit(storage, batch, { admitted, ack: options.ack }),
       options.deadlineMs - this.#nowMs(),
       'The write was not finished in time; it may still become durable.',
     )
@@ -272,18 +285,21 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   async #commit(
     storage: IndexStorage,
     batch: WriteBatch,
-    { rows, ack }: { readonly rows: number; readonly ack: WriteOptions['ack'] },
+    { admitted, ack }: { readonly admitted: Admitted; readonly ack: WriteOptions['ack'] },
   ): Promise<number> {
-    const payload = encodeBatch(batch)
+    let payload: Uint8Array
     let lsn: number
     try {
+      payload = encodeBatch(batch)
       lsn = await storage.log.append(payload)
     } catch (error) {
-      this.#delta.abandoned(rows)
+      this.#delta.abandoned(admitted.rows)
+      this.#memory.abandoned(admitted.bytes)
       if (hasCode(error, 'log_fenced')) storage.lose(error)
       throw error
     }
-    this.#delta.sent(lsn, rows)
+    this.#delta.sent(lsn, admitted.rows)
+    this.#memory.sent(lsn, admitted.bytes)
     const applied = Promise.all(this.#shards.map((shard) => shard.apply(lsn, payload))).then(
       () => {
         this.#applied.advance(lsn)
@@ -338,9 +354,14 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     return { lsn, written: true }
   }
 
-  #admit(rows: number): void {
+  #admit(batch: UpsertBatch): Admitted {
+    this.#checkDimension(batch.dimension)
     for (const shard of this.#shards) shard.admit()
+    const rows = batch.ids.length
+    this.#delta.check(this.#report())
+    const bytes = this.#memory.admit(batch)
     this.#delta.admit(rows, this.#report())
+    return { rows, bytes }
   }
 
   #report(): DeltaReport {

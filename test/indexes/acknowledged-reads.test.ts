@@ -38,7 +38,7 @@ async function held(
       return page
     },
   })
-  const { served, close } = await openIndex(new MemoryStore(), scratch, wrapped)
+  const { served, close } = await openIndex(new MemoryStore(), scratch, { wrap: wrapped })
   t.after(close)
   return { served, release: () => gate.resolve(undefined) }
 }

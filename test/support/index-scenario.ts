@@ -12,6 +12,7 @@ import type { ShardSpec } from '../../src/domain/shard-spec.ts'
 import type { WriteBatch } from '../../src/domain/write-batch.ts'
 import type { IndexMeta } from '../../src/indexes/index-meta.ts'
 import { IndexStorage } from '../../src/indexes/index-storage.ts'
+import { MemoryQuota } from '../../src/indexes/memory-quota.ts'
 import { ServedIndex, type ShardClient } from '../../src/indexes/served-index.ts'
 import { hasCode } from '../../src/lib/errors.ts'
 import { CheckpointStore } from '../../src/log/checkpoint-store.ts'
@@ -46,7 +47,7 @@ let epoch = 0
 export async function openIndex(
   store: ObjectStore,
   scratch: string,
-  wrap: Wrap = (shard) => shard,
+  { wrap = (shard) => shard, quota }: { readonly wrap?: Wrap; readonly quota?: MemoryQuota } = {},
 ): Promise<Opened> {
   epoch += 1
   const log = await openObjectLog({
@@ -57,7 +58,7 @@ export async function openIndex(
     epoch,
     groupBytesMax: 1 << 20,
   })
-  return openIndexIn({ store, log, scratch, wrap })
+  return openIndexIn({ store, log, scratch, wrap, ...(quota !== undefined && { quota }) })
 }
 
 /** Opens it on a log of any kind. */
@@ -66,6 +67,8 @@ export async function openIndexIn(options: {
   readonly log: LogStore
   readonly scratch: string
   readonly wrap?: Wrap
+  /** Without one there is memory without end. */
+  readonly quota?: MemoryQuota
 }): Promise<Opened> {
   const { store, log, scratch, wrap } = options
   const index = META.name
@@ -93,8 +96,10 @@ export async function openIndexIn(options: {
     lastLsn: () => log.lastLsn,
   }
   const shard = await firstUsable(storage, () => inlineShard(source, store))
+  const memory = (options.quota ?? new MemoryQuota(Infinity)).open(META, () => shard.lastStats)
+  memory.load(storage.checkpoint, log.lastLsn)
   const served = new ServedIndex({
-    ...{ meta: META, revision: 1, deltaPointsMax: 1e6, nowMs: () => 0 },
+    ...{ meta: META, revision: 1, memory, deltaPointsMax: 1e6, nowMs: () => 0 },
     specs: () => [spec()],
   })
   served.serve(storage, [wrap?.(shard) ?? shard])
@@ -153,7 +158,11 @@ export async function write(
   for (const id of ids) ledger.acknowledged(id, version)
 }
 
-async function remove(index: ServedIndex, ledger: Ledger, ids: readonly string[]): Promise<void> {
+export async function remove(
+  index: ServedIndex,
+  ledger: Ledger,
+  ids: readonly string[],
+): Promise<void> {
   for (const id of ids) ledger.sent(id, 0)
   await index.write({ kind: 'delete', ids }, { ack: 'applied', deadlineMs: 1e9 })
   for (const id of ids) ledger.acknowledged(id, 0)

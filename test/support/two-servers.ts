@@ -13,6 +13,7 @@ import { IndexOwner } from '../../src/indexes/index-owner.ts'
 import { metaDocument } from '../../src/indexes/index-meta.ts'
 import { IndexRunner } from '../../src/indexes/index-runner.ts'
 import { openShared } from '../../src/indexes/open-shared.ts'
+import { MemoryQuota } from '../../src/indexes/memory-quota.ts'
 import { ServedIndex } from '../../src/indexes/served-index.ts'
 import { CheckpointStore } from '../../src/log/checkpoint-store.ts'
 import { FaultyStore } from './faulty-store.ts'
@@ -72,6 +73,7 @@ export function startServer({ name, bucket, scratch, shards = 1 }: ServerOptions
   let loads = 0
   const index = new ServedIndex({
     ...{ meta, revision: 1, deltaPointsMax: 1e6, nowMs: () => 0 },
+    memory: new MemoryQuota(Infinity).open(meta, () => null),
     specs: () => [],
   })
   const owner = new IndexOwner({ store, index: META.name, server: name, monotonicMs })
