@@ -49,7 +49,7 @@ it('two sets of one index that wait are both made; two wishes for one set make t
     send('POST', `/vectors/hnsw/evals/${name}/autogen?wait=true`, { index: 'docs', queries })
   const first = wish('a', 10)
   const others = [wish('b', 20), wish('c', 30), wish('c', 40)]
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  for (let i = 0; i < 20; i += 1) await new Promise((resolve) => setImmediate(resolve))
   gate.resolve(undefined)
   const halves = (await Promise.all([first, ...others])).map(({ text }) =>
     /"name":"(.)".*"tune_queries":(\d+)/.exec(text)?.slice(1).join(' '),
@@ -116,6 +116,10 @@ it('a set whose index has grown is stale, and so is one whose index is gone', as
   await send('POST', `${EVAL}/autogen?wait=true`, { index: 'docs', queries: 10 })
   const points = Array.from({ length: 20 }, (_, i) => ({ id: `q-${i}`, vector: [i, 5] }))
   await send('POST', '/vectors/indexes/docs/points', { points })
+  assert.match((await send('GET', EVAL)).text, /"stale":true/)
+  await send('POST', `${EVAL}/autogen?wait=true`, { queries: 10 })
+  assert.match((await send('GET', EVAL)).text, /"stale":false/)
+  await send('DELETE', '/vectors/indexes/docs')
   assert.match((await send('GET', EVAL)).text, /"stale":true/)
   assert.equal((await send('DELETE', EVAL)).status, 204)
 })
