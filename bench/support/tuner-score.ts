@@ -82,7 +82,7 @@ export function scoreStrategy(runs: readonly ScoredRun[]): StrategyScore {
   }
 }
 
-export function mean(values: readonly number[]): number {
+function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 

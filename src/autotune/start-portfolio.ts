@@ -20,7 +20,7 @@ export const REFERENCE: Cell = { m: 16, efConstruction: 200 }
 const REFERENCE_DISTANCE = 0.75
 
 /** Up to this multiple of k at the reference points are easy. */
-export const EASY_EF_PER_K = 2.8
+const EASY_EF_PER_K = 2.8
 
 export interface StartLists {
   readonly easy: readonly Cell[]
@@ -56,7 +56,7 @@ export function startCells({ history, goal, k, lid }: StartQuestion, lists: Star
 }
 
 /** The one graph to build if only one could be, from the local intrinsic dimension alone. */
-export function lidCell(lid: number, goal: number): Cell {
+function lidCell(lid: number, goal: number): Cell {
   if (lid >= EASY_LID) return goal >= 0.99 ? { m: 24, efConstruction: 300 } : REFERENCE
   const sparse = [48, 64, 96] as const
   return { m: 8, efConstruction: goal >= 0.99 ? sparse[2] : goal >= 0.95 ? sparse[1] : sparse[0] }

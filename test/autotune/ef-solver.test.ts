@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import fc from 'fast-check'
 import {
+  EF_MAX,
   efHint,
   efLadder,
   nextEf,
@@ -15,7 +16,7 @@ import {
 import { RECALL_GOALS } from '../../src/domain/trial.ts'
 import { point, trial } from '../support/tuner-trials.ts'
 
-const PLAN: EfPlan = { k: 10, efMax: 1000, goals: RECALL_GOALS, resolution: 0, hint: NO_HINT }
+const PLAN: EfPlan = { k: 10, efMax: EF_MAX, goals: RECALL_GOALS, resolution: 0, hint: NO_HINT }
 
 /** Asks until the plan is content. */
 function solve(plan: EfPlan, lcbAt: (ef: number) => number): EfMeasurement[] {

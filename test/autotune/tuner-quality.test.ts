@@ -25,7 +25,7 @@ function meanAfter(score: StrategyScore, builds: number): number {
 function meetsTargets(score: StrategyScore): void {
   assert.ok(meanAfter(score, 3) >= 0.95, String(meanAfter(score, 3)))
   assert.ok(meanAfter(score, 8) >= 0.98, String(meanAfter(score, 8)))
-  assert.ok((score[`score${8}`]?.p10 ?? 0) >= 0.95)
+  assert.ok((score['score8']?.p10 ?? 0) >= 0.95)
   assert.ok(meanAfter(score, 16) >= 0.99, String(meanAfter(score, 16)))
   assert.ok(score.honesty >= 0.95, String(score.honesty))
 }
