@@ -29,6 +29,7 @@ import { searchJson } from '../src/http/search-reply.ts'
 import { documentOnly } from '../src/http/validators.ts'
 import type { ManagedIndex } from '../src/indexes/index-api.ts'
 import { VectordError } from '../src/lib/errors.ts'
+import type { SearchObserver } from '../src/services/search-observer.ts'
 
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['search']
@@ -113,7 +114,12 @@ const BATCH = {
   },
 } as const
 
-export const searchRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
+export interface SearchRoutesOptions extends IndexRoutesOptions {
+  /** Told of every search after it was answered. */
+  readonly observe: SearchObserver
+}
+
+export const searchRoutes: FastifyPluginCallbackTypebox<SearchRoutesOptions> = (
   app,
   options,
   done,
@@ -124,7 +130,9 @@ export const searchRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
   app.post('/vectors/indexes/:index/search', SEARCH, async (request, reply) => {
     const index = findIndex(indexes, request, request.params.index)
     const rules = { ...shapeOf(index), limits }
-    const found = await run(index, parseSearch(request.body, rules), rules)
+    const found = await run(index, parseSearch(request.body, rules), {
+      ...{ rules, name: request.params.index, requestId: request.id },
+    })
     reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
     return reply.send(found.json)
   })
@@ -134,9 +142,12 @@ export const searchRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
     const rules = { ...shapeOf(index), limits }
     const queries = parseBatch(request.body, limits.batchQueriesMax)
     const answers = await Promise.all(
-      queries.map(async (query) => {
+      queries.map(async (query, i) => {
         try {
-          return await run(index, parseSearch(query, rules), rules)
+          const requestId = `${request.id}.${i}`
+          return await run(index, parseSearch(query, rules), {
+            ...{ rules, name: request.params.index, requestId },
+          })
         } catch (error) {
           return { lsn: null, json: failedJson(request, error, options) }
         }
@@ -156,17 +167,30 @@ interface Found {
   readonly json: string
 }
 
-type Run = (index: ManagedIndex, wanted: SearchRequest, rules: SearchRules) => Promise<Found>
+interface Asked {
+  readonly name: string
+  readonly rules: SearchRules
+  readonly requestId: string
+}
 
-function searcher({ nowMs, metrics }: IndexRoutesOptions): Run {
-  return async (index, wanted, rules) => {
+type Run = (index: ManagedIndex, wanted: SearchRequest, asked: Asked) => Promise<Found>
+
+function searcher({ nowMs, metrics, observe }: SearchRoutesOptions): Run {
+  return async (index, { query, minLsn, timeoutMs, asBase64 }, { name, rules, requestId }) => {
     const startMs = performance.now()
-    const read = { minLsn: wanted.minLsn, deadlineMs: nowMs() + wanted.timeoutMs }
-    const answer: ShardAnswer = await index.search(wanted.query, read)
+    const seen = { index: name, requestId, query }
+    let answer: ShardAnswer
+    try {
+      answer = await index.search(query, { minLsn, deadlineMs: nowMs() + timeoutMs, requestId })
+    } catch (error) {
+      observe({ ...seen, answer: null, tookMs: performance.now() - startMs })
+      throw error
+    }
     const tookMs = performance.now() - startMs
     metrics.searched(answer.path, tookMs / 1000)
+    observe({ ...seen, answer, tookMs })
     const form = {
-      ...{ include: wanted.query.include, asBase64: wanted.asBase64 },
+      ...{ include: query.include, asBase64 },
       ...{ metric: rules.metric, configSource: index.configSource },
     }
     return { lsn: answer.lsn, json: searchJson(answer, form, tookMs) }

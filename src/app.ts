@@ -90,7 +90,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const indexOptions = { indexes, metrics, nowMs, limits: httpLimits(config) }
   await http.register(indexRoutes, indexOptions)
   await http.register(pointRoutes, indexOptions)
-  await http.register(searchRoutes, indexOptions)
+  await http.register(searchRoutes, { ...indexOptions, observe: () => undefined })
   const operations = new Operations({ nowMs, onTrouble: troubleLog(log) })
   await http.register(maintenanceRoutes, { ...indexOptions, operations })
   const rebuilds = new Rebuilds({

@@ -13,8 +13,9 @@
 
 import { encodeBatch } from '../codecs/batch-codec.ts'
 import type { RemoteShard } from '../dataplane/remote-shard.ts'
+import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
-import { shardOf, type ShardSpec } from '../domain/shard-spec.ts'
+import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
@@ -36,7 +37,8 @@ import type { IndexMeta } from './index-meta.ts'
 import { afterLogging, refusal } from './index-refusals.ts'
 import type { IndexStorage, RecordSink } from './index-storage.ts'
 import type { IndexMemory } from './memory-quota.ts'
-import { mergeAnswers, mergePages, sumStats } from './scatter.ts'
+import { mergePages, sumStats } from './scatter.ts'
+import { fetchFromShards, sampleShards, searchShards } from './shard-reads.ts'
 import { Steering } from './steering.ts'
 
 /** A shard as an index needs it. */
@@ -216,11 +218,13 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   async search(asked: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
     await this.#seen(options)
     const query = this.steering.steer(asked, options.requestId)
-    const [only] = this.#shards
-    if (this.#shards.length === 1 && only !== undefined) return only.search(query, options)
-    if ('id' in query.target) return this.#searchById(query, query.target.id, options)
-    const answers = await Promise.all(this.#shards.map((shard) => shard.search(query, options)))
-    return mergeAnswers(answers, query.k)
+    return searchShards(this.#shards, query, options)
+  }
+
+  /** Runs a query again, exactly and at several ef: for whoever watches the recall. */
+  async sample(request: SampleRequest, options: ReadOptions): Promise<RecallSample> {
+    await this.#seen(options)
+    return sampleShards(this.#shards, request, options)
   }
 
   async fetch(
@@ -230,19 +234,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly lsn: number }> {
     await this.#seen(options)
     const { lsn } = this.#applied
-    const points = new Array<StoredPoint | null>(ids.length).fill(null)
-    await Promise.all(
-      this.#shards.map(async (shard, number) => {
-        const places = ids.flatMap((id, place) =>
-          shardOf(id, this.#shards.length) === number ? [place] : [],
-        )
-        if (places.length === 0) return
-        const own = places.map((place) => ids[place] ?? '')
-        const found = await shard.fetch(own, include, options)
-        for (const [i, place] of places.entries()) points[place] = found[i] ?? null
-      }),
-    )
-    return { points, lsn }
+    return { points: await fetchFromShards(this.#shards, ids, include, options), lsn }
   }
 
   async scroll(request: ScrollRequest, options: ReadOptions): Promise<ScrollReply> {
@@ -312,21 +304,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     if (ack === 'applied') await applied
     else this.#loggedLsn = Math.max(this.#loggedLsn, lsn)
     return lsn
-  }
-
-  async #searchById(query: ShardQuery, id: string, options: ReadOptions): Promise<ShardAnswer> {
-    const include = { metadata: false, vector: true, text: false }
-    const { points } = await this.fetch([id], include, options)
-    const vector = points[0]?.vector
-    if (vector === undefined || vector === null) {
-      throw new VectordError('point_not_found', `There is no point with the id of the query.`)
-    }
-    // One more than asked for, since the point itself is the nearest and is left out.
-    const asked = { ...query, target: { vector }, k: query.k + 1 }
-    const answers = await Promise.all(this.#shards.map((shard) => shard.search(asked, options)))
-    const merged = mergeAnswers(answers, asked.k)
-    const hits = merged.hits.filter((hit) => hit.id !== id).slice(0, query.k)
-    return { ...merged, hits, exhausted: hits.length < query.k }
   }
 
   async #checkpoint(

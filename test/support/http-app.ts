@@ -92,7 +92,7 @@ export async function openApp(
   const forIndexes = { indexes, limits, metrics, nowMs: () => NOW_MS }
   await app.register(indexRoutes, forIndexes)
   await app.register(pointRoutes, forIndexes)
-  await app.register(searchRoutes, forIndexes)
+  await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })
   await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
   const journals = memoryJournals({ indexes, operations: longOperations, nowMs: () => NOW_MS })
   await app.register(trialRoutes, { indexes, ...journals })
