@@ -7,6 +7,8 @@
 const ROWS = [
   ['src/server.ts'],
   ['src/app.ts'],
+  ['src/tuning-parts.ts'],
+  ['src/parts.ts'],
   ['src/log-lines.ts', 'src/core-report.ts'],
   ['routes'],
   ['src/http', 'src/services'],

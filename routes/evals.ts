@@ -14,7 +14,16 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { checkEvalSize, parseQueries } from '../src/http/eval-body.ts'
 import { findIndex, type IndexRoutesOptions, shapeOf } from '../src/http/index-access.ts'
-import { Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
+import {
+  Lsn,
+  Name,
+  NoQuery,
+  Nullable,
+  replies,
+  StartedJson,
+  started,
+  WaitQuery,
+} from '../src/http/schemas.ts'
 import { METRICS } from '../src/domain/metric.ts'
 import { toBase64 } from '../src/journal/eval-codec.ts'
 import { EVAL_SOURCES, type EvalHalf, type EvalSet } from '../src/journal/eval-set.ts'
@@ -38,16 +47,6 @@ const PAGE_MAX = 1000
 const Params = Type.Object({ name: Name }, STRICT)
 const Count = Type.Integer({ minimum: 0 })
 const K = Type.Integer({ minimum: 1, description: 'Neighbours of a query.' })
-
-const WaitQuery = Type.Object(
-  { wait: Type.Boolean({ default: false, description: 'Answer when it is done.' }) },
-  STRICT,
-)
-
-const StartedJson = Type.Object(
-  { operation_id: Type.String({ description: 'For GET and DELETE /operations/{id}.' }) },
-  STRICT,
-)
 
 const PutBody = Type.Object(
   {
@@ -267,8 +266,8 @@ async function answer(
   isAwaited: boolean,
 ): Promise<EvalReport | Static<typeof StartedJson>> {
   if (isAwaited) return operation.result()
-  reply.code(202).header('location', `/operations/${operation.id}`)
-  return { operation_id: operation.id }
+  reply.code(202)
+  return started(reply, operation.id)
 }
 
 /**

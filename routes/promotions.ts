@@ -240,8 +240,13 @@ function askedOf(
 }
 
 function changed(reply: FastifyReply, outcome: ConfigChangeOutcome): Static<typeof ChangedJson> {
+  reply.header('etag', etagOf(outcome.revision))
+  return changedJson(outcome)
+}
+
+/** What a change of the promoted configuration answers. */
+export function changedJson(outcome: ConfigChangeOutcome): Static<typeof ChangedJson> {
   const { document, revision, warnings, operationId } = outcome
-  reply.header('etag', etagOf(revision))
   return {
     ...documentJson(document, revision),
     ...{ warnings: [...warnings], operation_id: operationId },

@@ -3,7 +3,7 @@
  */
 
 import { hasCode, type VectordError } from '../lib/errors.ts'
-import type { ShardClient } from './served-index.ts'
+import type { ShardClient } from './shard-client.ts'
 
 export class AttachedShards {
   readonly shards: readonly ShardClient[]

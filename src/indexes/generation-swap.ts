@@ -13,7 +13,8 @@ import type { GraphRef } from '../domain/checkpoint.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import type { GenerationInfo, ShardStats } from '../domain/search.ts'
 import { VectordError } from '../lib/errors.ts'
-import type { ServedIndex, ShardClient } from './served-index.ts'
+import type { ServedIndex } from './served-index.ts'
+import type { ShardClient } from './shard-client.ts'
 
 /** Live points that a new graph may lack more than the old one when it is published. */
 const CAUGHT_UP_POINTS = 256

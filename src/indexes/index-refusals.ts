@@ -46,3 +46,14 @@ export function afterLogging(error: unknown, lsn: number): unknown {
 function reasonOf(fault: VectordError | null): string {
   return fault === null ? 'it is being deleted.' : `${fault.code}: ${fault.message}`
 }
+
+export function otherDimension(
+  { name, dimension }: { readonly name: string; readonly dimension: number },
+  batch: { readonly dimension: number },
+): VectordError {
+  return new VectordError(
+    'vector_dimension_mismatch',
+    `Index "${name}" holds vectors of ${dimension} numbers, not ${batch.dimension}.`,
+    { details: { expected: dimension, actual: batch.dimension } },
+  )
+}

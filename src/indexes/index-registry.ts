@@ -39,6 +39,8 @@ export interface IndexRegistryOptions {
   /** Makes what serves an index; the registry starts and closes it. */
   readonly makeRunner: (meta: IndexMeta, revision: number) => IndexRunner
   readonly onTrouble: (error: unknown, what: string) => void
+  /** Clears away what others keep of an index, before its meta goes. */
+  readonly onDelete: (index: string, bucket: string) => Promise<void>
 }
 
 export class IndexRegistry implements Indexes {
@@ -234,6 +236,7 @@ export class IndexRegistry implements Indexes {
 
   async #finishDeletion(store: ObjectStore, stored: Revision<IndexMeta>): Promise<void> {
     const { name } = stored.document
+    await this.#options.onDelete(name, stored.document.bucket)
     await deleteIndexObjects(store, name)
     const document = metaDocument(store, name)
     try {

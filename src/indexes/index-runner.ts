@@ -13,7 +13,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { AttachedShards } from './attached-shards.ts'
 import type { IndexStorage } from './index-storage.ts'
-import type { ServedIndex, ShardClient } from './served-index.ts'
+import type { ServedIndex } from './served-index.ts'
+import type { ShardClient } from './shard-client.ts'
 
 const RETRY_MS_MIN = 500
 const RETRY_MS_MAX = 30_000

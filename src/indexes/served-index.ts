@@ -12,7 +12,6 @@
  */
 
 import { encodeBatch } from '../codecs/batch-codec.ts'
-import type { RemoteShard } from '../dataplane/remote-shard.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
@@ -34,15 +33,13 @@ import type {
   WriteOptions,
 } from './index-api.ts'
 import type { IndexMeta } from './index-meta.ts'
-import { afterLogging, refusal } from './index-refusals.ts'
+import { afterLogging, otherDimension, refusal } from './index-refusals.ts'
 import type { IndexStorage, RecordSink } from './index-storage.ts'
 import type { IndexMemory } from './memory-quota.ts'
 import { mergePages, sumStats } from './scatter.ts'
+import type { ShardClient } from './shard-client.ts'
 import { fetchFromShards, sampleShards, searchShards } from './shard-reads.ts'
 import { Steering } from './steering.ts'
-
-/** A shard as an index needs it. */
-export type ShardClient = Pick<RemoteShard, keyof RemoteShard>
 
 /** What was reserved for a write before it is logged. */
 interface Admitted {
@@ -332,7 +329,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   #admit(batch: UpsertBatch): Admitted {
-    this.#checkDimension(batch.dimension)
+    if (batch.dimension !== this.#meta.dimension) throw otherDimension(this.#meta, batch)
     for (const shard of this.#shards) shard.admit()
     const rows = batch.ids.length
     this.#delta.check(this.#report())
@@ -352,15 +349,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     const wanted = Math.max(options.minLsn, this.#loggedLsn)
     if (wanted <= this.#applied.lsn) return
     await this.#applied.reached(wanted, options.deadlineMs - this.#nowMs())
-  }
-
-  #checkDimension(dimension: number): void {
-    if (dimension === this.#meta.dimension) return
-    throw new VectordError(
-      'vector_dimension_mismatch',
-      `Index "${this.#meta.name}" holds vectors of ${this.#meta.dimension} numbers, not ${dimension}.`,
-      { details: { expected: this.#meta.dimension, actual: dimension } },
-    )
   }
 
   #state(): IndexState {

@@ -8,7 +8,7 @@ import { shardOf } from '../domain/shard-spec.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { mergeAnswers } from './scatter.ts'
-import type { ShardClient } from './served-index.ts'
+import type { ShardClient } from './shard-client.ts'
 
 type Shards = readonly ShardClient[]
 

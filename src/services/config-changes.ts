@@ -18,6 +18,8 @@ export interface ConfigChangeRequest {
 export interface PromoteRequest extends ConfigChangeRequest {
   /** Whom the entry names; the asker, where nobody else is told. */
   readonly promotedBy: string
+  /** Of searches; the one that the trial has solved for where left out. */
+  readonly ef?: number
 }
 
 export interface ConfigChangeOutcome {

@@ -17,7 +17,11 @@ export interface RebuildsOptions extends RebuildParts {
   readonly served: (index: string) => ServedIndex
   /** Name of the graph of what is promoted; null where there is none. */
   readonly promotedGraph: (index: string) => string | null
+  readonly nowMs: () => number
 }
+
+/** The wait after a rebuild that failed or was cancelled. */
+const RETRY_MS = 60_000
 
 export interface RebuildOptions {
   /** A new graph also where the published one has the wanted configuration. */
@@ -48,6 +52,14 @@ export class Rebuilds {
     })
     this.#last.set(index, operation)
     return operation
+  }
+
+  /** False while one waits or runs, and for a while after one that failed. */
+  mayRetry(index: string): boolean {
+    const last = this.#last.get(index)
+    if (last === undefined || last.state === 'succeeded') return true
+    const { endedMs } = last
+    return endedMs !== null && this.#options.nowMs() - endedMs >= RETRY_MS
   }
 }
 

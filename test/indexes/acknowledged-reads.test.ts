@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { it, type TestContext } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MemoryStore } from '../../src/buckets/memory-store.ts'
-import type { ServedIndex, ShardClient } from '../../src/indexes/served-index.ts'
+import type { ServedIndex } from '../../src/indexes/served-index.ts'
+import type { ShardClient } from '../../src/indexes/shard-client.ts'
 import { openIndex } from '../support/index-scenario.ts'
 
 const WHOLE = { metadata: true, vector: true, text: false }

@@ -5,7 +5,7 @@
 
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import type { ShardSource } from '../../src/dataplane/shard-source.ts'
-import type { ShardClient } from '../../src/indexes/served-index.ts'
+import type { ShardClient } from '../../src/indexes/shard-client.ts'
 import { VectordError } from '../../src/lib/errors.ts'
 import { inlineShard } from './inline-shard.ts'
 

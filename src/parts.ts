@@ -1,0 +1,181 @@
+/**
+ * The parts that every request needs: buckets, cores, builders, indexes. Built once, in this order.
+ */
+
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { availableParallelism, totalmem } from 'node:os'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import type { BucketLocation } from './buckets/bucket-location.ts'
+import { BucketRegistry } from './buckets/bucket-registry.ts'
+import type { ConfiguredSource } from './buckets/credentials.ts'
+import type { Config } from './config/schema.ts'
+import { Builders } from './dataplane/builders.ts'
+import type { DataplaneLog } from './dataplane/core-status.ts'
+import { Dataplane } from './dataplane/dataplane.ts'
+import { CheckpointSchedule } from './indexes/checkpoint-schedule.ts'
+import { GraphCache } from './indexes/graph-cache.ts'
+import type { EffectiveConfig } from './indexes/index-api.ts'
+import { IndexRegistry } from './indexes/index-registry.ts'
+import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
+import { makeRunner, type OpenIndexOptions } from './indexes/open-index.ts'
+import { VectordError } from './lib/errors.ts'
+import { FolderLocks } from './log/folder-locks.ts'
+
+export interface PartsOptions {
+  readonly config: Config
+  readonly log: Logger
+  readonly nowMs: () => number
+  /** What was promoted for an index; null where its settings hold. */
+  readonly promoted: (index: string) => Promise<EffectiveConfig | null>
+  /** Clears away what else belongs to an index, before it is gone. */
+  readonly onDelete: (index: string, bucket: string) => Promise<void>
+}
+
+export interface Parts {
+  readonly buckets: BucketRegistry
+  /** Of the buckets that indexes may live in. */
+  readonly bucketNames: () => string[]
+  readonly indexes: IndexRegistry
+  readonly dataplane: Dataplane
+  readonly builders: Builders
+  readonly graphs: GraphCache
+  readonly memory: MemoryQuota
+  readonly schedule: CheckpointSchedule
+  readonly locks: FolderLocks
+}
+
+export async function assemble(options: PartsOptions): Promise<Parts> {
+  const { config, log, nowMs } = options
+  const onTrouble = troubleLog(log)
+  const buckets = await openBuckets(options, (bucket) => indexes.namesIn(bucket))
+  const locks = new FolderLocks(config.storage.root)
+  const dataplane = openDataplane(options)
+  const builders = new Builders({ ...config.builders, log: dataplaneLog(log) })
+  const memory = new MemoryQuota(
+    memoryBound(config.dataplane.memoryBytesMax, {
+      machineBytes: totalmem(),
+      groupBytes: process.constrainedMemory(),
+    }),
+  )
+  const serverId = await readServerId(config.storage.root)
+  const open = {
+    ...{ dataplane, memory, serverId, nowMs, onTrouble, promoted: options.promoted },
+    bucket: (name: string) => ({ store: buckets.get(name), spec: buckets.spec(name) }),
+    lockFolder: (root: string) => locks.lock(root),
+    ...openBounds(config),
+  }
+  const bucketNames = (): string[] =>
+    buckets.list().flatMap(({ name, role }) => (role === 'rescue' ? [] : [name]))
+  const indexes = new IndexRegistry({
+    buckets: { names: bucketNames, store: (name) => buckets.get(name) },
+    indexesMax: config.limits.indexesMax,
+    makeRunner: (meta, revision) => makeRunner(open, meta, revision),
+    onDelete: options.onDelete,
+    ...{ nowMs, onTrouble },
+  })
+  const schedule = new CheckpointSchedule({
+    indexes: () => indexes.list(),
+    intervalMs: config.checkpoint.intervalMs,
+    logBytes: config.checkpoint.logBytes,
+    ...{ nowMs, onTrouble },
+  })
+  const graphs = new GraphCache(
+    (index) => buckets.get(indexes.get(index).meta.bucket),
+    config.generations.cacheBytes,
+  )
+  const serving = { buckets, bucketNames, indexes, dataplane, builders, graphs }
+  return { ...serving, memory, schedule, locks }
+}
+
+function openDataplane({ config: { dataplane }, log }: PartsOptions): Dataplane {
+  return new Dataplane({
+    cores: dataplane.cores || Math.max(1, availableParallelism() - 1),
+    queueMax: dataplane.queueMax,
+    pace: { turnRequests: dataplane.turnRequests, sliceMs: dataplane.sliceMs },
+    watchdog: {
+      failuresMax: dataplane.degradeFailures,
+      windowMs: dataplane.degradeWindowMs,
+      cooldownMs: dataplane.degradeCooldownMs,
+    },
+    log: dataplaneLog(log),
+  })
+}
+
+function openBounds(
+  config: Config,
+): Pick<
+  OpenIndexOptions,
+  | 'scratch'
+  | 'deltaPointsMax'
+  | 'flatRowsMax'
+  | 'generationsKept'
+  | 'checkpointsKept'
+  | 'segmentBytesMax'
+  | 'groupBytesMax'
+> {
+  return {
+    scratch: join(config.storage.root, 'scratch'),
+    deltaPointsMax: config.dataplane.deltaPointsMax,
+    flatRowsMax: config.search.flatThreshold,
+    generationsKept: config.generations.keep,
+    checkpointsKept: config.checkpoint.keep,
+    segmentBytesMax: config.log.segmentBytes,
+    groupBytesMax: config.log.groupBytesMax,
+  }
+}
+
+function dataplaneLog(log: Logger): DataplaneLog {
+  return (level, fields, message) => {
+    log[level](fields, message)
+  }
+}
+
+function openBuckets(
+  { config, nowMs }: PartsOptions,
+  indexesIn: (bucket: string) => readonly string[],
+): Promise<BucketRegistry> {
+  const { root } = config.storage
+  return BucketRegistry.open({
+    primary: location(config.primary, join(root, 'buckets', 'primary')),
+    rescue: config.rescue.enabled ? location(config.rescue, join(root, 'buckets', 'rescue')) : null,
+    storageRoot: root,
+    ...{ indexesIn, nowMs },
+  })
+}
+
+function location(bucket: Config['primary'], localRoot: string): BucketLocation<ConfiguredSource> {
+  if (bucket.backend === 'local') return { backend: 'local', root: localRoot }
+  return {
+    backend: 's3',
+    bucket: bucket.bucket,
+    prefix: bucket.prefix,
+    region: bucket.region,
+    endpoint: bucket.endpoint || null,
+    credentials: bucket.credentialsFile
+      ? { kind: 'file', path: bucket.credentialsFile }
+      : { kind: 'environment' },
+  }
+}
+
+/** An id that outlives restarts: a server recognises its own leases by it. */
+async function readServerId(root: string): Promise<string> {
+  const path = join(root, 'server-id')
+  if (existsSync(path)) return (await readFile(path, 'utf8')).trim()
+  const id = randomUUID()
+  await writeFile(path, `${id}\n`, { flush: true })
+  return id
+}
+
+export function troubleLog(log: Logger): (error: unknown, what: string) => void {
+  return (error, what) => {
+    if (!(error instanceof VectordError)) {
+      log.error({ err: error, what }, 'background work failed')
+      return
+    }
+    const { code, message, details } = error
+    log.warn({ code, details, what }, message)
+  }
+}
