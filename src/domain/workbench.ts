@@ -44,7 +44,7 @@ export interface TruthRequest {
 export interface SampleRowsRequest {
   readonly count: number
   readonly seed: number
-  /** Standard deviation of what is added to each number, as a share of that of the rows. */
+  /** Length of what is added, in parts of the distance to the nearest neighbour of a row. */
   readonly noise: number
 }
 

@@ -37,8 +37,8 @@ import type { OperationKind, Operations } from './operations.ts'
 /** Live queries from which they are preferred to rows of the index. */
 const LIVE_FROM = WEAK_BELOW
 
-/** Noise on rows, in parts of the deviation of the rows: enough to make each a query of its own. */
-const NOISE = 0.1
+/** Noise on rows, in parts of the distance to their nearest neighbours: as far as a new point lies. */
+const NOISE = 1
 
 /** Sets that wait to be made; each may hold the queries of a whole body. */
 const WAITING_MAX = 16

@@ -1,8 +1,9 @@
 /**
  * Searches over a workbench: the truth by scans, and what graphs find at which cost.
  *
- * Cost is CPU time of this thread, which neighbours on the machine disturb least, and is measured
- * over the very search that serves.
+ * Cost is CPU time of this process, which neighbours on the machine disturb least, and is measured
+ * over the very search that serves. (That of the thread moves in ticks of milliseconds on Linux; that
+ * of the process is exact, and nothing else runs in it.)
  */
 
 import { countHits } from '../domain/recall-sample.ts'
@@ -24,8 +25,12 @@ import { search, type Searched } from './searcher.ts'
 import { inSteps } from './steps.ts'
 import type { Workbench } from './workbench.ts'
 
-/** Queries whose CPU time is read as one: below it the clock is too coarse. */
+/** Queries whose CPU time is read as one: a clock is read twice for each block. */
 const BLOCK_QUERIES = 25
+/** Searches before time is read: code and caches get warm. */
+const WARM_UP_QUERIES = 200
+/** Times that each query is run: the middle of the blocks is then a steady number. */
+const PASSES = 3
 const NOTHING = { metadata: false, vector: false, text: false }
 
 export async function findTruth(
@@ -89,13 +94,14 @@ export async function measure(
   }))
   warmUp(shards, asked, Math.max(...efs))
   const blocks = Math.ceil(asked.length / BLOCK_QUERIES)
-  await inSteps(blocks * efs.length, (step) => {
-    const block = Math.floor(step / efs.length)
+  const steps = blocks * efs.length * PASSES
+  await inSteps(steps, (step) => {
     const one = seen[step % efs.length]
     invariant(one !== undefined, 'an ef that was asked for')
+    const block = Math.floor(step / efs.length) % blocks
     const from = block * BLOCK_QUERIES
     const part = asked.slice(from, from + BLOCK_QUERIES)
-    const before = process.threadCpuUsage()
+    const before = process.cpuUsage()
     const found = part.map((query) => {
       const startedMs = performance.now()
       const distances = run(shards, query, one.ef)
@@ -103,10 +109,12 @@ export async function measure(
       return distances
     })
     one.blockCpuUs.push(cpuSince(before) / part.length)
-    for (const [i, distances] of found.entries()) {
-      one.hits.push(countHits(distances, truth[from + i] ?? []))
+    if (step < blocks * efs.length) {
+      for (const [i, distances] of found.entries()) {
+        one.hits.push(countHits(distances, truth[from + i] ?? []))
+      }
     }
-    onProgress(step / (blocks * efs.length))
+    onProgress(step / steps)
   })
   return seen
 }
@@ -134,7 +142,7 @@ export async function compare(
     ])
     for (const side of order) {
       const shards = bench.searched(side)
-      const before = process.threadCpuUsage()
+      const before = process.cpuUsage()
       for (const query of part) run(shards, query, side.ef)
       spent.set(side, (spent.get(side) ?? 0) + cpuSince(before))
     }
@@ -175,9 +183,11 @@ function run(shards: readonly Searched[], { query, self, k }: AskedQuery, ef: nu
   return found.length > k ? found.slice(0, k) : found
 }
 
-/** Code and caches get warm before time is read. */
 function warmUp(shards: readonly Searched[], asked: readonly AskedQuery[], ef: number): void {
-  for (const query of asked.slice(0, 2 * BLOCK_QUERIES)) run(shards, query, ef)
+  for (let i = 0; i < WARM_UP_QUERIES; i += 1) {
+    const query = asked[i % asked.length]
+    if (query !== undefined) run(shards, query, ef)
+  }
 }
 
 function rowOf(rows: Float32Array, i: number, dimension: number): Float32Array {
@@ -185,6 +195,6 @@ function rowOf(rows: Float32Array, i: number, dimension: number): Float32Array {
 }
 
 function cpuSince(before: NodeJS.CpuUsage): number {
-  const { user, system } = process.threadCpuUsage(before)
+  const { user, system } = process.cpuUsage(before)
   return user + system
 }

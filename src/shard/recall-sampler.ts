@@ -31,9 +31,9 @@ export async function sampleRecall(
   const { slots: rows, livePoints } = table
   const found = probes.map((probe): SampledProbe => {
     const asked = { ...query, ef: probe.ef, exact: false }
-    const before = process.threadCpuUsage()
+    const before = process.cpuUsage()
     const { hits } = search(searchedIn(probe.generation), asked, lsn)
-    const { user, system } = process.threadCpuUsage(before)
+    const { user, system } = process.cpuUsage(before)
     const distances = hits.map((hit) => hit.distance)
     return { ...probe, ids: hits.map(({ id }) => id), distances, cpuUs: user + system }
   })
