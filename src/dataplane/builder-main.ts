@@ -92,7 +92,7 @@ async function run(
     case 'truth':
       return findTruth(bench, job.request, onProgress)
     case 'sampleRows':
-      return bench.sampleRows(job.request)
+      return bench.sampleRows(job.request, onProgress)
     case 'build':
       return bench.build(job.request, onProgress)
     case 'measure':

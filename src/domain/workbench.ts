@@ -44,7 +44,7 @@ export interface TruthRequest {
 export interface SampleRowsRequest {
   readonly count: number
   readonly seed: number
-  /** Length of what is added, in parts of the distance to the nearest neighbour of a row. */
+  /** How far queries lie from their rows: 1 is as far as a new point would. */
   readonly noise: number
 }
 

@@ -47,7 +47,7 @@ export interface TruthSource {
 
   /**
    * Rows of the index, drawn without repetition, with normal noise; fewer than `count` where there
-   * are fewer. `noise` is its length in parts of the distance from a row to its nearest neighbour.
+   * are fewer. With a `noise` of 1 they lie as far from their rows as new points would.
    */
   sample(
     index: string,

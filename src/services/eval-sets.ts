@@ -37,7 +37,7 @@ import type { OperationKind, Operations } from './operations.ts'
 /** Live queries from which they are preferred to rows of the index. */
 const LIVE_FROM = WEAK_BELOW
 
-/** Noise on rows, in parts of the distance to their nearest neighbours: as far as a new point lies. */
+/** As far from a row as a new point would lie. */
 const NOISE = 1
 
 /** Sets that wait to be made; each may hold the queries of a whole body. */

@@ -122,8 +122,11 @@ export class Workbench {
     return this.#tables
   }
 
-  sampleRows(request: SampleRowsRequest): QueryRows {
-    return sampleRows(this.#tables, request)
+  sampleRows(
+    request: SampleRowsRequest,
+    onProgress: (fraction: number) => void,
+  ): Promise<QueryRows> {
+    return sampleRows(this.#tables, request, onProgress)
   }
 
   /** Builds the graph, or loads it where its files are there and whole. */
