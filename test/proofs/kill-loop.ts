@@ -12,6 +12,7 @@ const STEP_KILLS = 50
 
 const total: KillCounts = {
   ...{ kills: 0, acknowledged: 0, unanswered: 0, refused: 0, pointsChecked: 0 },
+  ...{ promotions: 0, rebuilds: 0 },
 }
 
 await prove({

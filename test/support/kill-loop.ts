@@ -3,11 +3,13 @@
  * full comparison with what was acknowledged. Replayable by seed.
  *
  * After each restart: every acknowledged write is present with its version and found by searching
- * for its own vector, every acknowledged delete is absent, nothing was invented or duplicated,
- * and `verify` is clean.
+ * for its own vector, every acknowledged delete is absent, nothing was invented or duplicated, the
+ * history of configurations is as it was answered, and `verify` is clean. Beside the writers graphs
+ * are rebuilt, promoted and rolled back.
  */
 
 import assert from 'node:assert/strict'
+import { KillSteward } from './kill-steward.ts'
 import { Ledger, type Version } from './ledger.ts'
 import { startService, type Service } from './service.ts'
 
@@ -30,6 +32,8 @@ export interface KillCounts {
   unanswered: number
   refused: number
   pointsChecked: number
+  promotions: number
+  rebuilds: number
 }
 
 /** Runs the loop. @throws {AssertionError} with the seed and round on the first broken promise. */
@@ -39,8 +43,12 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
   const versions = new Map<string, Version>()
   const counts: KillCounts = {
     ...{ kills: 0, acknowledged: 0, unanswered: 0, refused: 0, pointsChecked: 0 },
+    ...{ promotions: 0, rebuilds: 0 },
   }
-  let service = await startService(options.root, { env: options.env ?? {} })
+  const steward = new KillSteward(INDEX)
+  // Few points are enough for a graph here.
+  const env = { VECTORD_SEARCH_FLAT_THRESHOLD: '50', ...options.env }
+  let service = await startService(options.root, { env })
   try {
     await service.ready()
     const created = await service.request('POST', '/vectors/indexes', {
@@ -49,18 +57,22 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
       metric: 'l2',
     })
     assert.equal(created.status, 201, created.text)
+    await fill({ service, ledger, versions, random, counts, steward })
+    await steward.prepare(service)
     for (let round = 0; round < options.kills; round += 1) {
-      await writeUntilKilled({ service, ledger, versions, random, counts })
+      await writeUntilKilled({ service, ledger, versions, random, counts, steward })
       counts.kills += 1
-      service = await startService(options.root, { env: options.env ?? {} })
+      service = await startService(options.root, { env })
       await service.ready()
       try {
+        await steward.check(service)
         counts.pointsChecked += await compare(service, ledger)
       } catch (error) {
         throw new Error(`seed ${options.seed}, kill ${round + 1}`, { cause: error })
       }
       options.onRound?.(round + 1, counts)
     }
+    Object.assign(counts, steward.counts)
     return counts
   } finally {
     await service.kill()
@@ -73,6 +85,23 @@ interface Run {
   readonly versions: Map<string, Version>
   readonly random: () => number
   readonly counts: KillCounts
+  readonly steward: KillSteward
+}
+
+/** Enough points that trials have something to measure. */
+async function fill(run: Run): Promise<void> {
+  for (let writer = 0; writer < WRITERS; writer += 1) {
+    const changes = Array.from({ length: IDS_PER_WRITER }, (_, i) => {
+      const id = `w${writer}-${i}`
+      return { id, version: next(run.versions, id) }
+    })
+    const points = changes.map(({ id, version }) => ({
+      id,
+      vector: vectorOf(id, version),
+      metadata: { version, writer },
+    }))
+    await attempt(run, `/vectors/indexes/${INDEX}/points`, { points }, changes)
+  }
 }
 
 async function writeUntilKilled(run: Run): Promise<void> {
@@ -82,10 +111,14 @@ async function writeUntilKilled(run: Run): Promise<void> {
     const random = mulberry32(Math.floor(run.random() * 2 ** 32))
     while (!killed) await writeOnce(run, { writer, random })
   })
+  const random = mulberry32(Math.floor(run.random() * 2 ** 32))
+  const stewardship = Array.from({ length: 1 }, async () => {
+    while (!killed) await run.steward.act(run.service, random)
+  })
   await new Promise((resolve) => setTimeout(resolve, killAfterMs))
   killed = true
   await run.service.kill()
-  await Promise.all(writers)
+  await Promise.all([...writers, ...stewardship])
 }
 
 /** One upsert, delete, delete by filter or checkpoint; ids belong to one writer each. */
@@ -153,7 +186,9 @@ async function compare(service: Service, ledger: Ledger): Promise<number> {
   const alive = [...stored].filter(([id]) => known.has(id))
   for (let from = 0; from < alive.length; from += 100) {
     const part = alive.slice(from, from + 100)
-    const queries = part.map(([id, version]) => ({ vector: vectorOf(id, version), k: 1 }))
+    // What is promoted may have a low ef: that a point can be found is the promise here.
+    const ef = IDS_PER_WRITER * WRITERS
+    const queries = part.map(([id, version]) => ({ vector: vectorOf(id, version), k: 1, ef }))
     const reply = await service.request('POST', `/vectors/indexes/${INDEX}/search/batch`, {
       queries,
     })
