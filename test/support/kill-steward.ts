@@ -10,8 +10,8 @@ import assert from 'node:assert/strict'
 import type { Service } from './service.ts'
 
 const CONFIGS = [
-  { m: 4, ef_construction: 20 },
-  { m: 8, ef_construction: 40 },
+  { m: 6, ef_construction: 40 },
+  { m: 12, ef_construction: 60 },
 ]
 
 interface Promoted {
@@ -40,12 +40,12 @@ export class KillSteward {
   /** Makes the trials that are promoted later; the index has points. */
   async prepare(service: Service): Promise<void> {
     const evals = '/vectors/hnsw/evals/kills'
-    await must(service, 'PUT', evals, { index: this.#index, k: 5 })
-    await must(service, 'POST', `${evals}/autogen?wait=true`, { queries: 60, source: 'index' })
+    await service.must('PUT', evals, { index: this.#index, k: 5 })
+    await service.must('POST', `${evals}/autogen?wait=true`, { queries: 60, source: 'index' })
     const trials: string[] = []
     for (const config of CONFIGS) {
       const body = { index: this.#index, eval: 'kills', config }
-      const trial = await must(service, 'POST', '/vectors/hnsw/trial?wait=true', body)
+      const trial = await service.must('POST', '/vectors/hnsw/trial?wait=true', body)
       trials.push((trial as { trial_id: string }).trial_id)
     }
     this.#trials = trials
@@ -78,7 +78,7 @@ export class KillSteward {
   /** After a restart. @throws {AssertionError} where a change was lost, invented or altered. */
   async check(service: Service): Promise<void> {
     const path = `/vectors/hnsw/promoted/${this.#index}`
-    const now = (await must(service, 'GET', path)) as Promoted
+    const now = (await service.must('GET', path)) as Promoted
     const { revision } = this.#acknowledged
     if (now.revision === revision) {
       assert.deepEqual(
@@ -89,7 +89,7 @@ export class KillSteward {
       assert.ok(this.#isOpen, `revision ${now.revision}, and nothing was under way`)
       assert.equal(now.revision, revision + 1)
     }
-    const audit = (await must(service, 'GET', `${path}/audit?limit=1000`)) as {
+    const audit = (await service.must('GET', `${path}/audit?limit=1000`)) as {
       entries: { revision: number; error: unknown }[]
     }
     assert.deepEqual(
@@ -114,15 +114,4 @@ async function send(service: Service, path: string): Promise<Answer | null> {
   } catch {
     return null
   }
-}
-
-async function must(
-  service: Service,
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<unknown> {
-  const reply = await service.request(method, path, body)
-  assert.ok(reply.status < 300, `${method} ${path}: ${reply.status} ${reply.text}`)
-  return reply.body
 }

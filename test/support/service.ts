@@ -64,6 +64,13 @@ export class Service {
     return { status: response.status, headers: response.headers, text, body: parse(text) }
   }
 
+  /** The body of an answer that says success. @throws where it does not. */
+  async must(method: string, path: string, body?: unknown): Promise<unknown> {
+    const reply = await this.request(method, path, body)
+    if (reply.status < 300) return reply.body
+    throw new Error(`${method} ${path}: ${reply.status} ${reply.text}`)
+  }
+
   /** SIGKILL, and waits until the process is gone. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL')

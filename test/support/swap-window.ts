@@ -45,7 +45,7 @@ export async function swapWindows(service: Service, options: SwapOptions): Promi
     ...{ service, random: seededRandom(options.seed), live: new Map(), dead: new Set(), next: 0 },
     counts: { swaps: 0, upserts: 0, deletes: 0, checks: 0 },
   }
-  await must(service, 'POST', '/vectors/indexes', {
+  await service.must('POST', '/vectors/indexes', {
     ...{ name: 'swapped', dimension: DIMENSION, metric: 'l2' },
     hnsw: { m: 8, ef_construction: 60 },
   })
@@ -53,7 +53,7 @@ export async function swapWindows(service: Service, options: SwapOptions): Promi
   for (let swap = 0; swap < options.swaps; swap += 1) {
     const before = await publishedGeneration(service)
     const wait = { done: false }
-    const rebuilt = must(service, 'POST', `${INDEX}/rebuild?wait=true`).finally(() => {
+    const rebuilt = service.must('POST', `${INDEX}/rebuild?wait=true`).finally(() => {
       wait.done = true
     })
     const until = window.counts.upserts + options.writes
@@ -114,7 +114,7 @@ async function writeUntilTaken(window: Window, path: string, body: object): Prom
 
 async function checkFound(window: Window, id: string): Promise<void> {
   const body = { vector: window.live.get(id), k: 1, ef: 200, include: [] }
-  const found = (await must(window.service, 'POST', `${INDEX}/search`, body)) as {
+  const found = (await window.service.must('POST', `${INDEX}/search`, body)) as {
     results: { id: string; distance: number }[]
   }
   assert.deepEqual([found.results[0]?.id, found.results[0]?.distance], [id, 0])
@@ -127,7 +127,7 @@ async function checkAll(window: Window): Promise<void> {
   let cursor = ''
   do {
     const path = `${INDEX}/points?limit=1000&include=${cursor === '' ? '' : `&cursor=${cursor}`}`
-    const page = (await must(window.service, 'GET', path)) as {
+    const page = (await window.service.must('GET', path)) as {
       points: { id: string }[]
       next_cursor: string | null
     }
@@ -147,26 +147,15 @@ async function checkAll(window: Window): Promise<void> {
 }
 
 async function checkClean({ service }: Window): Promise<void> {
-  const verified = await must(service, 'POST', `${INDEX}/verify?wait=true`)
+  const verified = await service.must('POST', `${INDEX}/verify?wait=true`)
   assert.deepEqual((verified as { faults: unknown[] }).faults, [])
 }
 
 async function publishedGeneration(service: Service): Promise<number> {
-  const { published } = (await must(service, 'GET', `${INDEX}/generations`)) as {
+  const { published } = (await service.must('GET', `${INDEX}/generations`)) as {
     published: number
   }
   return published
-}
-
-async function must(
-  service: Service,
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<unknown> {
-  const reply = await service.request(method, path, body)
-  assert.ok(reply.status < 300, `${method} ${path}: ${reply.status} ${reply.text}`)
-  return reply.body
 }
 
 function vector(random: () => number): number[] {

@@ -11,6 +11,7 @@
  */
 
 import { open, type FileHandle } from 'node:fs/promises'
+import { setImmediate } from 'node:timers/promises'
 import { Bitmap } from '../bitmap.ts'
 
 const HEADER_BYTES = 96
@@ -33,7 +34,7 @@ export interface HnswFileInfo {
   /** Positions (labels, where dense) that are marked removed. */
   readonly removed: Bitmap
   readonly removedCount: number
-  /** Positions that no link leads to: no search can find them. */
+  /** Positions that no path of links leads to from the entry point: a walk may never find them. */
   readonly unlinked: readonly number[]
 }
 
@@ -59,7 +60,7 @@ export async function inspectHnswFile(path: string, dimension: number): Promise<
       lastLabel: walk.lastLabel,
       removed: walk.removed,
       removedCount: walk.removedCount,
-      unlinked: unlinkedOf(header, walk),
+      unlinked: await unreachedOf(header, walk),
     }
   } finally {
     await file.close()
@@ -77,7 +78,11 @@ interface Header {
 
 /** What following the links has found so far. */
 interface Walk {
-  readonly linked: Bitmap
+  /** Links of the base layer, element after element. */
+  readonly links: Uint32Array
+  /** Where those of each element begin; the last entry is where they end. */
+  readonly starts: Float64Array
+  linkCount: number
   readonly removed: Bitmap
   removedCount: number
   lastLabel: number
@@ -114,7 +119,10 @@ async function readHeader(file: FileHandle, size: number, dimension: number): Pr
 
 function newWalk(header: Header): Walk {
   return {
-    linked: new Bitmap(header.elements),
+    // Untouched pages cost nothing: few elements have all the links that they may have.
+    links: new Uint32Array(header.elements * 2 * header.m),
+    starts: new Float64Array(header.elements + 1),
+    linkCount: 0,
     removed: new Bitmap(header.elements),
     removedCount: 0,
     lastLabel: -1,
@@ -148,8 +156,10 @@ function walkElement(
   for (let i = 1; i <= count; i += 1) {
     const link = block[base + i] as number
     check(link < header.elements && link !== element, 'a link leads nowhere')
-    walk.linked.add(link)
+    walk.links[walk.linkCount] = link
+    walk.linkCount += 1
   }
+  walk.starts[element + 1] = walk.linkCount
   if ((head & REMOVED_MARK) !== 0) {
     walk.removed.add(element)
     walk.removedCount += 1
@@ -202,14 +212,36 @@ function checkUpperLinks(lists: Uint32Array, header: Header, walk: Walk): void {
   }
 }
 
-/** Elements of upper layers are left out: a search descends through them. */
-function unlinkedOf(header: Header, walk: Walk): number[] {
-  const unlinked = []
-  for (let element = 0; element < header.elements; element += 1) {
-    if (walk.linked.has(element) || element === header.entryPoint) continue
-    if (walk.levels[element] === 0) unlinked.push(element)
+/** Elements between two turns of the event loop: a few milliseconds of random reads. */
+const REACH_STEP = 20_000
+
+/**
+ * Follows the links of the base layer from the entry point. An element that has links to it but only
+ * from others that are cut off as well is as lost as one without.
+ */
+async function unreachedOf(header: Header, walk: Walk): Promise<number[]> {
+  const reached = new Bitmap(header.elements)
+  const queue = new Uint32Array(header.elements)
+  queue[0] = header.entryPoint
+  reached.add(header.entryPoint)
+  let end = 1
+  for (let at = 0; at < end; at += 1) {
+    const element = queue[at] as number
+    const last = walk.starts[element + 1] as number
+    for (let i = walk.starts[element] as number; i < last; i += 1) {
+      const link = walk.links[i] as number
+      if (reached.has(link)) continue
+      reached.add(link)
+      queue[end] = link
+      end += 1
+    }
+    if (at % REACH_STEP === REACH_STEP - 1) await setImmediate()
   }
-  return unlinked
+  const unreached: number[] = []
+  for (let element = 0; element < header.elements; element += 1) {
+    if (!reached.has(element)) unreached.push(element)
+  }
+  return unreached
 }
 
 async function readExactly(file: FileHandle, at: number, bytes: number): Promise<Uint8Array> {
