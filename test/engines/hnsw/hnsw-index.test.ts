@@ -243,3 +243,23 @@ async function temporary(t: TestContext): Promise<string> {
   t.after(() => rm(folder, { recursive: true }))
   return folder
 }
+
+it('a save tells what no walk reaches: every other element finds itself where ef has no end', async (t) => {
+  const set = randomVectors(2000, 16, 3)
+  const config = { m: 2, efConstruction: 4, efSearch: null, seed: 1 }
+  const index = openHnsw({ dimension: set.dimension, metric: 'l2', config })
+  for (let label = 0; label < set.count; label += 1) index.add(label, vectorAt(set, label))
+  const folder = await mkdtemp(join(tmpdir(), 'vectord-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const { unlinked } = await index.saveInspected(join(folder, 'poor.hnsw'))
+  const told = new Set(unlinked)
+  const lost = Array.from({ length: set.count }, (_, label) => label).filter(
+    (label) => index.search(vectorAt(set, label), 1, set.count).labels[0] !== label,
+  )
+  t.diagnostic(`${lost.length} of ${set.count} are lost, ${told.size} are told`)
+  assert.ok(lost.length > 0, 'the graph is poor')
+  assert.deepEqual(
+    lost.filter((label) => !told.has(label)),
+    [],
+  )
+})
