@@ -30,7 +30,14 @@ import {
 } from './index-recall.ts'
 import { LiveEf, type EfChange } from './live-ef.ts'
 import { isSameAnchor, LiveEfStore, type EfAnchor } from './live-ef-store.ts'
-import { curveOf, reportRecall, type LiveCurve, type RecallReport } from './recall-report.ts'
+import {
+  curveOf,
+  reportRecall,
+  summaryOf,
+  type LiveCurve,
+  type RecallReport,
+  type RecallSummary,
+} from './recall-report.ts'
 import type { SearchObserver, SearchSeen } from './search-observer.ts'
 
 /** Taken queries of an index that wait for those before them; more are dropped. */
@@ -154,9 +161,14 @@ export class LiveRecallWatch {
     return this.#dropped
   }
 
-  /** Indexes that were searched since they serve. */
-  get indexes(): readonly string[] {
-    return [...this.#watched.keys()]
+  /** Of every index that was searched since it serves. */
+  summaries(): readonly (RecallSummary & { readonly index: string })[] {
+    const nowMs = this.#options.nowMs()
+    return [...this.#watched.keys()].flatMap((name) => {
+      const watched = this.#current(name)
+      if (watched === null) return []
+      return [{ index: name, ...summaryOf(watched.index, watched, nowMs) }]
+    })
   }
 
   /** Decides for every index that was searched. A failure is told, and the next round tries again. */
@@ -259,10 +271,13 @@ export class LiveRecallWatch {
   /** The index as it serves now, watched anew where what was measured is of something else. */
   #current(name: string): Watched | null {
     const index = this.#options.served(name)
+    if (index === null || isGone(index)) {
+      this.#watched.delete(name)
+      return null
+    }
     const known = this.#watched.get(name) ?? null
-    if (index === null || isGone(index)) this.#watched.delete(name)
-    const anchor = index === null ? null : anchorOf(index)
-    if (index === null || anchor === null) return null
+    const anchor = anchorOf(index)
+    if (anchor === null) return null
     const goal = this.#options.goalOf(name)
     if (known === null || !isStill(known, index, anchor)) return this.#begin(name, index, anchor)
     if (known.recall.goal !== goal) {

@@ -26,9 +26,14 @@ export interface RecallReport {
   readonly sampledShare: number
   readonly slo: RecallSlo
   readonly strata: readonly StratumReport[]
-  /** The stratum that the ef follows. */
-  readonly main: StratumReport | null
+}
+
+/** What metrics tell of an index, cheaply. */
+export interface RecallSummary extends Pick<RecallReport, 'ef' | 'samples'> {
+  /** In any stratum. */
   readonly isAlarmed: boolean
+  /** The stratum that the ef follows; null before its first sample. */
+  readonly main: () => StratumReport | null
 }
 
 export interface LiveCurve extends Pick<StratumReport, 'kBucket' | 'filterBucket'> {
@@ -49,19 +54,31 @@ export function reportRecall(
 ): RecallReport {
   const served = servedJson(index)
   if (measured === null) {
-    const nothing = { samples: 0, sampledShare: 0, strata: [], main: null, isAlarmed: false }
-    return { ...served, ...nothing, slo: unknownSlo(goal) }
+    return { ...served, samples: 0, sampledShare: 0, strata: [], slo: unknownSlo(goal) }
   }
   const { recall, eligible } = measured
-  const main = recall.main()
   return {
     ...served,
     samples: recall.counted,
     sampledShare: Math.min(1, recall.counted / Math.max(1, eligible)),
     slo: recall.slo(nowMs),
     strata: recall.strata(nowMs),
-    main: main === null ? null : reportOf(main, nowMs),
+  }
+}
+
+export function summaryOf(
+  index: WatchedIndex,
+  { recall }: Pick<Measured, 'recall'>,
+  nowMs: number,
+): RecallSummary {
+  return {
+    ef: servedJson(index).ef,
+    samples: recall.counted,
     isAlarmed: recall.isAlarmed,
+    main: () => {
+      const main = recall.main()
+      return main === null ? null : reportOf(main, nowMs)
+    },
   }
 }
 
