@@ -1,12 +1,15 @@
 /**
- * What operators are told of cores and indexes: JSON for `GET /cores`, gauges for Prometheus.
+ * What operators are told of cores, indexes and recall: JSON for `GET /cores`, gauges for Prometheus.
  */
 
+import { SAMPLES_MIN } from './autotune/live-recall.ts'
 import type { CoreStatus } from './dataplane/core-status.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
-import type { Metrics } from './http/metrics.ts'
+import type { GaugeSample, Metrics } from './http/metrics.ts'
 import type { IndexInfo, Indexes } from './indexes/index-api.ts'
 import type { MemoryQuota, Residence } from './indexes/memory-quota.ts'
+import type { LiveRecallWatch } from './services/live-recall-watch.ts'
+import type { RecallSummary } from './services/recall-report.ts'
 
 export function coreJson(core: CoreStatus): Readonly<Record<string, unknown>> {
   return {
@@ -72,4 +75,41 @@ export function memoryGauges(metrics: Metrics, memory: MemoryQuota): void {
   }
   one('memory_used_bytes', 'Memory that points take, or will take.', () => memory.usedBytes)
   one('memory_bound_bytes', 'Memory past which new points are refused.', () => memory.boundBytes)
+}
+
+/** Of indexes that were searched since they serve; recall is told once enough was measured. */
+export function liveRecallGauges(metrics: Metrics, watch: LiveRecallWatch): void {
+  const ofIndexes = (
+    name: string,
+    help: string,
+    value: (summary: RecallSummary) => number | null,
+  ): void => {
+    const read = (): readonly GaugeSample[] =>
+      watch.summaries().flatMap((summary) => {
+        const found = value(summary)
+        return found === null ? [] : [{ labels: { index: summary.index }, value: found }]
+      })
+    metrics.gauge({ name, help, labels: ['index'], read })
+  }
+  ofIndexes('live_recall', 'Mean recall of sampled searches.', ({ main }) => {
+    const stratum = main()
+    return stratum === null || stratum.samples < SAMPLES_MIN ? null : stratum.recall
+  })
+  ofIndexes('live_recall_lower_bound', 'Its lower 95 % bound.', ({ main }) => main()?.lcb ?? null)
+  ofIndexes('live_recall_samples_total', 'Searches sampled.', ({ samples }) => samples)
+  ofIndexes('live_recall_alarm', '1 while recall has fallen under its goal.', ({ isAlarmed }) =>
+    isAlarmed ? 1 : 0,
+  )
+  ofIndexes('live_ef', 'The ef of searches that name none.', ({ ef }) => ef)
+  metrics.gauge({
+    name: 'live_recall_dropped_total',
+    help: 'Searches that were taken as samples and not counted, by reason.',
+    labels: ['reason'],
+    read: () => [...watch.dropped].map(([reason, value]) => ({ labels: { reason }, value })),
+  })
+  metrics.gauge({
+    name: 'live_recall_work_seconds_total',
+    help: 'Time that cores worked on samples.',
+    read: () => [{ labels: {}, value: watch.workS }],
+  })
 }

@@ -110,6 +110,11 @@ export class StratumMonitor {
     return this.#window.seen
   }
 
+  /** The ef that the newest sample was served with; null before the first. */
+  get servedEf(): number | null {
+    return this.#servedEf
+  }
+
   add(sample: RecallSample): void {
     this.#window.add(sample)
     if (this.#reference.first.length < DRIFT_SAMPLES) {

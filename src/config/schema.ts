@@ -5,54 +5,21 @@
  * annotated `lakehouse.toml` all come from it. Names end in their unit or in the bound they are.
  */
 
-interface Described {
-  /** What changes when the key changes: one sentence, for the person who edits the file. */
-  readonly effect: string
-}
-
-export interface IntKey extends Described {
-  readonly kind: 'int'
-  readonly default: number
-  readonly min: number
-  readonly max: number
-  /** `ms`, `bytes`, `points`: what is counted. */
-  readonly unit: string
-}
-
-export interface BoolKey extends Described {
-  readonly kind: 'bool'
-  readonly default: boolean
-}
-
-export interface ChoiceKey<Choice extends string = string> extends Described {
-  readonly kind: 'choice'
-  readonly default: Choice
-  readonly choices: readonly Choice[]
-}
-
-export interface TextKey extends Described {
-  readonly kind: 'text'
-  readonly default: string
-  readonly pattern: RegExp
-  /** What the pattern asks for, in words. */
-  readonly form: string
-}
-
-/** A file or folder; a relative one starts where the service was started. Empty means none. */
-export interface PathKey extends Described {
-  readonly kind: 'path'
-  readonly default: string
-}
-
-export interface TextsKey extends Described {
-  readonly kind: 'texts'
-  readonly default: readonly string[]
-  /** Each entry matches. */
-  readonly pattern: RegExp
-  readonly form: string
-}
-
-export type Key = IntKey | BoolKey | ChoiceKey | TextKey | PathKey | TextsKey
+import {
+  bool,
+  choice,
+  int,
+  number,
+  path,
+  text,
+  texts,
+  type BoolKey,
+  type ChoiceKey,
+  type IntKey,
+  type Key,
+  type NumberKey,
+  type TextsKey,
+} from './key-kinds.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -251,6 +218,39 @@ export const SCHEMA = {
       'Up to this many candidates are compared one by one instead of walking the graph.',
     ),
   },
+  recall: {
+    goal: number(
+      0.95,
+      [0.5, 0.999],
+      'share of the neighbours',
+      'Mean recall that searches are held to where an index names no other goal.',
+    ),
+    sample_cpu_share: number(
+      0.02,
+      [0, 1],
+      'share of one CPU',
+      'CPU time that may go into running searches again exactly, to measure recall; 0 measures none.',
+    ),
+    max_sample_rate: number(
+      0.01,
+      [0, 1],
+      'share of the searches',
+      'Largest share of the searches that is run again; the CPU share may allow less.',
+    ),
+    ef_max: int(
+      1024,
+      [16, 10_000],
+      'candidates',
+      'Largest ef that may be chosen to hold the goal; one that is asked for or configured may be' +
+        ' larger.',
+    ),
+    round_interval_ms: int(
+      60_000,
+      [100, HOUR_MS],
+      'ms',
+      'How often it is decided whether another ef is needed.',
+    ),
+  },
   limits: {
     rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
     k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),
@@ -284,7 +284,7 @@ type Camel<Name extends string> = Name extends `${infer Head}_${infer Rest}`
   ? `${Head}${Capitalize<Camel<Rest>>}`
   : Name
 
-type ValueOf<K> = K extends IntKey
+type ValueOf<K> = K extends IntKey | NumberKey
   ? number
   : K extends BoolKey
     ? boolean
@@ -352,37 +352,4 @@ function bucketKeys(what: string) {
         ' empty means what the AWS SDK finds in the environment.',
     ),
   }
-}
-
-function int(
-  standard: number,
-  [min, max]: readonly [number, number],
-  unit: string,
-  effect: string,
-): IntKey {
-  return { kind: 'int', default: standard, min, max, unit, effect }
-}
-
-function bool(standard: boolean, effect: string): BoolKey {
-  return { kind: 'bool', default: standard, effect }
-}
-
-function choice<const Choice extends string>(
-  standard: NoInfer<Choice>,
-  choices: readonly Choice[],
-  effect: string,
-): ChoiceKey<Choice> {
-  return { kind: 'choice', default: standard, choices, effect }
-}
-
-function text(standard: string, rest: Omit<TextKey, 'kind' | 'default'>): TextKey {
-  return { kind: 'text', default: standard, ...rest }
-}
-
-function path(standard: string, effect: string): PathKey {
-  return { kind: 'path', default: standard, effect }
-}
-
-function texts(standard: readonly string[], rest: Omit<TextsKey, 'kind' | 'default'>): TextsKey {
-  return { kind: 'texts', default: standard, ...rest }
 }

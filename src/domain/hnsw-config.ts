@@ -22,7 +22,16 @@ export const HNSW_BOUNDS = {
 
 export const HNSW_DEFAULTS: HnswConfig = { m: 16, efConstruction: 200, efSearch: null, seed: 42 }
 
+/** The k that an ef is meant for where ef follows k. */
+export const REFERENCE_K = 10
+
 /** The ef that a search uses when neither the request nor the config names one. */
 export function defaultEf(k: number): number {
   return Math.min(512, Math.max(64, 8 * k))
+}
+
+/** The ef for k neighbours that is to `defaultEf(k)` as `ef` is to that of `REFERENCE_K`. */
+export function efInProportion(ef: number, k: number): number {
+  const scaled = Math.ceil((ef * defaultEf(k)) / defaultEf(REFERENCE_K))
+  return Math.min(HNSW_BOUNDS.efSearch[1], scaled)
 }

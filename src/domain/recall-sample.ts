@@ -37,6 +37,8 @@ export interface RecallSample {
   readonly livePoints: number
   /** Live points that match the filter. */
   readonly matching: number
+  /** Microseconds of the steps of all of it, by the clock: CPU time is counted in coarser ticks. */
+  readonly workUs: number
 }
 
 /** Distances up to this share beyond the k-th count as tied with it. */

@@ -1,7 +1,8 @@
 /**
  * What an operator can watch, in Prometheus' text form.
  *
- * Routes and codes are bounded sets, so they are labels; names of indexes and clients are not.
+ * Routes and codes are bounded sets, so they are labels; names of clients are not, and names of indexes
+ * only where a value means nothing but of one index (live recall), of those that are searched.
  * Gauges of other components are read at scrape time through callbacks (`gauge`).
  */
 

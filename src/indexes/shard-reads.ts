@@ -78,6 +78,7 @@ export async function sampleShards(
     lsn: Math.min(...samples.map(({ lsn }) => lsn)),
     livePoints: samples.reduce((sum, { livePoints }) => sum + livePoints, 0),
     matching: samples.reduce((sum, { matching }) => sum + matching, 0),
+    workUs: samples.reduce((sum, { workUs }) => sum + workUs, 0),
   }
 }
 

@@ -3,9 +3,12 @@
  * and, while a new configuration is tried on live traffic, the share of searches that it answers.
  *
  *     ef of the request ─▶ canary ─▶ live ef ─▶ ef of the configuration ─▶ the server's choice by k
+ *
+ * Where the server chooses by k, a live ef is that of searches for `REFERENCE_K` neighbours, and those
+ * for more or fewer get theirs in proportion: one number must not take from a large k what it needs.
  */
 
-import type { HnswConfig } from '../domain/hnsw-config.ts'
+import { defaultEf, efInProportion, REFERENCE_K, type HnswConfig } from '../domain/hnsw-config.ts'
 import type { ShardQuery } from '../domain/search.ts'
 import type { EffectiveConfig } from './index-api.ts'
 
@@ -43,6 +46,24 @@ export class Steering {
     return this.#promoted === null ? this.#settings().efSearch : this.#promoted.hnsw.efSearch
   }
 
+  get liveEf(): number | null {
+    return this.#liveEf
+  }
+
+  /** What a live ef starts from: the ef of the configuration, else the choice for `REFERENCE_K`. */
+  get anchorEf(): number {
+    return this.config.hnsw.efSearch ?? defaultEf(REFERENCE_K)
+  }
+
+  /**
+   * The ef of a search for k neighbours that names none.
+   *
+   * @param ef another live ef than the one that holds.
+   */
+  efFor(k: number, ef: number = this.#liveEf ?? this.anchorEf): number {
+    return this.config.hnsw.efSearch === null ? efInProportion(ef, k) : ef
+  }
+
   /** Null: the settings of the index hold. A live ef and a canary of before end. */
   usePromoted(promoted: EffectiveConfig | null): void {
     this.#promoted = promoted
@@ -64,7 +85,6 @@ export class Steering {
     if (canary !== null && requestId !== undefined && canary.takes(requestId)) {
       return { ...asked, generation: canary.generation, ef: asked.ef ?? canary.ef }
     }
-    const { ef } = this
-    return asked.ef === null && ef !== null ? { ...asked, ef } : asked
+    return asked.ef === null ? { ...asked, ef: this.efFor(asked.k) } : asked
   }
 }

@@ -24,6 +24,7 @@ export async function sampleRecall(
   { query, probes }: SampleRequest,
   lsn: number,
 ): Promise<RecallSample> {
+  const startMs = performance.now()
   const { table, metadata, graph } = searchedIn(null)
   if (!('vector' in query.target)) throw new TypeError('a sampled query has a vector')
   const { slots, count } = matchesOf({ table, metadata }, query.filter)
@@ -37,6 +38,7 @@ export async function sampleRecall(
     const distances = hits.map((hit) => hit.distance)
     return { ...probe, ids: hits.map(({ id }) => id), distances, cpuUs: user + system }
   })
+  let workMs = performance.now() - startMs
   table.hold()
   try {
     const prepared = table.vectors.prepare(query.target.vector)
@@ -44,12 +46,15 @@ export async function sampleRecall(
     top.reset(query.k)
     await inSteps(Math.ceil(rows / BLOCK_ROWS), (block) => {
       const from = block * BLOCK_ROWS
+      const fromMs = performance.now()
       table.vectors.scan(prepared, mask.words, { from, to: Math.min(rows, from + BLOCK_ROWS) }, top)
+      workMs += performance.now() - fromMs
     })
     const { numbers, distances } = top.drain()
     const truth: SampledHits = { ids: numbers.map((slot) => table.id(slot)), distances }
     const { generation } = graph
-    return { truth, probes: found, generation, lsn, livePoints, matching: count }
+    const workUs = Math.round(workMs * 1000)
+    return { truth, probes: found, generation, lsn, livePoints, matching: count, workUs }
   } finally {
     table.release()
   }

@@ -162,6 +162,15 @@ describe('values', () => {
     ['[server.port]\nx = 1', /server\.port/],
     ['[[server]]\nport = 1', /server must be a section/],
     ['server = 5', /server must be a section/],
+    [
+      '[recall]\ngoal = "0.9"',
+      /line 2: recall\.goal must be a number from 0\.5 to 0\.999 \(share of the neighbours\)/,
+    ],
+    ['[recall]\ngoal = 1', /recall\.goal must be a number/],
+    ['[recall]\ngoal = nan', /recall\.goal must be a number/],
+    ['[recall]\ngoal = -inf', /recall\.goal must be a number/],
+    ['[recall]\nsample_cpu_share = -0.1', /recall\.sample_cpu_share must be a number/],
+    ['[recall]\nmax_sample_rate = 1979-05-27', /recall\.max_sample_rate must be a number/],
     ['[rescue]\nenabled = "yes"', /rescue\.enabled must be true or false/],
     ['[primary]\nbackend = "gcs"', /primary\.backend must be one of local, s3/],
     ['[primary]\nprefix = "/x"', /primary\.prefix must be empty, or a key prefix/],
@@ -177,6 +186,20 @@ describe('values', () => {
       assert.match(refusal(text).message, message)
     })
   }
+
+  it('takes decimal numbers with and without a point, from the file and the environment', () => {
+    assert.equal(parse('[recall]\ngoal = 0.975').recall.goal, 0.975)
+    assert.equal(parse('[recall]\nsample_cpu_share = 1').recall.sampleCpuShare, 1)
+    assert.equal(parse('[recall]\nsample_cpu_share = 1e-3').recall.sampleCpuShare, 0.001)
+    const { recall } = parse('', {
+      VECTORD_RECALL_GOAL: '0.975',
+      VECTORD_RECALL_SAMPLE_CPU_SHARE: '0',
+    })
+    assert.deepEqual([recall.goal, recall.sampleCpuShare], [0.975, 0])
+    for (const text of ['', '.9', '0.9 ', '9e-1', '+0.9', '0,9', 'NaN', '1.0', '0.9.9']) {
+      refusal('', { VECTORD_RECALL_GOAL: text })
+    }
+  })
 
   it('refuses what the environment says wrongly, by the name of the variable', () => {
     for (const text of ['', 'x', '1e3', '0x10', ' 1', '65536']) {

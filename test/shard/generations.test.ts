@@ -208,4 +208,5 @@ it('a sample has the truth of its snapshot beside what each generation finds', a
     ],
   )
   assert.deepEqual([sample.livePoints, sample.matching, sample.generation], [400, 400, 1])
+  assert.ok(sample.workUs > 0, 'it is known what it cost')
 })

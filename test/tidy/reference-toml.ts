@@ -6,7 +6,8 @@
  */
 
 import { writeFileSync } from 'node:fs'
-import { environmentName, KEYS, SCHEMA, type Key, type PlacedKey } from '../../src/config/schema.ts'
+import type { Key } from '../../src/config/key-kinds.ts'
+import { environmentName, KEYS, SCHEMA, type PlacedKey } from '../../src/config/schema.ts'
 
 const WIDTH = 100
 
@@ -32,6 +33,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   generations: 'Graphs of an index: the one that searches use, and older and tried ones.',
   dataplane: 'The processes (cores) that hold the graphs.',
   search: 'Searches.',
+  recall: 'How good answers are: measured on some of the searches, and held by their ef.',
   limits: 'Bounds on what one request or one server holds; each is answered by name.',
   logging: 'Log lines on standard output.',
 }
@@ -54,6 +56,8 @@ function range(key: Key): string {
   switch (key.kind) {
     case 'int':
       return `Unit: ${key.unit}${inWords(key)}. Range: ${key.min} to ${key.max}.`
+    case 'number':
+      return `Unit: ${key.unit}. Range: ${key.min} to ${key.max}.`
     case 'bool':
       return 'Values: true, false.'
     case 'choice':
