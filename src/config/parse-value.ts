@@ -2,9 +2,11 @@
  * Turns what a file or the environment says into the value of one key, or says what it must be.
  */
 
-import type { IntKey, Key } from './schema.ts'
+import type { IntKey, Key, NumberKey } from './schema.ts'
 
 export type Value = string | number | boolean | readonly string[]
+
+const DECIMAL = /^-?\d{1,20}(\.\d{1,20})?$/
 
 /** A value that cannot be used; the loader adds the name and the place. Values are not repeated. */
 export class ConfigFault extends Error {
@@ -21,6 +23,9 @@ export class ConfigFault extends Error {
 /** @param value from the TOML parser, integers as bigint. @throws {ConfigFault} */
 export function fromToml(key: Key, value: unknown): Value {
   if (key.kind === 'int') return checkInt(key, typeof value === 'bigint' ? value : null)
+  if (key.kind === 'number') {
+    return checkNumber(key, typeof value === 'bigint' ? Number(value) : value)
+  }
   if (key.kind === 'bool') {
     if (typeof value !== 'boolean') throw new ConfigFault('true or false')
     return value
@@ -35,6 +40,7 @@ export function fromToml(key: Key, value: unknown): Value {
 /** @param text booleans are `true` and `false`, lists are divided by commas. @throws {ConfigFault} */
 export function fromEnvironment(key: Key, text: string): Value {
   if (key.kind === 'int') return checkInt(key, /^-?\d{1,20}$/.test(text) ? BigInt(text) : null)
+  if (key.kind === 'number') return checkNumber(key, DECIMAL.test(text) ? Number(text) : null)
   if (key.kind === 'bool') return fromToml(key, { true: true, false: false }[text])
   if (key.kind === 'texts') return fromToml(key, text === '' ? [] : text.split(','))
   return checkText(key, text)
@@ -45,6 +51,12 @@ function checkInt(key: IntKey, value: bigint | null): number {
     throw new ConfigFault(`a whole number from ${key.min} to ${key.max} (${key.unit})`)
   }
   return Number(value)
+}
+
+function checkNumber(key: NumberKey, value: unknown): number {
+  // Each comparison is false for NaN.
+  if (typeof value === 'number' && value >= key.min && value <= key.max) return value
+  throw new ConfigFault(`a number from ${key.min} to ${key.max} (${key.unit})`)
 }
 
 function checkEntry(key: Extract<Key, { kind: 'texts' }>, entry: unknown, i: number): string {

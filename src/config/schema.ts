@@ -5,6 +5,8 @@
  * annotated `lakehouse.toml` all come from it. Names end in their unit or in the bound they are.
  */
 
+import { AGENT_KEYS } from './agent-keys.ts'
+
 interface Described {
   /** What changes when the key changes: one sentence, for the person who edits the file. */
   readonly effect: string
@@ -17,6 +19,11 @@ export interface IntKey extends Described {
   readonly max: number
   /** `ms`, `bytes`, `points`: what is counted. */
   readonly unit: string
+}
+
+/** A decimal number. */
+export interface NumberKey extends Omit<IntKey, 'kind'> {
+  readonly kind: 'number'
 }
 
 export interface BoolKey extends Described {
@@ -52,7 +59,7 @@ export interface TextsKey extends Described {
   readonly form: string
 }
 
-export type Key = IntKey | BoolKey | ChoiceKey | TextKey | PathKey | TextsKey
+export type Key = IntKey | NumberKey | BoolKey | ChoiceKey | TextKey | PathKey | TextsKey
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -251,6 +258,7 @@ export const SCHEMA = {
       'Up to this many candidates are compared one by one instead of walking the graph.',
     ),
   },
+  agent: AGENT_KEYS,
   limits: {
     rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
     k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),
@@ -284,7 +292,7 @@ type Camel<Name extends string> = Name extends `${infer Head}_${infer Rest}`
   ? `${Head}${Capitalize<Camel<Rest>>}`
   : Name
 
-type ValueOf<K> = K extends IntKey
+type ValueOf<K> = K extends IntKey | NumberKey
   ? number
   : K extends BoolKey
     ? boolean

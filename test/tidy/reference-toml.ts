@@ -32,6 +32,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   generations: 'Graphs of an index: the one that searches use, and older and tried ones.',
   dataplane: 'The processes (cores) that hold the graphs.',
   search: 'Searches.',
+  agent: 'The autotune agent; what [agent] says holds for every index that has no settings of its own.',
   limits: 'Bounds on what one request or one server holds; each is answered by name.',
   logging: 'Log lines on standard output.',
 }
@@ -53,6 +54,7 @@ function renderKey(placed: PlacedKey): string {
 function range(key: Key): string {
   switch (key.kind) {
     case 'int':
+    case 'number':
       return `Unit: ${key.unit}${inWords(key)}. Range: ${key.min} to ${key.max}.`
     case 'bool':
       return 'Values: true, false.'
@@ -68,7 +70,7 @@ function range(key: Key): string {
 }
 
 /** Large numbers of bytes and milliseconds are hard to read as such. */
-function inWords(key: Key & { kind: 'int' }): string {
+function inWords(key: Key & { kind: 'int' | 'number' }): string {
   const mib = key.default / 1024 / 1024
   if (key.unit === 'bytes' && mib >= 1) return ` (${mib} MiB)`
   if (key.unit === 'ms' && key.default >= 10_000) return ` (${key.default / 1000} s)`
