@@ -85,8 +85,9 @@ export class AgentWatch {
     const nowMs = this.#parts.nowMs()
     const sinceMs = Math.min(this.#windowMs ?? nowMs, nowMs)
     this.#windowMs = sinceMs
-    const least = rolloutSettings(this.#index.settings).windowRequestsMin
-    const isWhole = this.#index.traffic.challengerRequests >= least
+    const { windowRequestsMin, errorsMin } = rolloutSettings(this.#index.settings)
+    const least = { requests: windowRequestsMin, errors: errorsMin }
+    const isWhole = this.#index.traffic.challengerShows(least)
     if (!isWhole && nowMs - sinceMs < WINDOW_AGE_MAX_MS) return { kind: 'tick' }
     this.#windowMs = nowMs
     const { challenger, champion: baseline } = this.#index.traffic.takeSides()

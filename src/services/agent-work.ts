@@ -66,7 +66,7 @@ export class AgentWork {
     const hold = holdOf(this.#index, this.#parts)
     if (hold !== null) return this.#heldBy(hold)
     await this.#parts.trials.sweep(this.#index.name, this.#parts.nowMs())
-    const plan = await this.#plan()
+    const plan = await this.plan()
     const { name, settings } = this.#index
     if (plan.challenger.kind === 'challenger') {
       const used = await this.#parts.hands.ensureEval(name, settings.evalName)
@@ -125,7 +125,7 @@ export class AgentWork {
   }
 
   /** With an epoch that began now made durable: trials are numbered from it. */
-  async #plan(): Promise<AgentPlan> {
+  async plan(): Promise<AgentPlan> {
     const plan = await planOf(this.#index, this.#parts)
     const { epoch, judged, wanted } = plan.state
     if (this.#index.state.epoch !== epoch) {
@@ -155,7 +155,7 @@ export class AgentWork {
   }
 
   async #afterTrial(trial: Trial, used: EvalUsed, control: OperationControl): Promise<void> {
-    const { challenger } = await this.#plan()
+    const { challenger } = await this.plan()
     if (challenger.kind === 'challenger') {
       await this.#judge(challenger, used, control)
       return

@@ -16,12 +16,12 @@ class Window {
   readonly #timesMs = new Float64Array(TIMES_MAX)
   #measured = 0
   requests = 0
-  #errors = 0
+  errors = 0
 
   add(tookMs: number, failed: boolean): void {
     this.requests += 1
     if (failed) {
-      this.#errors += 1
+      this.errors += 1
       return
     }
     this.#timesMs[this.#measured % TIMES_MAX] = tookMs
@@ -31,7 +31,7 @@ class Window {
   get stats(): WindowStats {
     const times = this.#timesMs.slice(0, Math.min(this.#measured, TIMES_MAX)).sort()
     const p99Ms = times[Math.ceil(times.length * 0.99) - 1] ?? null
-    return { requests: this.requests, errors: this.#errors, p99Ms }
+    return { requests: this.requests, errors: this.errors, p99Ms }
   }
 }
 
@@ -60,8 +60,10 @@ export class TrafficWatch {
     side.add(tookMs, failed)
   }
 
-  get challengerRequests(): number {
-    return this.#challenger.requests
+  /** True where its window says something: enough requests, or enough failures to act on. */
+  challengerShows(least: { readonly requests: number; readonly errors: number }): boolean {
+    const { requests, errors } = this.#challenger
+    return requests >= least.requests || errors >= least.errors
   }
 
   /** Ends the window of all searches and begins a new one. */
