@@ -3,8 +3,6 @@
  * its own. They are a part of the table in `schema.ts`.
  */
 
-import type { IntKey, NumberKey } from './schema.ts'
-
 type Bounds = readonly [min: number, max: number]
 
 export const AGENT_KEYS = {
@@ -70,10 +68,10 @@ export const AGENT_KEYS = {
   bake_secs: int(1800, [1, 604_800], 's', 'How long a new configuration may be rolled back.'),
 } as const
 
-function int(standard: number, [min, max]: Bounds, unit: string, effect: string): IntKey {
-  return { kind: 'int', default: standard, min, max, unit, effect }
+function int(standard: number, [min, max]: Bounds, unit: string, effect: string) {
+  return { kind: 'int', default: standard, min, max, unit, effect } as const
 }
 
-function number(standard: number, [min, max]: Bounds, unit: string, effect: string): NumberKey {
-  return { kind: 'number', default: standard, min, max, unit, effect }
+function number(standard: number, [min, max]: Bounds, unit: string, effect: string) {
+  return { kind: 'number', default: standard, min, max, unit, effect } as const
 }
