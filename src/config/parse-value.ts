@@ -54,10 +54,9 @@ function checkInt(key: IntKey, value: bigint | null): number {
 }
 
 function checkNumber(key: NumberKey, value: unknown): number {
-  if (typeof value !== 'number' || !(value >= key.min && value <= key.max)) {
-    throw new ConfigFault(`a number from ${key.min} to ${key.max} (${key.unit})`)
-  }
-  return value
+  // Each comparison is false for NaN.
+  if (typeof value === 'number' && value >= key.min && value <= key.max) return value
+  throw new ConfigFault(`a number from ${key.min} to ${key.max} (${key.unit})`)
 }
 
 function checkEntry(key: Extract<Key, { kind: 'texts' }>, entry: unknown, i: number): string {

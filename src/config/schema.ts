@@ -5,6 +5,7 @@
  * annotated `lakehouse.toml` all come from it. Names end in their unit or in the bound they are.
  */
 
+import { AGENT_KEYS } from './agent-keys.ts'
 import {
   bool,
   choice,
@@ -251,6 +252,7 @@ export const SCHEMA = {
       'How often it is decided whether another ef is needed.',
     ),
   },
+  agent: AGENT_KEYS,
   limits: {
     rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
     k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),

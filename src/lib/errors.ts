@@ -56,6 +56,7 @@ export const ERROR_KINDS = {
   nothing_to_roll_forward: { status: 409, retryable: false },
   nothing_to_pin: { status: 409, retryable: false },
   promotion_pinned: { status: 409, retryable: false },
+  agent_held: { status: 409, retryable: true },
 
   // The service is not ready for it now.
   delta_full: { status: 429, retryable: true },

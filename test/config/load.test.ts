@@ -91,7 +91,7 @@ describe('sources', () => {
   it('every key can be set by its environment variable', () => {
     for (const placed of KEYS) {
       const { key } = placed
-      const text = key.kind === 'texts' ? '' : String(key.default)
+      const text = key.kind === 'texts' ? key.default.join(',') : String(key.default)
       assert.deepEqual(
         valueOf(parse('', { [environmentName(placed)]: text }), placed),
         valueOf(parse(''), placed),

@@ -34,6 +34,8 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   dataplane: 'The processes (cores) that hold the graphs.',
   search: 'Searches.',
   recall: 'How good answers are: measured on some of the searches, and held by their ef.',
+  agent:
+    'The autotune agent; what [agent] says holds for every index that has no settings of its own.',
   limits: 'Bounds on what one request or one server holds; each is answered by name.',
   logging: 'Log lines on standard output.',
 }
@@ -55,9 +57,8 @@ function renderKey(placed: PlacedKey): string {
 function range(key: Key): string {
   switch (key.kind) {
     case 'int':
-      return `Unit: ${key.unit}${inWords(key)}. Range: ${key.min} to ${key.max}.`
     case 'number':
-      return `Unit: ${key.unit}. Range: ${key.min} to ${key.max}.`
+      return `Unit: ${key.unit}${inWords(key)}. Range: ${key.min} to ${key.max}.`
     case 'bool':
       return 'Values: true, false.'
     case 'choice':
@@ -72,7 +73,7 @@ function range(key: Key): string {
 }
 
 /** Large numbers of bytes and milliseconds are hard to read as such. */
-function inWords(key: Key & { kind: 'int' }): string {
+function inWords(key: Key & { kind: 'int' | 'number' }): string {
   const mib = key.default / 1024 / 1024
   if (key.unit === 'bytes' && mib >= 1) return ` (${mib} MiB)`
   if (key.unit === 'ms' && key.default >= 10_000) return ` (${key.default / 1000} s)`
