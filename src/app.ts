@@ -8,6 +8,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
+import { agentRoutes } from '../routes/agent.ts'
 import { evalRoutes } from '../routes/evals.ts'
 import { generationRoutes } from '../routes/generations.ts'
 import { indexRoutes } from '../routes/indexes.ts'
@@ -16,12 +17,13 @@ import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
 import { pointRoutes } from '../routes/points.ts'
 import { promotionRoutes } from '../routes/promotions.ts'
+import { recallRoutes } from '../routes/recall.ts'
 import { searchRoutes } from '../routes/search.ts'
 import { storageRoutes } from '../routes/storage.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
 import type { Config } from './config/schema.ts'
-import { coreJson, coreGauges, memoryGauges, residenceOf } from './core-report.ts'
+import { coreJson, coreGauges, liveRecallGauges, memoryGauges, residenceOf } from './core-report.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'
@@ -29,6 +31,7 @@ import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
+import { agentGauges } from './services/agent-gauges.ts'
 import { Operations } from './services/operations.ts'
 import { TuningParts } from './tuning-parts.ts'
 
@@ -52,6 +55,8 @@ const REFRESH_MS = 5000
 const MEMORY_MS = 100
 /** How often journals are written out and merged. */
 const JOURNALS_MS = 10_000
+/** How often it is looked whether a rollout is to be ended. */
+const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
 
 export async function buildApp(options: AppOptions): Promise<App> {
@@ -67,6 +72,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
+  liveRecallGauges(metrics, tuning.recall)
+  for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
   const http = await openHttp(options, metrics)
   let isClosing = false
   // A connection that outlives its answer would keep `http.close` waiting for the client.
@@ -81,6 +88,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     start: () => {
       for (const { work, everyMs } of timersOf(timers, config)) work.start(everyMs)
       parts.schedule.start()
+      tuning.start()
     },
     close: async () => {
       isClosing = true
@@ -88,6 +96,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await Promise.all([http.close(), operations.close()])
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
+      await tuning.stop()
       await parts.builders.close()
       await tuning.close()
       await memory.close()
@@ -115,13 +124,22 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const forIndexes = { indexes, metrics, limits, nowMs: options.nowMs }
   await http.register(indexRoutes, forIndexes)
   await http.register(pointRoutes, forIndexes)
-  await http.register(searchRoutes, { ...forIndexes, observe: () => undefined })
+  await http.register(searchRoutes, {
+    ...forIndexes,
+    observe: (seen) => {
+      tuning.observe(seen)
+    },
+  })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
   await http.register(generationRoutes, { ...forIndexes, rebuilds })
   await http.register(promotionRoutes, { indexes, promotions, changes })
   await http.register(evalRoutes, { ...forIndexes, evals, evalSets })
   await http.register(trialRoutes, { indexes, trials, decisions })
   await http.register(tuningRoutes, { indexes, tuning: tuning.tuning })
+  const { agent, proposals, recall } = tuning
+  await http.register(agentRoutes, { indexes, agent, proposals, decisions })
+  const trialCurve = (index: string) => tuning.promotedCurve(index)
+  await http.register(recallRoutes, { ...forIndexes, recall, trialCurve })
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
@@ -155,7 +173,7 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
   }
 }
 
-type Timers = Readonly<Record<'refresh' | 'health' | 'memory' | 'journals', Periodic>>
+type Timers = Readonly<Record<'refresh' | 'health' | 'memory' | 'journals' | 'alarms', Periodic>>
 
 function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
   const { buckets, indexes, dataplane, memory } = parts
@@ -181,11 +199,17 @@ function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
         trouble(error, 'write the journals')
       },
     ),
+    alarms: new Periodic(
+      () => tuning.alarms.look(),
+      (error) => {
+        trouble(error, 'look for alarms of rollouts')
+      },
+    ),
   }
 }
 
 function timersOf(
-  { refresh, health, memory, journals }: Timers,
+  { refresh, health, memory, journals, alarms }: Timers,
   config: Config,
 ): { readonly work: Periodic; readonly everyMs: number }[] {
   return [
@@ -193,6 +217,7 @@ function timersOf(
     { work: health, everyMs: config.buckets.healthIntervalMs },
     { work: memory, everyMs: MEMORY_MS },
     { work: journals, everyMs: JOURNALS_MS },
+    { work: alarms, everyMs: ALARMS_MS },
   ]
 }
 

@@ -4,8 +4,12 @@
  */
 
 import type { Logger } from 'pino'
+import { agentDefaults, budgetSettings } from './autotune/agent-settings.ts'
+import { newAgentState } from './autotune/agent-state.ts'
+import { proposalRules } from './autotune/next-proposal.ts'
 import type { ObjectStore } from './buckets/object-store.ts'
 import type { Config } from './config/schema.ts'
+import type { CurvePoint } from './domain/trial.ts'
 import type { EffectiveConfig } from './indexes/index-api.ts'
 import { DecisionLog } from './journal/decision-log.ts'
 import { EvalStore } from './journal/eval-store.ts'
@@ -14,11 +18,19 @@ import { TrialJournal } from './journal/trial-journal.ts'
 import { hasCode } from './lib/errors.ts'
 import { troubleLog, type Parts } from './parts.ts'
 import { PromotionRegistry } from './promotions/promotion-registry.ts'
+import { Agent } from './services/agent.ts'
+import { AgentDocuments } from './services/agent-documents.ts'
+import { AgentEval } from './services/agent-eval.ts'
+import { AgentProposals } from './services/agent-proposals.ts'
+import { AgentTools } from './services/agent-tools.ts'
 import { ConfigFlow, effective } from './services/config-flow.ts'
 import { DatasetTruth } from './services/dataset-truth.ts'
 import { EvalSets } from './services/eval-sets.ts'
+import { LiveRecallWatch } from './services/live-recall-watch.ts'
 import type { Operations } from './services/operations.ts'
 import { Rebuilds } from './services/rebuilds.ts'
+import { RolloutAlarms } from './services/rollout-alarms.ts'
+import type { SearchSeen } from './services/search-observer.ts'
 import { TrialRunner } from './services/trial-runner.ts'
 import { Tuning } from './services/tuning.ts'
 
@@ -32,6 +44,12 @@ export interface TuningPartsOptions {
   readonly engine: string
 }
 
+interface PromotedCurve {
+  readonly trialId: string
+  readonly k: number
+  readonly curve: readonly CurvePoint[]
+}
+
 export class TuningParts {
   readonly promotions: PromotionRegistry
   readonly trials: TrialJournal
@@ -43,11 +61,18 @@ export class TuningParts {
   readonly changes: ConfigFlow
   readonly runner: TrialRunner
   readonly tuning: Tuning
+  readonly agent: Agent
+  readonly proposals: AgentProposals
+  readonly recall: LiveRecallWatch
+  /** To be looked at every few seconds. */
+  readonly alarms: RolloutAlarms
+  readonly #agentEval: AgentEval
   readonly #parts: Parts
   /** Home of each index that is being deleted: the registry may not know it any more. */
   readonly #leaving = new Map<string, string>()
 
-  constructor({ config, log, nowMs, parts, operations, engine }: TuningPartsOptions) {
+  constructor(options: TuningPartsOptions) {
+    const { config, log, nowMs, parts, operations, engine } = options
     this.#parts = parts
     const { buckets, indexes, builders, graphs } = parts
     const onTrouble = troubleLog(log)
@@ -61,6 +86,7 @@ export class TuningParts {
       nowMs,
       onChange: (index, document) => {
         if (indexes.has(index)) served(index).steering.usePromoted(effective(document))
+        void this.agent.promotionsChanged(index)
       },
     })
     const journal = { storeOf, nowMs, onTrouble }
@@ -86,11 +112,48 @@ export class TuningParts {
       ...{ cache: graphs, journal: trials },
     })
     this.tuning = new Tuning({ operations, runner: this.runner, changes: this.changes })
+    this.#agentEval = new AgentEval(evals, this.evalSets)
+    this.agent = this.#newAgent(options)
+    this.proposals = new AgentProposals({ agent: this.agent, operations })
+    this.recall = this.#newRecall(options)
+    this.alarms = new RolloutAlarms({
+      recall: () => this.recall.summaries(),
+      cores: () => parts.dataplane.cores(),
+      memory: parts.memory,
+      rollouts: () => this.agent.seats.flatMap((s) => (s.index.rollout ? [s.index.name] : [])),
+      tell: (index, event) => this.agent.tell(index, event),
+    })
+  }
+
+  /** Hears of every search; see `SearchObserver`. */
+  observe(seen: SearchSeen): void {
+    this.recall.observe(seen)
+    this.agent.observe(seen)
+  }
+
+  /** Starts what works by itself. */
+  start(): void {
+    this.agent.open()
+    this.recall.start()
   }
 
   /** For whoever opens an index: what searches are to run with. */
   async promoted(index: string): Promise<EffectiveConfig | null> {
     return effective((await this.promotions.read(index)).document)
+  }
+
+  /** The curve that the trial of what is promoted has measured; null where there is none. */
+  async promotedCurve(index: string): Promise<PromotedCurve | null> {
+    const trialId = this.promotions.cached(index)?.document?.current?.trialId ?? null
+    if (trialId === null) return null
+    try {
+      const trial = await this.trials.get(index, trialId)
+      return { trialId, k: trial.eval.k, curve: trial.curve }
+    } catch (error) {
+      // Compacted away since.
+      if (hasCode(error, 'trial_not_found')) return null
+      throw error
+    }
   }
 
   /** Looks at what other servers promoted, and starts the builds that a crash prevented. */
@@ -112,6 +175,8 @@ export class TuningParts {
       await this.promotions.forget(index, 'delete')
       await this.trials.drop(index)
       await this.decisions.drop(index)
+      await this.agent.drop(index)
+      await this.#agentEval.drop(index)
       await this.#parts.graphs.clear(index)
     } catch (error) {
       // Damaged history must not keep an index from being deleted.
@@ -121,9 +186,64 @@ export class TuningParts {
     }
   }
 
+  /** Ends what works by itself: before the builders and the cores end. */
+  async stop(): Promise<void> {
+    await this.agent.close()
+    await this.recall.close()
+  }
+
+  /** Writes out the journals: after everything that writes to them. */
   async close(): Promise<void> {
     await this.trials.close()
     await this.decisions.close()
+  }
+
+  #newAgent({ config, log, nowMs, parts }: TuningPartsOptions): Agent {
+    const { indexes, builders, graphs, memory } = parts
+    const { trials, decisions, promotions, evals, runner } = this
+    const defaults = agentDefaults(config.agent)
+    const { flatThreshold } = config.search
+    return new Agent({
+      hands: new AgentTools({
+        ...{ registry: indexes, builders, cache: graphs, flatRowsMax: flatThreshold },
+        ...{ memory, evals, agentEval: this.#agentEval, runner },
+      }),
+      documents: new AgentDocuments({
+        storeOf: (index) => parts.buckets.get(this.#homeOf(index)),
+        newState: () => newAgentState(nowMs(), budgetSettings(defaults)),
+        ...{ defaults, nowMs },
+      }),
+      ...{ trials, decisions, promotions, rules: proposalRules(config.agent), flatThreshold },
+      ...{ enabled: config.agent.enabled, wakeMs: config.agent.wakeSecs * 1000 },
+      ...{ nowMs, onTrouble: troubleLog(log) },
+    })
+  }
+
+  #newRecall({ config, log, nowMs, parts: { indexes, buckets } }: TuningPartsOptions) {
+    const onTrouble = troubleLog(log)
+    return new LiveRecallWatch({
+      settings: config.recall,
+      served: (index) => (indexes.has(index) ? indexes.get(index) : null),
+      goalOf: (index) => this.#goalOf(index) ?? config.recall.goal,
+      mayChangeEf: (index) => this.agent.known(index)?.may('change_live_ef').allowed ?? false,
+      pointsTuned: (index) => {
+        const epoch = this.agent.known(index)?.state.epoch ?? null
+        return epoch === null || epoch.tuned === null ? null : epoch.points
+      },
+      onSignal: (index, { kind }) => {
+        this.agent.enqueue(index, 'drift').catch((error: unknown) => {
+          onTrouble(error, `enqueue index "${index}" for ${kind}`)
+        })
+      },
+      storeOf: (index) => buckets.get(this.#homeOf(index)),
+      ...{ decisions: this.decisions, reservoir: this.reservoir, nowMs, onTrouble },
+    })
+  }
+
+  /** The recall that the agent tunes an index for; null where it does not. */
+  #goalOf(index: string): number | null {
+    const settings = this.agent.known(index)?.settings ?? null
+    return settings === null || settings.mode === 'off' ? null : settings.minRecall
   }
 
   #homeOf(index: string): string {

@@ -10,6 +10,8 @@ import type { EvalSets } from './eval-sets.ts'
 /** Queries of both halves together. */
 const QUERIES = 1000
 const K = 10
+/** Of names of eval sets. */
+const NAME_CHARS_MAX = 128
 
 export interface UsableEval {
   readonly name: string
@@ -33,7 +35,7 @@ export class AgentEval {
    */
   async ensure(index: string, name: string | null): Promise<UsableEval> {
     if (name !== null) return this.#named(index, name)
-    const own = `agent-${index}`.slice(0, 128)
+    const own = ownName(index)
     const found = await this.#evals.find(own)
     if (found !== null && found.index === index) {
       const { stale, state, weak } = this.#evalSets.report(summaryOf(found))
@@ -44,6 +46,15 @@ export class AgentEval {
     return { name: own, weak }
   }
 
+  /** Removes the agent's own set of an index that is being deleted. */
+  async drop(index: string): Promise<void> {
+    try {
+      await this.#evals.delete(ownName(index))
+    } catch (error) {
+      if (!hasCode(error, 'eval_not_found')) throw error
+    }
+  }
+
   async #named(index: string, name: string): Promise<UsableEval> {
     const set = await this.#evals.get(name)
     if (set.index === index) return { name, weak: this.#evalSets.report(summaryOf(set)).weak }
@@ -51,4 +62,8 @@ export class AgentEval {
       details: { eval: name, index: set.index },
     })
   }
+}
+
+function ownName(index: string): string {
+  return `agent-${index}`.slice(0, NAME_CHARS_MAX)
 }

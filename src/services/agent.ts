@@ -120,6 +120,11 @@ export class Agent {
     }
   }
 
+  /** The index, where the agent has looked at it; null: not yet. */
+  known(name: string): AgentIndex | null {
+    return this.#seats.get(name)?.index ?? null
+  }
+
   /** The index, loaded. @throws what the hands and its bucket throw. */
   seat(name: string): Promise<AgentSeat> {
     return this.#turns.run(`seat ${name}`, async () => {
@@ -159,7 +164,8 @@ export class Agent {
 
   async #round(): Promise<void> {
     const sinceMs = Math.abs(this.parts.nowMs() - this.#lookedMs)
-    await (sinceMs >= this.#options.wakeMs ? this.wake() : this.#work())
+    const isNew = this.parts.hands.indexes().some((name) => !this.#seats.has(name))
+    await (isNew || sinceMs >= this.#options.wakeMs ? this.wake() : this.#work())
   }
 
   async #work(): Promise<void> {

@@ -58,6 +58,8 @@ it('low recall is told as it is; the ef is raised to hold the goal, and survives
   assert.equal(await service.stop(), 0)
   service = await start(root, { roundMs: 200 })
   await service.ready()
+  // The agent has looked at the index: it may change the ef.
+  await service.must('GET', '/vectors/agent/cloud')
   const raised = await searchUntil(service, ({ recall_slo }) => recall_slo.status === 'ok')
   assert.equal(raised.ef_source, 'live')
   assert.ok(raised.ef > EF, `${raised.ef}`)
@@ -80,7 +82,10 @@ it('low recall is told as it is; the ef is raised to hold the goal, and survives
 function start(root: string, { roundMs }: { readonly roundMs: number }): Promise<Service> {
   return startService(root, {
     env: {
-      VECTORD_RECALL_GOAL: String(GOAL),
+      VECTORD_AGENT_ENABLED: 'true',
+      VECTORD_AGENT_MODE: 'auto',
+      VECTORD_AGENT_MAX_TRIALS_PER_HOUR: '0',
+      VECTORD_AGENT_MIN_RECALL: String(GOAL),
       VECTORD_RECALL_SAMPLE_CPU_SHARE: '1',
       VECTORD_RECALL_MAX_SAMPLE_RATE: '1',
       VECTORD_RECALL_ROUND_INTERVAL_MS: String(roundMs),

@@ -230,7 +230,8 @@ export function agentWorld(
       clock.ms = ms
     },
     decisions: async () => (await decided()).map(({ kind, verdict }) => `${kind} ${verdict}`),
-    async searches({ challengerMs = 5, failing = false, count = 2000 } = {}) {
+    async searches(options = {}) {
+      const { challengerMs, failing, count } = { ...SEARCHES, ...options }
       const takes = hands.canaries.at(-1)?.takes ?? (() => true)
       for (let i = 0; i < count; i += 1) {
         const requestId = `r-${clock.ms}-${i}`
@@ -250,6 +251,8 @@ export function agentWorld(
     restart: () => agentWorld(settings, { store, clockMs: clock.ms }),
   }
 }
+
+const SEARCHES = { challengerMs: 5, failing: false, count: 2000 }
 
 const ANSWER: ShardAnswer = {
   ...{ hits: [], efUsed: 60, generation: 1, exhausted: false, lsn: 1 },
