@@ -129,12 +129,14 @@ async function keptGeneration(
 async function newGraphs(
   index: ServedIndex,
   parts: RebuildParts,
-  { config, graphId }: RebuildWish,
+  { config, graphId, always }: RebuildWish,
   control: RebuildControl,
 ): Promise<{ readonly graphs: readonly GraphRef[] | null; readonly source: Rebuilt['source'] }> {
   const points = index.info.stats?.livePoints ?? 0
   if (points <= parts.flatRowsMax) return { graphs: null, source: 'grown' }
-  const cached = graphId === null ? null : await cachedGraphs(index, parts.cache, graphId)
+  // The graph of a trial holds the points that have died since.
+  const tried = always ? null : graphId
+  const cached = tried === null ? null : await cachedGraphs(index, parts.cache, tried)
   if (cached !== null) return { graphs: cached, source: 'cached' }
   return { graphs: await buildGraphs(index, parts, config, control), source: 'built' }
 }
