@@ -66,7 +66,7 @@ async function benchOf(
   if (opened?.key === key) return opened.bench
   const before = opened
   opened = null
-  before?.bench.close()
+  await before?.bench.close()
   await before?.store.close()
   const [first] = dataset.shards
   if (first === undefined) throw new TypeError('a data set has a shard')

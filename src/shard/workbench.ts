@@ -174,9 +174,10 @@ export class Workbench {
     return refs
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const { graphs } of this.#graphs.values()) for (const graph of graphs) graph.close()
     this.#graphs.clear()
+    await rm(scratchOf(this.#shards), { recursive: true, force: true })
   }
 
   async #grow(
@@ -204,7 +205,8 @@ export class Workbench {
     const graphs: ShardGraph[] = []
     for (const [shard, table] of this.#tables.entries()) {
       const ref = cached.find((one) => one.shard === shard)
-      const graph = ref === undefined ? null : await this.#loadShard(ref, table)
+      const graph =
+        ref === undefined ? emptyGraph(table, config) : await this.#loadShard(ref, table)
       if (graph === null) {
         for (const loaded of graphs) loaded.close()
         return null
@@ -294,6 +296,12 @@ export class Workbench {
 function scratchOf([first]: readonly ShardSpec[]): string {
   invariant(first !== undefined, 'a data set has a shard')
   return `${first.scratch}-bench-${process.pid}`
+}
+
+/** Of a shard without points nothing was saved; null where it has some. */
+function emptyGraph(table: PointTable, config: HnswConfig): ShardGraph | null {
+  if (table.livePoints > 0) return null
+  return new ShardGraph(table, { generation: 0, config, graphId: null }, null)
 }
 
 function sum<T>(all: readonly T[], of: (one: T) => number): number {
