@@ -16,14 +16,15 @@ import { hashFile } from '../codecs/file-hash.ts'
 import type { GraphRef, StoredFile } from '../domain/checkpoint.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
-import type {
-  BuildRequest,
-  BuiltGraph,
-  DatasetInfo,
-  QueryRows,
-  SampleRowsRequest,
-  SaveRequest,
-  Side,
+import {
+  benchFolder,
+  type BuildRequest,
+  type BuiltGraph,
+  type DatasetInfo,
+  type QueryRows,
+  type SampleRowsRequest,
+  type SaveRequest,
+  type Side,
 } from '../domain/workbench.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
@@ -293,9 +294,8 @@ export class Workbench {
   }
 }
 
-function scratchOf([first]: readonly ShardSpec[]): string {
-  invariant(first !== undefined, 'a data set has a shard')
-  return `${first.scratch}-bench-${process.pid}`
+function scratchOf(shards: readonly ShardSpec[]): string {
+  return benchFolder({ shards }, process.pid)
 }
 
 /** Of a shard without points nothing was saved; null where it has some. */
