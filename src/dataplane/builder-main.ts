@@ -5,10 +5,11 @@
  * Jobs run one after the other. Cancelling one is ending the process.
  */
 
+import { rmSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { openStore } from '../buckets/open-store.ts'
 import type { ObjectStore } from '../buckets/object-store.ts'
-import type { Dataset } from '../domain/workbench.ts'
+import { benchFolder, type Dataset } from '../domain/workbench.ts'
 import { openParentLink } from '../processes/parent-link.ts'
 import { compare, findTruth, measure } from '../shard/bench-search.ts'
 import { Workbench } from '../shard/workbench.ts'
@@ -28,6 +29,8 @@ interface Opened {
 }
 
 let opened: Opened | null = null
+/** Of the points that were asked for last; it goes with the process. */
+let folder: string | null = null
 let jobs: Promise<void> = Promise.resolve()
 
 const channel = new FrameChannel(openParentLink(), {
@@ -35,6 +38,10 @@ const channel = new FrameChannel(openParentLink(), {
     jobs = jobs.then(() => serve(frame))
   },
   onClose: () => process.exit(0),
+})
+
+process.on('exit', () => {
+  if (folder !== null) rmSync(folder, { recursive: true, force: true })
 })
 
 async function serve(frame: Frame): Promise<void> {
@@ -66,10 +73,11 @@ async function benchOf(
   if (opened?.key === key) return opened.bench
   const before = opened
   opened = null
-  before?.bench.close()
+  await before?.bench.close()
   await before?.store.close()
   const [first] = dataset.shards
   if (first === undefined) throw new TypeError('a data set has a shard')
+  folder = benchFolder(dataset, process.pid)
   const store = await openStore(first.bucket)
   try {
     const bench = await Workbench.open(dataset.shards, store, onProgress)

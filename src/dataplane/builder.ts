@@ -7,7 +7,13 @@
  * A builder that dies fails the job that it had, and nothing else.
  */
 
-import type { Dataset, WorkbenchJob, WorkbenchJobs } from '../domain/workbench.ts'
+import { rm } from 'node:fs/promises'
+import {
+  benchFolder,
+  type Dataset,
+  type WorkbenchJob,
+  type WorkbenchJobs,
+} from '../domain/workbench.ts'
 import { VectordError } from '../lib/errors.ts'
 import { startChild, type Child, type ChildExit } from '../processes/child.ts'
 import { datasetKey, type BuilderProgress } from './builder-jobs.ts'
@@ -31,6 +37,8 @@ export class Builder {
   readonly #channel: FrameChannel
   readonly #waiting = new Map<number, Waiting>()
   readonly #ended = Promise.withResolvers<null>()
+  /** Where its process may have left files. */
+  readonly #folders = new Set<string>()
   #lastId = 0
   #dataset = ''
   #isOver = false
@@ -75,6 +83,7 @@ export class Builder {
       const settle = (answer: unknown): void => resolve(answer as WorkbenchJobs[K]['answer'])
       this.#waiting.set(id, { resolve: settle, reject, onProgress })
       this.#dataset = datasetKey(dataset)
+      this.#folders.add(benchFolder(dataset, this.pid ?? 0))
       const { writer } = this.#channel
       writer.begin({ type: FRAME.job, id, flags: 0, shard: 0, deadlineMs: Infinity })
       writeJson(writer, { dataset, job })
@@ -111,7 +120,18 @@ export class Builder {
       this.#log('error', { pid: this.pid, exitCode, signal, stderr }, 'builder died')
     }
     for (const { reject } of waiting) reject(gone(signal ?? String(exitCode)))
-    this.#ended.resolve(null)
+    void this.#clear().then(() => this.#ended.resolve(null))
+  }
+
+  /** A process that was killed clears nothing away itself. */
+  async #clear(): Promise<void> {
+    for (const folder of this.#folders) {
+      try {
+        await rm(folder, { recursive: true, force: true })
+      } catch (error) {
+        this.#log('warn', { folder, err: error }, 'files of a builder stay')
+      }
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The builder processes: started when there is work, ended when there is none for a while.
  *
- *     session(dataset, work) ─▶ a free builder that holds the points, or any free one, or a new one
+ *     session(dataset, work) ─▶ a free builder that holds the points, or a new one, or any free one
  *                             ─▶ waits where all are taken
  *
  * A session has its builder for itself, so what it builds stays until it is done.
@@ -133,6 +133,8 @@ export class Builders {
     signal.removeEventListener('abort', next)
     const at = this.#queue.indexOf(next)
     if (at !== -1) this.#queue.splice(at, 1)
+    // Who was called and does not want its turn any more gives it to the next.
+    else if (signal.aborted) this.#queue.shift()?.()
   }
 
   #giveBack(builder: Builder): void {

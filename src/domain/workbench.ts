@@ -7,11 +7,19 @@
 
 import type { GraphRef } from './checkpoint.ts'
 import type { HnswConfig } from './hnsw-config.ts'
+import { invariant } from '../lib/invariant.ts'
 import type { ShardSpec } from './shard-spec.ts'
 
 /** The points that a builder works on: every shard of an index at one checkpoint. */
 export interface Dataset {
   readonly shards: readonly ShardSpec[]
+}
+
+/** The local folder for the temporary files of a builder process that works on the points. */
+export function benchFolder({ shards }: Dataset, pid: number): string {
+  const [first] = shards
+  invariant(first !== undefined, 'a data set has a shard')
+  return `${first.scratch}-bench-${pid}`
 }
 
 export interface DatasetInfo {

@@ -64,11 +64,23 @@ export async function readoptGeneration(
   )
 }
 
-/** Makes a generation that is in memory everywhere the one that searches use, durably. */
+/**
+ * Makes a generation that is in memory everywhere the one that searches use, durably. Where it
+ * throws, searches use the one of before again.
+ */
 export async function publishGeneration(index: Swapped, generation: number): Promise<void> {
   const shards = index.ownShards()
-  await Promise.all(shards.map((shard) => shard.publish(generation)))
-  await index.checkpoint('if_worth', { force: true })
+  const before = index.info.stats?.generation ?? 0
+  try {
+    // To the end on every shard, as with `adopt`.
+    const published = await Promise.allSettled(shards.map((shard) => shard.publish(generation)))
+    for (const outcome of published) if (outcome.status === 'rejected') throw outcome.reason
+    await index.checkpoint('if_worth', { force: true })
+  } catch (error) {
+    // A core that is gone loads the one of before by itself.
+    await Promise.allSettled(shards.map((shard) => shard.publish(before)))
+    throw error
+  }
 }
 
 /** Frees the memory of a generation that is not published. */

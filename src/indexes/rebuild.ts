@@ -31,7 +31,7 @@ const STALE_SHARE_MAX = 0.5
 const TRIES_MAX = 3
 
 export interface RebuildParts {
-  readonly builders: Builders
+  readonly builders: Pick<Builders, 'session'>
   readonly cache: GraphCache
   /** Up to so many points a shard has no graph. */
   readonly flatRowsMax: number
@@ -78,9 +78,15 @@ export async function prepareGeneration(
     const generation = await keptGeneration(index, config, control)
     if (generation !== null) return { generation, source: 'kept' }
   }
-  const { graphs, source } = await newGraphs(index, parts, wish, control)
-  const generation = await adoptGeneration(index, { config, graphs }, swapControl(control))
-  return { generation, source }
+  const points = index.info.stats?.livePoints ?? 0
+  if (points <= parts.flatRowsMax) {
+    // Without files it begins empty and grows on its cores.
+    return { generation: await adopted(index, config, null, control), source: 'grown' }
+  }
+  const generation = await cachedGeneration(index, parts.cache, wish, control)
+  if (generation !== null) return { generation, source: 'cached' }
+  const graphs = await buildGraphs(index, parts, config, control)
+  return { generation: await adopted(index, config, graphs, control), source: 'built' }
 }
 
 /** Prepares, publishes, and frees the generation before. */
@@ -116,29 +122,40 @@ async function keptGeneration(
   if (inMemory !== undefined) return inMemory.generation
   const stored = same.findLast(({ state }) => state === 'stored')
   if (stored === undefined) return null
+  return unlessDamaged(() => readoptGeneration(index, stored.generation, swapControl(control)))
+}
+
+/** Of the graph that a trial has built; null where it is not kept, damaged, or would not do. */
+async function cachedGeneration(
+  index: ServedIndex,
+  cache: GraphCache,
+  { config, graphId, always }: RebuildWish,
+  control: RebuildControl,
+): Promise<number | null> {
+  // Points that died since the trial are in its graph: whoever wants them gone wants another.
+  if (graphId === null || always) return null
+  const graphs = await cachedGraphs(index, cache, graphId)
+  if (graphs === null) return null
+  return unlessDamaged(() => adopted(index, config, graphs, control))
+}
+
+function adopted(
+  index: ServedIndex,
+  config: HnswConfig,
+  graphs: readonly GraphRef[] | null,
+  control: RebuildControl,
+): Promise<number> {
+  return adoptGeneration(index, { config, graphs }, swapControl(control))
+}
+
+/** Null where the files are damaged or gone: a graph is derived, and is built anew. */
+async function unlessDamaged(work: () => Promise<number>): Promise<number | null> {
   try {
-    return await readoptGeneration(index, stored.generation, swapControl(control))
+    return await work()
   } catch (error) {
-    // Damaged files: the graph is derived, and is built anew.
     if (hasCode(error, 'object_corrupt')) return null
     throw error
   }
-}
-
-/** Null graphs begin empty and grow on their cores. */
-async function newGraphs(
-  index: ServedIndex,
-  parts: RebuildParts,
-  { config, graphId, always }: RebuildWish,
-  control: RebuildControl,
-): Promise<{ readonly graphs: readonly GraphRef[] | null; readonly source: Rebuilt['source'] }> {
-  const points = index.info.stats?.livePoints ?? 0
-  if (points <= parts.flatRowsMax) return { graphs: null, source: 'grown' }
-  // The graph of a trial holds the points that have died since.
-  const tried = always ? null : graphId
-  const cached = tried === null ? null : await cachedGraphs(index, parts.cache, tried)
-  if (cached !== null) return { graphs: cached, source: 'cached' }
-  return { graphs: await buildGraphs(index, parts, config, control), source: 'built' }
 }
 
 /** Builds the graph over a fresh checkpoint and leaves its files in the cache. */
@@ -168,7 +185,7 @@ async function buildGraphs(
 /** Runs `work` with a builder over a fresh checkpoint; again where that one goes away meanwhile. */
 export async function onDataset<T>(
   index: ServedIndex,
-  builders: Builders,
+  builders: Pick<Builders, 'session'>,
   control: Parameters<Builders['session']>[1],
   work: (session: BuilderSession) => Promise<T>,
 ): Promise<T> {

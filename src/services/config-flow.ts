@@ -119,7 +119,7 @@ export function effective(document: PromotionDocument | null): EffectiveConfig |
 }
 
 /** With the ef that the trial has solved for, where none was proposed: for the middle goal it meets. */
-export function promotedConfig({ config, boundaries }: Trial, ef?: number): HnswConfig {
+function promotedConfig({ config, boundaries }: Trial, ef?: number): HnswConfig {
   if (ef !== undefined) return { ...config, efSearch: ef }
   if (config.efSearch !== null) return config
   const solved = boundaries.filter(({ ef }) => ef !== null)

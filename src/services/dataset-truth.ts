@@ -16,11 +16,11 @@ import type {
 } from '../journal/truth-source.ts'
 
 export class DatasetTruth implements TruthSource {
-  readonly #builders: Builders
+  readonly #builders: Pick<Builders, 'session'>
   readonly #served: (index: string) => ServedIndex
 
   /** @param served throws `index_not_found`. */
-  constructor(builders: Builders, served: (index: string) => ServedIndex) {
+  constructor(builders: Pick<Builders, 'session'>, served: (index: string) => ServedIndex) {
     this.#builders = builders
     this.#served = served
   }

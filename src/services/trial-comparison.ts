@@ -16,7 +16,7 @@ import { median, observeHalf, reachableK } from './measured-half.ts'
 import type { OperationControl } from './operation.ts'
 
 export interface ComparisonOptions {
-  readonly builders: Builders
+  readonly builders: Pick<Builders, 'session'>
   readonly cache: GraphCache
   readonly evals: EvalStore
   /** @throws {VectordError} `index_not_found`. */

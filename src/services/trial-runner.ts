@@ -26,6 +26,7 @@ import {
 import type { GraphRef } from '../domain/checkpoint.ts'
 import type { BuiltGraph, DatasetInfo } from '../domain/workbench.ts'
 import { graphIdOf, type GraphCache } from '../indexes/graph-cache.ts'
+import type { IndexMeta } from '../indexes/index-meta.ts'
 import { onDataset } from '../indexes/rebuild.ts'
 import type { ServedIndex } from '../indexes/served-index.ts'
 import { isEmpty, isWeak, type EvalSet } from '../journal/eval-set.ts'
@@ -53,7 +54,7 @@ export interface TrialRequest {
 }
 
 export interface TrialRunnerOptions {
-  readonly builders: Builders
+  readonly builders: Pick<Builders, 'session'>
   readonly cache: GraphCache
   readonly journal: TrialJournal
   readonly evals: EvalStore
@@ -96,7 +97,7 @@ export class TrialRunner {
   /**
    * @returns the trial as it ended.
    * @throws {VectordError} `eval_not_found`, `not_configured` for an eval set of another index or
-   *   without queries, `index_not_found`, what keeps the index from serving; the reason of the signal.
+   *   shape or without queries, `index_not_found`, what keeps the index from serving; the reason of the signal.
    */
   async run(
     request: TrialRequest,
@@ -104,8 +105,8 @@ export class TrialRunner {
     trialId = this.newTrialId(),
   ): Promise<Trial> {
     const { builders, evals, served } = this.#options
-    const evalSet = usable(await evals.get(request.evalName), request)
     const index = served(request.index)
+    const evalSet = usable(await evals.get(request.evalName), request, index.meta)
     const onProgress = ({ stage, fraction }: { stage: string; fraction: number }): void => {
       control.progress(stage, { done: Math.round(fraction * 100), total: 100 })
     }
@@ -155,7 +156,8 @@ export class TrialRunner {
     const { cache, journal } = this.#options
     const cached = await cache.find(request.index, graphId)
     const built = await session.run('build', { config: request.config, graphId, cached })
-    const kept = built.isNew ? await this.#keep(course, graphId) : cached
+    const isKept = !built.isNew && cached !== null
+    const kept = isKept ? cached : await this.#keep(course, graphId)
     const history = await journal.history(request.index, info.fingerprint)
     const curve = new Map<number, CurvePoint>()
     const measureEf = async (ef: number): Promise<void> => {
@@ -241,7 +243,11 @@ async function heldOut(
   }))
 }
 
-function usable(evalSet: EvalSet, { index, evalName, k }: TrialRequest): EvalSet {
+function usable(
+  evalSet: EvalSet,
+  { index, evalName, k }: TrialRequest,
+  { dimension, metric }: Pick<IndexMeta, 'dimension' | 'metric'>,
+): EvalSet {
   if (k !== null && k !== evalSet.k) {
     throw new VectordError('bad_request', `The eval set "${evalName}" has k ${evalSet.k}.`, {
       details: { part: 'body', field: 'k', expected: evalSet.k },
@@ -252,6 +258,13 @@ function usable(evalSet: EvalSet, { index, evalName, k }: TrialRequest): EvalSet
       'not_configured',
       `The eval set "${evalName}" is of index "${evalSet.index}".`,
       { details: { eval: evalName, index: evalSet.index } },
+    )
+  }
+  if (evalSet.dimension !== dimension || evalSet.metric !== metric) {
+    throw new VectordError(
+      'not_configured',
+      `The eval set "${evalName}" was made for an earlier index "${index}" of another shape.`,
+      { details: { eval: evalName, index } },
     )
   }
   if (!isEmpty(evalSet)) return evalSet

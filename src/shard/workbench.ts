@@ -16,14 +16,15 @@ import { hashFile } from '../codecs/file-hash.ts'
 import type { GraphRef, StoredFile } from '../domain/checkpoint.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
-import type {
-  BuildRequest,
-  BuiltGraph,
-  DatasetInfo,
-  QueryRows,
-  SampleRowsRequest,
-  SaveRequest,
-  Side,
+import {
+  benchFolder,
+  type BuildRequest,
+  type BuiltGraph,
+  type DatasetInfo,
+  type QueryRows,
+  type SampleRowsRequest,
+  type SaveRequest,
+  type Side,
 } from '../domain/workbench.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
@@ -174,9 +175,10 @@ export class Workbench {
     return refs
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const { graphs } of this.#graphs.values()) for (const graph of graphs) graph.close()
     this.#graphs.clear()
+    await rm(scratchOf(this.#shards), { recursive: true, force: true })
   }
 
   async #grow(
@@ -204,7 +206,8 @@ export class Workbench {
     const graphs: ShardGraph[] = []
     for (const [shard, table] of this.#tables.entries()) {
       const ref = cached.find((one) => one.shard === shard)
-      const graph = ref === undefined ? null : await this.#loadShard(ref, table)
+      const graph =
+        ref === undefined ? emptyGraph(table, config) : await this.#loadShard(ref, table)
       if (graph === null) {
         for (const loaded of graphs) loaded.close()
         return null
@@ -291,9 +294,14 @@ export class Workbench {
   }
 }
 
-function scratchOf([first]: readonly ShardSpec[]): string {
-  invariant(first !== undefined, 'a data set has a shard')
-  return `${first.scratch}-bench-${process.pid}`
+function scratchOf(shards: readonly ShardSpec[]): string {
+  return benchFolder({ shards }, process.pid)
+}
+
+/** Of a shard without points nothing was saved; null where it has some. */
+function emptyGraph(table: PointTable, config: HnswConfig): ShardGraph | null {
+  if (table.livePoints > 0) return null
+  return new ShardGraph(table, { generation: 0, config, graphId: null }, null)
 }
 
 function sum<T>(all: readonly T[], of: (one: T) => number): number {
