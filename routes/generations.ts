@@ -2,6 +2,7 @@
  * /vectors/indexes/{index}/…: rebuild, compact, generations.
  */
 
+import { configToJson } from '../src/domain/hnsw-config.ts'
 import {
   Type,
   type FastifyPluginCallbackTypebox,
@@ -11,7 +12,6 @@ import { GENERATION_STATES, type GenerationInfo } from '../src/domain/search.ts'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
 import {
   ConfigJson,
-  configJson,
   IndexParams,
   NoQuery,
   Nullable,
@@ -116,7 +116,7 @@ export const generationRoutes: FastifyPluginCallbackTypebox<GenerationRoutesOpti
     const { config, stats } = findIndex(indexes, request, request.params.index).info
     return {
       published: stats?.generation ?? null,
-      config: configJson(config.hnsw),
+      config: configToJson(config.hnsw),
       config_source: config.source,
       generations: (stats?.generations ?? []).map(generationJson),
     }
@@ -132,7 +132,7 @@ function generationJson(info: GenerationInfo): Static<typeof GenerationJson> {
   const { generation, state, config, elements, tombstones } = info
   return {
     ...{ generation, state, elements, tombstones },
-    config: configJson(config),
+    config: configToJson(config),
     graph_id: info.graphId,
     delta_points: info.deltaPoints,
   }

@@ -10,22 +10,14 @@ import {
   type FastifyPluginCallbackTypebox,
   type Static,
 } from '@fastify/type-provider-typebox'
-import { HNSW_BOUNDS, HNSW_DEFAULTS } from '../src/domain/hnsw-config.ts'
+import { configToJson, HNSW_BOUNDS, HNSW_DEFAULTS } from '../src/domain/hnsw-config.ts'
 import { METRICS } from '../src/domain/metric.ts'
 import type { ShardStats } from '../src/domain/search.ts'
 import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { badField } from '../src/http/body-field.ts'
 import { etagOf, ifMatch } from '../src/http/conditional.ts'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
-import {
-  configJson,
-  IndexParams,
-  Lsn,
-  Name,
-  NoQuery,
-  Nullable,
-  replies,
-} from '../src/http/schemas.ts'
+import { IndexParams, Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
 import type { IndexInfo, NewIndex } from '../src/indexes/index-api.ts'
 import { VectordError } from '../src/lib/errors.ts'
 
@@ -292,7 +284,7 @@ function indexJson(info: IndexInfo): Static<typeof IndexJson> {
   const { revision, state, reason, progress, role, owner, lsn } = info
   return {
     ...{ name, dimension, metric, bucket, backend },
-    hnsw: configJson(hnsw),
+    hnsw: configToJson(hnsw),
     shards,
     retention: { keep_last_versions: info.keepLastVersions },
     revision,

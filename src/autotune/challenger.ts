@@ -84,7 +84,7 @@ export function bestTrial(question: Omit<ChallengerQuestion, 'judged'>): Champio
 }
 
 /** The ef of searches that name none. */
-export function servedEf({ efSearch }: HnswConfig, k: number): number {
+function servedEf({ efSearch }: HnswConfig, k: number): number {
   return Math.max(k, efSearch ?? defaultEf(k))
 }
 

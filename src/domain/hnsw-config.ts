@@ -13,6 +13,14 @@ export interface HnswConfig {
   readonly seed: number
 }
 
+/** As stored objects and answers have it. A type, since an interface is no JSON object to TypeScript. */
+export type HnswConfigJson = Readonly<{
+  m: number
+  ef_construction: number
+  ef_search: number | null
+  seed: number
+}>
+
 export const HNSW_BOUNDS = {
   m: [2, 128],
   efConstruction: [4, 2000],
@@ -34,4 +42,8 @@ export function defaultEf(k: number): number {
 export function efInProportion(ef: number, k: number): number {
   const scaled = Math.ceil((ef * defaultEf(k)) / defaultEf(REFERENCE_K))
   return Math.min(HNSW_BOUNDS.efSearch[1], scaled)
+}
+
+export function configToJson({ m, efConstruction, efSearch, seed }: HnswConfig): HnswConfigJson {
+  return { m, ef_construction: efConstruction, ef_search: efSearch, seed }
 }

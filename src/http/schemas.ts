@@ -4,7 +4,6 @@
 
 import { Type, type Static, type TSchema } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import type { HnswConfig } from '../domain/hnsw-config.ts'
 import { NAME_PATTERN } from '../domain/names.ts'
 import { ERROR_KINDS } from '../lib/errors.ts'
 
@@ -57,11 +56,6 @@ export const ConfigJson = Type.Object(
   },
   STRICT,
 )
-
-export function configJson(config: HnswConfig): Static<typeof ConfigJson> {
-  const { m, efConstruction, efSearch, seed } = config
-  return { m, ef_construction: efConstruction, ef_search: efSearch, seed }
-}
 
 /** Query of what starts long work. */
 export const WaitQuery = Type.Object(

@@ -8,7 +8,7 @@
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { JsonObject } from '../buckets/revision-codec.ts'
 import { RevisionedDocument } from '../buckets/revisioned-document.ts'
-import { HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
+import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../domain/metric.ts'
 import { VectordError } from '../lib/errors.ts'
 import type { IndexSettings } from './index-api.ts'
@@ -44,12 +44,7 @@ export function metaToJson(meta: IndexMeta): JsonObject {
     metric: meta.metric,
     bucket: meta.bucket,
     backend: meta.backend,
-    hnsw: {
-      m: meta.hnsw.m,
-      ef_construction: meta.hnsw.efConstruction,
-      ef_search: meta.hnsw.efSearch,
-      seed: meta.hnsw.seed,
-    },
+    hnsw: configToJson(meta.hnsw),
     shards: meta.shards,
     retention: { keep_last_versions: meta.keepLastVersions },
   }

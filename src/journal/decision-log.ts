@@ -22,7 +22,7 @@ import {
 } from './json-fields.ts'
 
 /** Decisions of an index that a compaction keeps, the newest. */
-export const DECISIONS_KEPT = 10_000
+const DECISIONS_KEPT = 10_000
 
 /** UTF-16 units of the evidence as JSON text. */
 const EVIDENCE_MAX = 16_384

@@ -14,10 +14,10 @@ const CACHES_MAX = 16
 const CACHE_BYTES_MAX = 2 * 2 ** 20
 
 /** Entries of an index that wait while its bucket takes none. */
-export const WAITING_MAX = 1024
+const WAITING_MAX = 1024
 
 /** Objects of a log from which a round of upkeep merges them. */
-export const COMPACT_AT = 64
+const COMPACT_AT = 64
 
 /** What the journals of this folder are given. */
 export interface JournalOptions {

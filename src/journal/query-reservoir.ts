@@ -13,7 +13,7 @@ import { seededRandom, shuffle } from '../lib/seeded-random.ts'
 import type { LiveQueries, LiveSample } from './truth-source.ts'
 
 /** Queries that are kept of an index; an eval set takes 1,000. */
-export const KEPT_MAX = 2000
+const KEPT_MAX = 2000
 
 /** Queries asked, in multiples of those kept, beyond which old ones fade. */
 const FADE_AFTER = 10

@@ -6,7 +6,7 @@
  */
 
 import type { Json, JsonObject } from '../buckets/revision-codec.ts'
-import { HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
+import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { METRICS } from '../domain/metric.ts'
 import {
   type Boundary,
@@ -128,10 +128,6 @@ function epochFromJson(json: JsonObject): DatasetEpoch {
     dimension: field('dimension', isIntegerIn(1)),
     metric: field('metric', isOneOf(METRICS)),
   }
-}
-
-function configToJson({ m, efConstruction, efSearch, seed }: HnswConfig): JsonObject {
-  return { m, ef_construction: efConstruction, ef_search: efSearch, seed }
 }
 
 function configFromJson(json: JsonObject): HnswConfig {

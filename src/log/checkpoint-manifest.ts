@@ -7,7 +7,7 @@
 
 import { createHash } from 'node:crypto'
 import type { CheckpointContent, GraphRef, PartRef, StoredFile } from '../domain/checkpoint.ts'
-import { HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
+import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { VectordError } from '../lib/errors.ts'
 
 const MANIFEST_FORMAT = 1
@@ -104,12 +104,7 @@ export function graphToJson(graph: GraphRef): Record<string, unknown> {
     generation: graph.generation,
     published: graph.published,
     graph_id: graph.graphId,
-    config: {
-      m: config.m,
-      ef_construction: config.efConstruction,
-      ef_search: config.efSearch,
-      seed: config.seed,
-    },
+    config: configToJson(config),
     graph: fileToJson(graph.graph),
     labels: fileToJson(graph.labels),
     indexed_lsn: graph.indexedLsn,

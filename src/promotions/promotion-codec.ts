@@ -7,7 +7,13 @@
  */
 
 import { decodeRevision, type Json, type JsonObject } from '../buckets/revision-codec.ts'
-import { HNSW_BOUNDS, HNSW_DEFAULTS, type HnswConfig } from '../domain/hnsw-config.ts'
+import {
+  configToJson,
+  HNSW_BOUNDS,
+  HNSW_DEFAULTS,
+  type HnswConfig,
+  type HnswConfigJson,
+} from '../domain/hnsw-config.ts'
 import { VectordError } from '../lib/errors.ts'
 import {
   CHANGE_KINDS,
@@ -23,12 +29,7 @@ import {
 const FORMAT = 1
 
 export type EntryJson = {
-  readonly config: {
-    readonly m: number
-    readonly ef_construction: number
-    readonly ef_search: number | null
-    readonly seed: number
-  }
+  readonly config: HnswConfigJson
   readonly trial_id: string
   readonly promoted_at: string
   readonly promoted_by: string
@@ -71,12 +72,7 @@ export function promotionToJson(document: PromotionDocument): PromotionJson {
 export function entryToJson(entry: PromotionEntry): EntryJson {
   const { config, trialId, promotedMs, promotedBy, note, graphId, evidence, pinned } = entry
   return {
-    config: {
-      m: config.m,
-      ef_construction: config.efConstruction,
-      ef_search: config.efSearch,
-      seed: config.seed,
-    },
+    config: configToJson(config),
     trial_id: trialId,
     promoted_at: new Date(promotedMs).toISOString(),
     promoted_by: promotedBy,

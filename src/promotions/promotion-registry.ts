@@ -40,7 +40,7 @@ import {
 } from './promotion-scan.ts'
 
 /** Characters of the JSON text of `evidence`: a document holds up to 102 entries, answered whole. */
-export const EVIDENCE_CHARS_MAX = 2048
+const EVIDENCE_CHARS_MAX = 2048
 
 /** How often a change is made anew on top of what another server did. */
 const CONFLICT_TRIES = 100

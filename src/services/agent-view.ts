@@ -7,7 +7,7 @@ import { budgetSettings, settingsToJson } from '../autotune/agent-settings.ts'
 import type { RolloutJob } from '../autotune/agent-state.ts'
 import { agentHold } from '../autotune/config-quarantine.ts'
 import type { NextProposal } from '../autotune/next-proposal.ts'
-import type { HnswConfig } from '../domain/hnsw-config.ts'
+import { configToJson } from '../domain/hnsw-config.ts'
 import { decisionToJson, type DecisionLog } from '../journal/decision-log.ts'
 import type { PromotionEntry } from '../promotions/promotion-document.ts'
 import type { Agent, AgentSeat } from './agent.ts'
@@ -92,7 +92,7 @@ export async function explainJson(
 
 function currentJson({ facts }: AgentPlan, current: PromotionEntry | null): object {
   return {
-    config: configJson(facts.config.hnsw),
+    config: configToJson(facts.config.hnsw),
     source: facts.config.source,
     trial_id: current?.trialId ?? null,
     promoted_by: current?.promotedBy ?? null,
@@ -117,7 +117,7 @@ export function nextJson({ next, predictedBytes, challenger }: AgentPlan): objec
   const proposal = proposalOf(next)
   return {
     kind: challenger.kind === 'challenger' ? 'compare' : next.kind,
-    config: proposal === null ? null : configJson(proposal.config),
+    config: proposal === null ? null : configToJson(proposal.config),
     explain: proposal?.explain ?? null,
     predicted_memory_bytes: predictedBytes,
   }
@@ -140,13 +140,9 @@ function rolloutJson(job: RolloutJob | null): object | null {
   const { state, config, pending, note } = job
   const { trialId, stage, reason, canaryStep, canaryRequests } = state
   return {
-    ...{ trial_id: trialId, stage, reason, config: configJson(config), note, pending },
+    ...{ trial_id: trialId, stage, reason, config: configToJson(config), note, pending },
     ...{ canary_step: canaryStep, canary_requests: canaryRequests },
   }
-}
-
-function configJson({ m, efConstruction, efSearch, seed }: HnswConfig): object {
-  return { m, ef_construction: efConstruction, ef_search: efSearch, seed }
 }
 
 function iso(ms: number): string {

@@ -17,9 +17,8 @@ import { believed, evidenceOf, noteOf, type Challenger } from '../autotune/chall
 import type { Proposal } from '../autotune/proposer.ts'
 import { startRollout } from '../autotune/rollout.ts'
 import { judge, nextStep, type Comparison, type Verdict } from '../autotune/verdict.ts'
-import type { HnswConfig } from '../domain/hnsw-config.ts'
+import { configToJson, type HnswConfig } from '../domain/hnsw-config.ts'
 import type { Trial } from '../domain/trial.ts'
-import type { JsonObject } from '../buckets/revision-codec.ts'
 import type { AgentIndex, AgentParts } from './agent-index.ts'
 import { budgetHold, holdOf, planOf, type AgentPlan, type Hold } from './agent-plan.ts'
 import type { AgentRollout } from './agent-rollout.ts'
@@ -103,7 +102,7 @@ export class AgentWork {
       this.trials.set(trial.state, (this.trials.get(trial.state) ?? 0) + 1)
       const { trialId, state: verdict } = trial
       const reason = trial.reason ?? `the trial is ${verdict}`
-      const evidence = { config: configJson(config), explain: asJson(explain) }
+      const evidence = { config: configToJson(config), explain: asJson(explain) }
       this.#index.decide({ kind: 'trial', verdict, trialId, reason, evidence })
       return trial
     } finally {
@@ -335,9 +334,4 @@ function unknown(reason: string): { readonly comparison: Comparison; readonly ve
     comparison: { challenger: nothing, baseline: null, costLogRatios: [] },
     verdict: { verdict: 'inconclusive', checks: [], reason },
   }
-}
-
-export function configJson(config: HnswConfig): JsonObject {
-  const { m, efConstruction, efSearch, seed } = config
-  return { m, ef_construction: efConstruction, ef_search: efSearch, seed }
 }

@@ -26,7 +26,7 @@ import type { OperationControl } from './operation.ts'
 import type { SearchSeen } from './search-observer.ts'
 
 /** How often rollouts are looked at. */
-export const WATCH_MS = 15_000
+const WATCH_MS = 15_000
 /** Steps of a round: an index that goes on and on must not keep the wake from ending. */
 const ROUND_STEPS_MAX = 1000
 const MINUTE_MS = 60_000

@@ -79,7 +79,11 @@ function moved(row: Row, share: number, random: () => number): Float32Array {
   const along = b === undefined || c === undefined ? null : difference(b, c)
   const stretch = along === null ? 0 : (share * ALONG * distance) / (norm(along) || 1)
   const scatter = (share * OFF * distance) / Math.sqrt(vector.length)
-  return vector.map((value, i) => value + stretch * (along?.[i] ?? 0) + scatter * gaussian(random))
+  const query = vector.map((value, i) => {
+    return value + stretch * (along?.[i] ?? 0) + scatter * gaussian(random)
+  })
+  // Among numbers near the largest there are distances that are none.
+  return query.every(Number.isFinite) ? query : vector.slice()
 }
 
 /** The nearest rows of the same shard, at the length of the vector where length does not count. */

@@ -60,7 +60,7 @@ it('a query lies near its row and is not it; its truth leaves the row out', asyn
     far.push(all.findIndex((one) => one.id === id))
     assert.ok((all.find((one) => one.id === id)?.distance ?? 0) > 0)
     assert.equal(truth[i]?.ids.includes(id ?? ''), false)
-    assert.equal(truth[i]?.ids.length, 5)
+    assert.equal(truth[i].ids.length, 5)
   }
   // Ranks of the rows among 300: a query at random would have 150.
   assert.ok(far.reduce((sum, rank) => sum + rank, 0) / far.length < 30, far.join())
@@ -93,6 +93,8 @@ for (const metric of ['l2', 'ip', 'cosine'] as const) {
       none: [],
     }
     for (const [kind, rows] of Object.entries(kinds)) {
+      // Under cosine zeros have no direction and are refused.
+      if (metric === 'cosine' && kind.includes('zeros')) continue
       const values = Float32Array.from(rows.flat())
       const { bench } = await benchOf(t, { count: rows.length, dimension: 3, values }, metric)
       const queries = await sample(bench, 1)
