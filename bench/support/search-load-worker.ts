@@ -2,6 +2,7 @@
  * The process of `SearchLoad`.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expectedCount, readTruth, recallOf, type Truth } from './ground-truth.ts'
 import { HttpConnection, postBytes, type Answer } from './http-connection.ts'
 import { base64Vector, jsonVector } from './json-vector.ts'
@@ -83,8 +84,9 @@ async function run(setup: Prepared, options: SearchRun): Promise<SearchTimes> {
         const answer = await connection.request(setup.requests[at] as Buffer)
         const done = performance.now()
         latencies.push(done - now)
-        now = done
         kept.push({ query: setup.order[at] as number, answer })
+        if (options.pauseMs > 0) await sleep(options.pauseMs)
+        now = options.pauseMs > 0 ? performance.now() : done
       }
     }),
   )

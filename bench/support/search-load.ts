@@ -33,6 +33,8 @@ export interface SearchRun {
   /** The run ends with the first of the two; a count sends each query in turn. */
   readonly durationMs: number
   readonly requests: number
+  /** What each client waits after an answer: background searches leave room for other work. */
+  readonly pauseMs: number
 }
 
 export interface SearchTimes {
@@ -77,11 +79,12 @@ export class SearchLoad {
     readonly clients: number
     readonly durationMs?: number
     readonly requests?: number
+    readonly pauseMs?: number
     readonly around?: (moment: 'before' | 'after') => void
   }): Promise<CheckedRun> {
-    const { clients, durationMs = Infinity, requests = Infinity, around } = options
+    const { clients, durationMs = Infinity, requests = Infinity, pauseMs = 0, around } = options
     around?.('before')
-    const times = await this.#worker.call({ kind: 'run', clients, durationMs, requests })
+    const times = await this.#worker.call({ kind: 'run', clients, durationMs, requests, pauseMs })
     around?.('after')
     const check = await this.#worker.call({ kind: 'check' })
     const run = { ...(times as SearchTimes), ...(check as SearchCheck) }

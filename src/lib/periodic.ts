@@ -22,9 +22,15 @@ export class Periodic {
     this.#timer.unref()
   }
 
+  /** Runs it now, unless it runs or was closed. */
+  soon(): void {
+    if (this.#timer !== null) this.#runOnce()
+  }
+
   /** Starts it no more, and waits for the round under way. */
   async close(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
     await this.#round
   }
 

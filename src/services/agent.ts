@@ -99,6 +99,7 @@ export class Agent {
 
   start(): void {
     this.#isRunning = !this.#isClosed
+    this.#working.soon()
   }
 
   /** The trial under way ends in peace; nothing else begins, and what is not champion ends. */
@@ -143,6 +144,7 @@ export class Agent {
     const atMs = this.parts.nowMs()
     if (reason === 'requested') index.retryAtMs = 0
     await index.update((state) => withWish(state, reason, atMs), `enqueued: ${reason}`)
+    this.#working.soon()
   }
 
   /** Names of the queue, in its order. */
