@@ -34,6 +34,9 @@ import type { SearchSeen } from './services/search-observer.ts'
 import { TrialRunner } from './services/trial-runner.ts'
 import { Tuning } from './services/tuning.ts'
 
+/** Which queries are kept is the same for the same traffic. */
+const RESERVOIR_SEED = 0x71756572
+
 export interface TuningPartsOptions {
   readonly config: Config
   readonly log: Logger
@@ -171,6 +174,7 @@ export class TuningParts {
   /** Clears away everything that was decided about an index that is being deleted. */
   async forget(index: string, bucket: string): Promise<void> {
     this.#leaving.set(index, bucket)
+    this.reservoir.disable(index)
     try {
       await this.promotions.forget(index, 'delete')
       await this.trials.drop(index)
@@ -236,8 +240,23 @@ export class TuningParts {
         })
       },
       storeOf: (index) => buckets.get(this.#homeOf(index)),
-      ...{ decisions: this.decisions, reservoir: this.reservoir, nowMs, onTrouble },
+      reservoir: {
+        offer: (index, vector) => {
+          if (config.recall.keepQueries) this.#keep(index, vector)
+        },
+      },
+      ...{ decisions: this.decisions, nowMs, onTrouble },
     })
+  }
+
+  /** Where all samples together are full, those of further indexes are not kept. */
+  #keep(index: string, vector: Float32Array): void {
+    try {
+      this.reservoir.enable(index, { dimension: vector.length, seed: RESERVOIR_SEED })
+    } catch (error) {
+      if (!hasCode(error, 'memory_full')) throw error
+    }
+    this.reservoir.offer(index, vector)
   }
 
   /** The recall that the agent tunes an index for; null where it does not. */

@@ -147,11 +147,20 @@ async function endOf(server: BenchServer, index: string, why: string): Promise<T
       readonly config: { readonly m: number; readonly ef_construction: number }
     } | null
   }
-  if (current === null) throw new Error('the agent promoted nothing')
+  if (current === null)
+    throw new Error(`the agent promoted nothing: ${await verdicts(server, index)}`)
   const [first] = await readTrials(server, index)
   if (first === undefined) throw new Error('the agent tried nothing')
   const { m, ef_construction: efConstruction } = current.config
   return { why, m, efConstruction, baselineTrial: first.trial_id }
+}
+
+async function verdicts(server: BenchServer, index: string): Promise<string> {
+  const path = `/vectors/agent/decisions/${index}?limit=100`
+  const { decisions } = (await server.call('GET', path)) as {
+    readonly decisions: readonly { readonly verdict: string; readonly reason: string }[]
+  }
+  return decisions.map(({ verdict, reason }) => `${verdict}: ${reason}`).join('\n')
 }
 
 async function seatOf(server: BenchServer, index: string): Promise<Seat> {

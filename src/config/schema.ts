@@ -245,6 +245,11 @@ export const SCHEMA = {
       'Largest ef that may be chosen to hold the goal; one that is asked for or configured may be' +
         ' larger.',
     ),
+    keep_queries: bool(
+      false,
+      'Whether up to 2000 of the queries asked of each index are kept in memory, so that eval sets' +
+        ' are made of what clients ask.',
+    ),
     round_interval_ms: int(
       60_000,
       [100, HOUR_MS],

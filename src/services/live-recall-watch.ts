@@ -73,7 +73,7 @@ export interface LiveRecallWatchOptions {
   /** The home bucket of an index. */
   readonly storeOf: (index: string) => ObjectStore
   readonly decisions: Pick<DecisionLog, 'append'>
-  /** Is offered the sampled queries; it keeps those of indexes that have opted in. */
+  /** Is offered every query that could be sampled; it keeps some where the operator has opted in. */
   readonly reservoir: Pick<QueryReservoir, 'offer'>
   readonly nowMs: () => number
   readonly onTrouble: (error: unknown, what: string) => void
@@ -198,9 +198,9 @@ export class LiveRecallWatch {
     if (this.#isClosed || answer === null || !isSampled(query, answer)) return
     const watched = this.#watched.get(index) ?? this.#current(index)
     if (watched !== null) watched.eligible += 1
+    this.#options.reservoir.offer(index, query.target.vector)
     const taken = this.#sampler.take(requestId, this.#options.nowMs())
     if (taken === null) return
-    this.#options.reservoir.offer(index, query.target.vector)
     const current = this.#current(index)
     if (current === null) this.#drop('moved')
     else if (current.waiting.length >= WAITING_MAX) this.#drop('busy')
