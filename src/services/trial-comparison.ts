@@ -12,7 +12,7 @@ import type { ServedIndex } from '../indexes/served-index.ts'
 import type { EvalSet } from '../journal/eval-set.ts'
 import type { EvalStore } from '../journal/eval-store.ts'
 import { estimateRecall, percentile } from '../journal/recall-bound.ts'
-import { median, observeHalf, reachableK } from './measured-half.ts'
+import { median, observeHalf, quietLatencies, reachableK } from './measured-half.ts'
 import type { OperationControl } from './operation.ts'
 
 export interface ComparisonOptions {
@@ -106,7 +106,7 @@ async function compared(
   return {
     recalls: Array.from(hits, (count) => count / k),
     ...{ recallLcb: lcb, recallUcb: ucb, p10 },
-    p99Us: percentile(Float64Array.from(seen?.latencyUs ?? []).toSorted(), 0.99),
+    p99Us: percentile(quietLatencies(seen?.latencyUs ?? [], hits.length), 0.99),
     cpuUs: median(seen?.blockCpuUs ?? [0]),
     ...{ memoryBytes, buildCpuS: trial.build?.cpuS ?? null },
   }
