@@ -109,6 +109,11 @@ export interface Side {
 /** CPU of both sides, measured in turns (A B B A) over the same queries; by block. */
 export interface Compared {
   readonly cpuUs: readonly (readonly [number, number])[]
+  /**
+   * Of each side and each query that was searched the quickest time: what else the machine does only
+   * adds, and comes by chance.
+   */
+  readonly quickestUs: readonly [readonly number[], readonly number[]]
 }
 
 export interface SaveRequest {

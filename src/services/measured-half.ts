@@ -52,21 +52,6 @@ export async function observeHalf(
   })
 }
 
-/**
- * Of each query the quickest of its passes, ascending: what else the machine does only adds, and
- * comes by chance, so that a p99 of all passes would say more about it than about the graph.
- *
- * @param latencyUs one pass over the queries after the other.
- */
-export function quietLatencies(latencyUs: readonly number[], queries: number): Float64Array {
-  const quickest = new Float64Array(queries).fill(Infinity)
-  for (const [i, us] of latencyUs.entries()) {
-    const query = i % queries
-    quickest[query] = Math.min(quickest[query] ?? Infinity, us)
-  }
-  return quickest.sort()
-}
-
 /** Blocks that a neighbour on the machine disturbed are far off: the middle one is not. */
 export function median(values: readonly number[]): number {
   invariant(values.length > 0, 'something was measured')

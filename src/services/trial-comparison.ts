@@ -12,7 +12,7 @@ import type { ServedIndex } from '../indexes/served-index.ts'
 import type { EvalSet } from '../journal/eval-set.ts'
 import type { EvalStore } from '../journal/eval-store.ts'
 import { estimateRecall, percentile } from '../journal/recall-bound.ts'
-import { median, observeHalf, quietLatencies, reachableK } from './measured-half.ts'
+import { median, observeHalf, reachableK } from './measured-half.ts'
 import type { OperationControl } from './operation.ts'
 
 export interface ComparisonOptions {
@@ -43,6 +43,7 @@ export interface ComparedSide {
   readonly recallLcb: number
   readonly recallUcb: number
   readonly p10: number
+  /** Of the quickest time of each query, the sides in turns. */
   readonly p99Us: number
   readonly cpuUs: number
   readonly memoryBytes: number
@@ -75,11 +76,11 @@ export async function compareTrials(
       return session.run('build', { config: trial.config, graphId, cached })
     }
     const built = [await graph(champion), await graph(challenger)] as const
-    const sides = [
+    const measured = [
       await compared(session, set, champion, built[0]),
       await compared(session, set, challenger, built[1]),
     ] as const
-    const { cpuUs } = await session.run('compare', {
+    const { cpuUs, quickestUs } = await session.run('compare', {
       sides: [
         { graphId: built[0].graphId, ef: champion.ef },
         { graphId: built[1].graphId, ef: challenger.ef },
@@ -89,6 +90,10 @@ export async function compareTrials(
     })
     // The clock is too coarse for a block of searches that cost nothing.
     const ratios = cpuUs.filter(([a, b]) => a > 0 && b > 0).map(([a, b]) => Math.log(b / a))
+    const sides = [
+      { ...measured[0], p99Us: p99Of(quickestUs[0]) },
+      { ...measured[1], p99Us: p99Of(quickestUs[1]) },
+    ] as const
     return { sides, costLogRatios: ratios }
   })
 }
@@ -98,7 +103,7 @@ async function compared(
   set: EvalSet,
   { trial, ef }: ComparisonSide,
   { graphId, memoryBytes }: BuiltGraph,
-): Promise<ComparedSide> {
+): Promise<Omit<ComparedSide, 'p99Us'>> {
   const [seen] = await observeHalf(session, set, set.heldOut, { graphId, efs: [ef] })
   const hits = Uint16Array.from(seen?.hits ?? [])
   const k = reachableK(set, set.heldOut)
@@ -106,8 +111,11 @@ async function compared(
   return {
     recalls: Array.from(hits, (count) => count / k),
     ...{ recallLcb: lcb, recallUcb: ucb, p10 },
-    p99Us: percentile(quietLatencies(seen?.latencyUs ?? [], hits.length), 0.99),
     cpuUs: median(seen?.blockCpuUs ?? [0]),
     ...{ memoryBytes, buildCpuS: trial.build?.cpuS ?? null },
   }
+}
+
+function p99Of(quickestUs: readonly number[]): number {
+  return percentile(Float64Array.from(quickestUs).toSorted(), 0.99)
 }

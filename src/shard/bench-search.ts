@@ -128,12 +128,11 @@ export async function compare(
   const asked = queriesOf(queries, bench.dimension, k)
   const [a, b] = sides
   const cpuUs: [number, number][] = []
+  const quickestUs = new Map(sides.map((side) => [side, new Map<number, number>()]))
   for (const { graphId, ef } of sides) warmUp(bench.searched({ graphId }), asked, ef)
   await inSteps(blocks, (block) => {
     const part = Array.from({ length: BLOCK_QUERIES }, (_, i) => {
-      const query = asked[(block * BLOCK_QUERIES + i) % asked.length]
-      invariant(query !== undefined, 'there are queries')
-      return query
+      return (block * BLOCK_QUERIES + i) % asked.length
     })
     const order = block % 2 === 0 ? [a, b, b, a] : [b, a, a, b]
     const spent = new Map<Side, number>([
@@ -143,14 +142,23 @@ export async function compare(
     for (const side of order) {
       const shards = bench.searched(side)
       const before = process.cpuUsage()
-      for (const query of part) run(shards, query, side.ef)
+      const took = quickestUs.get(side)
+      for (const i of part) {
+        const query = asked[i]
+        invariant(query !== undefined && took !== undefined, 'there are queries and sides')
+        const startedMs = performance.now()
+        run(shards, query, side.ef)
+        const us = (performance.now() - startedMs) * 1000
+        took.set(i, Math.min(took.get(i) ?? Infinity, us))
+      }
       spent.set(side, (spent.get(side) ?? 0) + cpuSince(before))
     }
     const searches = 2 * part.length
     cpuUs.push([(spent.get(a) ?? 0) / searches, (spent.get(b) ?? 0) / searches])
     onProgress(block / blocks)
   })
-  return { cpuUs }
+  const latencies = (side: Side): number[] => [...(quickestUs.get(side)?.values() ?? [])]
+  return { cpuUs, quickestUs: [latencies(a), latencies(b)] }
 }
 
 interface AskedQuery {

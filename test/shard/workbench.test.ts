@@ -155,7 +155,9 @@ it('both sides of a comparison are measured in each block', async (t) => {
     { graphId: 'aa', ef: 10 },
     { graphId: 'bb', ef: 400 },
   ] as const
-  const { cpuUs } = await compare(bench, { sides, queries, k: 10, blocks: 8 }, quiet)
+  const compared = await compare(bench, { sides, queries, k: 10, blocks: 8 }, quiet)
+  const { cpuUs, quickestUs } = compared
+  assert.ok(quickestUs.every((all) => all.length > 0 && all.every((us) => us > 0)))
   assert.equal(cpuUs.length, 8)
   const cost = (side: 0 | 1): number => cpuUs.reduce((sum, block) => sum + block[side], 0)
   // 40 times the ef over twice the links.
