@@ -104,7 +104,12 @@ async function measure(bench: Bench, how: Options): Promise<void> {
         ...{ data: bench.split.name, held_out_queries: QUERIES, metric: 'cosine', k: K },
         ...{ goal: RECALL_MIN, builds_allowed: bench.size.builds, clients: CLIENTS },
         background: `${BACKGROUND.clients} clients, ${BACKGROUND.pauseMs} ms between searches`,
-        ...{ block_s: BLOCK_MS / 1000, tuning_s: Math.round(tuningS), ended: end.why },
+        ...{
+          block_s: BLOCK_MS / 1000,
+          tuning_s: Math.round(tuningS),
+          ended: end.why,
+          promoted: end.isPromoted,
+        },
       },
       tables: {
         trials,
@@ -173,13 +178,14 @@ async function smallestEf(bench: Bench): Promise<number> {
 
 interface Turns {
   readonly ladderEf: number
+  readonly isPromoted: boolean
   readonly baselineTrial: string
 }
 
 /** Two changes of the graph a round; both graphs are kept, so that each is a matter of seconds. */
 async function takeTurns(
   bench: Bench,
-  { ladderEf, baselineTrial }: Turns,
+  { ladderEf, isPromoted, baselineTrial }: Turns,
 ): Promise<Readonly<Record<'ladder' | 'installed' | 'chosen', readonly Block[]>>> {
   const { server } = bench
   const atLadder = await load(bench, ladderEf)
@@ -190,10 +196,10 @@ async function takeTurns(
   }
   for (let round = 1; round <= bench.size.rounds; round += 1) {
     sides.chosen.push(await clientsBlock(bench, atChosen))
-    await promoteByHand(server, INDEX, baselineTrial)
+    if (isPromoted) await promoteByHand(server, INDEX, baselineTrial)
     sides.ladder.push(await clientsBlock(bench, atLadder))
     sides.installed.push(await clientsBlock(bench, atDefault))
-    await rollBack(server, INDEX)
+    if (isPromoted) await rollBack(server, INDEX)
     progress(
       `round ${round}: ` +
         Object.entries(sides)

@@ -40,6 +40,8 @@ interface TrialJson {
 export interface TunedEnd {
   /** `converged`, `exhausted`, or the budget. */
   readonly why: string
+  /** False where the default was as good as anything that was tried. */
+  readonly isPromoted: boolean
   readonly m: number
   readonly efConstruction: number
   /** The trial of the configuration that the index was created with. */
@@ -147,12 +149,11 @@ async function endOf(server: BenchServer, index: string, why: string): Promise<T
       readonly config: { readonly m: number; readonly ef_construction: number }
     } | null
   }
-  if (current === null)
-    throw new Error(`the agent promoted nothing: ${await verdicts(server, index)}`)
   const [first] = await readTrials(server, index)
   if (first === undefined) throw new Error('the agent tried nothing')
-  const { m, ef_construction: efConstruction } = current.config
-  return { why, m, efConstruction, baselineTrial: first.trial_id }
+  progress(await verdicts(server, index))
+  const { m, ef_construction: efConstruction } = (current ?? first).config
+  return { why, isPromoted: current !== null, m, efConstruction, baselineTrial: first.trial_id }
 }
 
 async function verdicts(server: BenchServer, index: string): Promise<string> {
