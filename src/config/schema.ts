@@ -224,7 +224,7 @@ export const SCHEMA = {
       0.95,
       [0.5, 0.999],
       'share of the neighbours',
-      'Mean recall that searches are held to where an index names no other goal.',
+      'Recall that searches are measured against; in mode auto the min_recall of the agent counts.',
     ),
     sample_cpu_share: number(
       0.02,
