@@ -28,6 +28,8 @@ import {
 
 const INDEX = 'glove'
 const CLIENTS = 8
+/** What the server chooses for k = 10 where nobody names an ef. */
+const DEFAULT_EF = 80
 /** Searches beside tuning: two clients that rest between their searches. */
 const BACKGROUND = { clients: 2, pauseMs: 20 } as const
 const BLOCK_MS = 10_000
@@ -43,7 +45,7 @@ interface Size {
   readonly rounds: number
 }
 
-const FULL: Size = { rows: 100_000, builds: 8, idleBlocks: 6, rounds: 5 }
+const FULL: Size = { rows: 100_000, builds: 5, idleBlocks: 3, rounds: 4 }
 const QUICK: Size = { rows: 10_000, builds: 3, idleBlocks: 2, rounds: 2 }
 
 interface Bench {
@@ -195,11 +197,13 @@ async function takeTurns(
     ...{ ladder: [], installed: [], chosen: [] },
   }
   for (let round = 1; round <= bench.size.rounds; round += 1) {
-    sides.chosen.push(await clientsBlock(bench, atChosen))
+    // Now first, now last: whatever a block leaves behind meets each side.
+    if (round % 2 === 1) sides.chosen.push(await clientsBlock(bench, atChosen))
     if (isPromoted) await promoteByHand(server, INDEX, baselineTrial)
     sides.ladder.push(await clientsBlock(bench, atLadder))
     sides.installed.push(await clientsBlock(bench, atDefault))
     if (isPromoted) await rollBack(server, INDEX)
+    if (round % 2 === 0) sides.chosen.push(await clientsBlock(bench, atChosen))
     progress(
       `round ${round}: ` +
         Object.entries(sides)
@@ -210,9 +214,6 @@ async function takeTurns(
   await Promise.all([atLadder.close(), atDefault.close(), atChosen.close()])
   return sides
 }
-
-/** What the server chooses for k = 10 where nobody names an ef. */
-const DEFAULT_EF = 80
 
 async function clientsBlock({ server }: Bench, generator: SearchLoad): Promise<Block> {
   await generator.run({ clients: CLIENTS, durationMs: 1000 })

@@ -210,7 +210,7 @@ export class TuningParts {
     return new Agent({
       hands: new AgentTools({
         ...{ registry: indexes, builders, cache: graphs, flatRowsMax: flatThreshold },
-        ...{ memory, evals, agentEval: this.#agentEval, runner },
+        ...{ memory, evals, agentEval: this.#agentEval, runner, journal: trials },
       }),
       documents: new AgentDocuments({
         storeOf: (index) => parts.buckets.get(this.#homeOf(index)),

@@ -44,7 +44,8 @@ export interface ComparedSide {
   readonly p99Us: number
   readonly cpuUs: number
   readonly memoryBytes: number
-  readonly buildCpuS: number
+  /** Null where nobody knows what the build took. */
+  readonly buildCpuS: number | null
 }
 
 export interface Compared {

@@ -12,18 +12,18 @@ import { prepareGeneration, type RebuildParts } from '../indexes/rebuild.ts'
 import type { ServedIndex } from '../indexes/served-index.ts'
 import type { Canary } from '../indexes/steering.ts'
 import type { EvalStore } from '../journal/eval-store.ts'
+import type { TrialJournal } from '../journal/trial-journal.ts'
 import { VectordError } from '../lib/errors.ts'
 import type { AgentEval, UsableEval } from './agent-eval.ts'
 import type {
   AgentHands,
   Compared,
-  ComparedSide,
   CompareRequest,
   IndexFacts,
   TrialRequest,
 } from './agent-hands.ts'
 import type { OperationControl } from './operation.ts'
-import { compareTrials, type ComparedSide as Measured } from './trial-comparison.ts'
+import { compareTrials } from './trial-comparison.ts'
 import type { TrialRunner } from './trial-runner.ts'
 
 export interface AgentToolsOptions extends RebuildParts {
@@ -32,6 +32,7 @@ export interface AgentToolsOptions extends RebuildParts {
   readonly evals: EvalStore
   readonly agentEval: AgentEval
   readonly runner: Pick<TrialRunner, 'run'>
+  readonly journal: TrialJournal
 }
 
 export class AgentTools implements AgentHands {
@@ -73,15 +74,15 @@ export class AgentTools implements AgentHands {
   }
 
   async compare(request: CompareRequest, control: OperationControl): Promise<Compared> {
-    const { builders, cache, evals } = this.#options
+    const { builders, cache, evals, journal } = this.#options
     const [challenger, champion] = request.sides
     const served = (index: string): ServedIndex => this.#served(index)
     const { sides, costLogRatios } = await compareTrials(
-      { builders, cache, evals, served },
+      { builders, cache, evals, journal, served },
       { ...request, sides: [champion, challenger] },
       control,
     )
-    return { sides: [comparedSide(sides[1]), comparedSide(sides[0])], costLogRatios }
+    return { sides: [sides[1], sides[0]], costLogRatios }
   }
 
   async prepare(
@@ -109,9 +110,4 @@ export class AgentTools implements AgentHands {
   #served(index: string): ServedIndex {
     return this.#options.registry.get(index)
   }
-}
-
-/** A build that came from the cache cost nothing. */
-function comparedSide({ buildCpuS, ...side }: Measured): ComparedSide {
-  return { ...side, buildCpuS: buildCpuS ?? 0 }
 }

@@ -11,6 +11,7 @@ import { onDataset } from '../indexes/rebuild.ts'
 import type { ServedIndex } from '../indexes/served-index.ts'
 import type { EvalSet } from '../journal/eval-set.ts'
 import type { EvalStore } from '../journal/eval-store.ts'
+import type { TrialJournal } from '../journal/trial-journal.ts'
 import { estimateRecall, percentile } from '../journal/recall-bound.ts'
 import { median, observeHalf, reachableK } from './measured-half.ts'
 import type { OperationControl } from './operation.ts'
@@ -19,6 +20,7 @@ export interface ComparisonOptions {
   readonly builders: Pick<Builders, 'session'>
   readonly cache: GraphCache
   readonly evals: EvalStore
+  readonly journal: Pick<TrialJournal, 'history'>
   /** @throws {VectordError} `index_not_found`. */
   readonly served: (index: string) => ServedIndex
 }
@@ -47,6 +49,7 @@ export interface ComparedSide {
   readonly p99Us: number
   readonly cpuUs: number
   readonly memoryBytes: number
+  /** Of the trial that built the graph, where this one took it from the cache; null: unknown. */
   readonly buildCpuS: number | null
 }
 
@@ -58,7 +61,7 @@ export interface Comparison {
 
 /** @throws {VectordError} as a trial. */
 export async function compareTrials(
-  { builders, cache, evals, served }: ComparisonOptions,
+  { builders, cache, evals, journal, served }: ComparisonOptions,
   request: ComparisonRequest,
   control: OperationControl,
 ): Promise<Comparison> {
@@ -90,10 +93,13 @@ export async function compareTrials(
     })
     // The clock is too coarse for a block of searches that cost nothing.
     const ratios = cpuUs.filter(([a, b]) => a > 0 && b > 0).map(([a, b]) => Math.log(b / a))
-    const sides = [
-      { ...measured[0], p99Us: p99Of(quickestUs[0]) },
-      { ...measured[1], p99Us: p99Of(quickestUs[1]) },
-    ] as const
+    const history = await journal.history(request.index, fingerprint)
+    const whole = (side: 0 | 1): ComparedSide => ({
+      ...measured[side],
+      p99Us: p99Of(quickestUs[side]),
+      buildCpuS: buildCpuSOf(request.sides[side].trial, history),
+    })
+    const sides = [whole(0), whole(1)] as const
     return { sides, costLogRatios: ratios }
   })
 }
@@ -101,9 +107,9 @@ export async function compareTrials(
 async function compared(
   session: BuilderSession,
   set: EvalSet,
-  { trial, ef }: ComparisonSide,
+  { ef }: ComparisonSide,
   { graphId, memoryBytes }: BuiltGraph,
-): Promise<Omit<ComparedSide, 'p99Us'>> {
+): Promise<Omit<ComparedSide, 'p99Us' | 'buildCpuS'>> {
   const [seen] = await observeHalf(session, set, set.heldOut, { graphId, efs: [ef] })
   const hits = Uint16Array.from(seen?.hits ?? [])
   const k = reachableK(set, set.heldOut)
@@ -112,10 +118,16 @@ async function compared(
     recalls: Array.from(hits, (count) => count / k),
     ...{ recallLcb: lcb, recallUcb: ucb, p10 },
     cpuUs: median(seen?.blockCpuUs ?? [0]),
-    ...{ memoryBytes, buildCpuS: trial.build?.cpuS ?? null },
+    memoryBytes,
   }
 }
 
 function p99Of(quickestUs: readonly number[]): number {
   return percentile(Float64Array.from(quickestUs).toSorted(), 0.99)
+}
+
+function buildCpuSOf({ build, graphId }: Trial, history: readonly Trial[]): number | null {
+  if (build !== null && !build.cached) return build.cpuS
+  const first = history.find((one) => one.graphId === graphId && one.build?.cached === false)
+  return first?.build?.cpuS ?? build?.predictedCpuS ?? null
 }
