@@ -137,10 +137,6 @@ async function measure(bench: Bench, how: Options): Promise<void> {
           ...{ value: qps(chosen) / qps(best), bound: 1, kind: 'at_least' },
         },
         {
-          name: 'queries/s of the choice / default as installed',
-          ...{ value: qps(chosen) / qps(plain), bound: 1, kind: 'at_least' },
-        },
-        {
           name: 'p99 of background searches, while tuning / idle (medians of blocks)',
           value: median(during.map(({ p99Ms }) => p99Ms)) / idleP99,
           ...{ bound: 3, kind: 'at_most' },
