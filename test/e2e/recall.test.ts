@@ -140,9 +140,9 @@ async function recallOf(service: Service, until: (recall: Recall) => boolean): P
   return body as Recall
 }
 
-/** Searches on until live recall is as wanted; at most ten times all queries. */
+/** Searches on until live recall is as wanted; at most thirty times all queries. */
 async function searchUntil(service: Service, until: (recall: Recall) => boolean): Promise<Recall> {
-  for (let query = 0; query < 10 * QUERIES; query += 1) {
+  for (let query = 0; query < 30 * QUERIES; query += 1) {
     await search(service, query % QUERIES)
     if (query % 50 !== 49) continue
     const { body } = await service.request('GET', `${INDEX}/recall`)
