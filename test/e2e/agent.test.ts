@@ -34,7 +34,7 @@ it('the agent finds a cheaper ef, rolls it out over real searches and lets a per
   await fill(service)
   // The ef that everything is compared with is far higher than the floor needs.
   await service.must('PUT', '/vectors/agent/cloud', {
-    ...{ mode: 'auto', min_recall: 0.9, max_trials_per_hour: 2, cooldown_between_trials_secs: 0 },
+    ...{ mode: 'auto', min_recall: 0.97, max_trials_per_hour: 2, cooldown_between_trials_secs: 0 },
     ...{ canary_shares: [0.5], bake_secs: 1 },
   })
   await service.must('POST', '/vectors/agent/enqueue/cloud')
