@@ -123,7 +123,10 @@ export class TuningParts {
       recall: () => this.recall.summaries(),
       cores: () => parts.dataplane.cores(),
       memory: parts.memory,
-      rollouts: () => this.agent.seats.flatMap((s) => (s.index.rollout ? [s.index.name] : [])),
+      rollouts: () =>
+        this.agent.seats.flatMap(({ index: { name, rollout } }) => {
+          return rollout === null ? [] : [{ index: name, stage: rollout.state.stage }]
+        }),
       tell: (index, event) => this.agent.tell(index, event),
     })
   }
@@ -176,15 +179,13 @@ export class TuningParts {
     this.#leaving.set(index, bucket)
     this.reservoir.disable(index)
     try {
-      await this.promotions.forget(index, 'delete')
-      await this.trials.drop(index)
-      await this.decisions.drop(index)
-      await this.agent.drop(index)
-      await this.#agentEval.drop(index)
-      await this.#parts.graphs.clear(index)
-    } catch (error) {
-      // Damaged history must not keep an index from being deleted.
-      if (!hasCode(error, 'object_corrupt', 'format_too_new')) throw error
+      // The agent first: what it does writes to the others.
+      await unlessDamaged(() => this.agent.drop(index))
+      await unlessDamaged(() => this.promotions.forget(index, 'delete'))
+      await unlessDamaged(() => this.trials.drop(index))
+      await unlessDamaged(() => this.decisions.drop(index))
+      await unlessDamaged(() => this.#agentEval.drop(index))
+      await unlessDamaged(() => this.#parts.graphs.clear(index))
     } finally {
       this.#leaving.delete(index)
     }
@@ -267,5 +268,14 @@ export class TuningParts {
 
   #homeOf(index: string): string {
     return this.#leaving.get(index) ?? this.#parts.indexes.get(index).meta.bucket
+  }
+}
+
+/** Damaged history must not keep an index from being deleted, nor keep the rest of it. */
+async function unlessDamaged(work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!hasCode(error, 'object_corrupt', 'format_too_new')) throw error
   }
 }

@@ -224,7 +224,7 @@ export const SCHEMA = {
       0.95,
       [0.5, 0.999],
       'share of the neighbours',
-      'Recall that searches are measured against; in mode auto the min_recall of the agent counts.',
+      'Recall that searches are measured against where the mode of the agent is off; else its min_recall.',
     ),
     sample_cpu_share: number(
       0.02,

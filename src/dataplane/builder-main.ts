@@ -11,13 +11,13 @@ import { openStore } from '../buckets/open-store.ts'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import { benchFolder, type Dataset } from '../domain/workbench.ts'
 import { openParentLink } from '../processes/parent-link.ts'
-import { compare, findTruth, measure } from '../shard/bench-search.ts'
 import { Workbench } from '../shard/workbench.ts'
-import { datasetKey, type AnyJob, type BuilderRequest } from './builder-jobs.ts'
+import { datasetKey, type BuilderRequest } from './builder-jobs.ts'
 import { toWireError } from './error-codec.ts'
 import { FrameChannel } from './frame-channel.ts'
 import { FRAME, type Frame } from './frame.ts'
 import { readJson, writeJson } from './shard-codec.ts'
+import { runJob } from './run-job.ts'
 
 const [, , niceness] = process.argv
 setPriority(Number(niceness))
@@ -48,7 +48,9 @@ async function serve(frame: Frame): Promise<void> {
   try {
     const { dataset, job } = readJson(frame.body) as BuilderRequest
     const bench = await benchOf(dataset, (fraction) => progress(frame, 'loading', fraction))
-    const answer = await run(bench, job, (fraction) => progress(frame, STAGES[job.kind], fraction))
+    const answer = await runJob(bench, job, (fraction) =>
+      progress(frame, STAGES[job.kind], fraction),
+    )
     reply(frame, FRAME.answer, answer)
   } catch (error) {
     reply(frame, FRAME.failure, toWireError(error, `builder-${frame.id}`))
@@ -86,29 +88,6 @@ async function benchOf(
   } catch (error) {
     await store.close()
     throw error
-  }
-}
-
-async function run(
-  bench: Workbench,
-  job: AnyJob,
-  onProgress: (fraction: number) => void,
-): Promise<unknown> {
-  switch (job.kind) {
-    case 'describe':
-      return bench.describe()
-    case 'truth':
-      return findTruth(bench, job.request, onProgress)
-    case 'sampleRows':
-      return bench.sampleRows(job.request, onProgress)
-    case 'build':
-      return bench.build(job.request, onProgress)
-    case 'measure':
-      return measure(bench, job.request, onProgress)
-    case 'compare':
-      return compare(bench, job.request, onProgress)
-    case 'save':
-      return bench.save(job.request)
   }
 }
 

@@ -3,7 +3,8 @@
  * that a person named.
  */
 
-import { hasCode, VectordError } from '../lib/errors.ts'
+import type { EvalSet } from '../journal/eval-set.ts'
+import { VectordError } from '../lib/errors.ts'
 import { summaryOf, type EvalStore } from '../journal/eval-store.ts'
 import type { EvalSets } from './eval-sets.ts'
 
@@ -21,9 +22,9 @@ export interface UsableEval {
 
 export class AgentEval {
   readonly #evals: EvalStore
-  readonly #evalSets: EvalSets
+  readonly #evalSets: Pick<EvalSets, 'report' | 'make'>
 
-  constructor(evals: EvalStore, evalSets: EvalSets) {
+  constructor(evals: EvalStore, evalSets: Pick<EvalSets, 'report' | 'make'>) {
     this.#evals = evals
     this.#evalSets = evalSets
   }
@@ -31,13 +32,15 @@ export class AgentEval {
   /**
    * @param name null for the agent's own set of the index.
    * @throws {VectordError} `eval_not_found` for a named one that is not there, `not_configured` for
-   *   one of another index; what keeps the index from serving.
+   *   one of another index, also where only its name is that of the agent's own; what keeps the index from serving.
    */
   async ensure(index: string, name: string | null): Promise<UsableEval> {
     if (name !== null) return this.#named(index, name)
     const own = ownName(index)
     const found = await this.#evals.find(own)
-    if (found !== null && found.index === index) {
+    if (found !== null) {
+      // Somebody's set that happens to have the name is never replaced.
+      checkIndex(found, index)
       const { stale, state, weak } = this.#evalSets.report(summaryOf(found))
       if (state === 'ready' && stale !== true) return { name: own, weak }
     }
@@ -48,20 +51,23 @@ export class AgentEval {
 
   /** Removes the agent's own set of an index that is being deleted. */
   async drop(index: string): Promise<void> {
-    try {
-      await this.#evals.delete(ownName(index))
-    } catch (error) {
-      if (!hasCode(error, 'eval_not_found')) throw error
-    }
+    const own = ownName(index)
+    const found = await this.#evals.find(own)
+    if (found?.index === index) await this.#evals.delete(own)
   }
 
   async #named(index: string, name: string): Promise<UsableEval> {
     const set = await this.#evals.get(name)
-    if (set.index === index) return { name, weak: this.#evalSets.report(summaryOf(set)).weak }
-    throw new VectordError('not_configured', `The eval set "${name}" is of another index.`, {
-      details: { eval: name, index: set.index },
-    })
+    checkIndex(set, index)
+    return { name, weak: this.#evalSets.report(summaryOf(set)).weak }
   }
+}
+
+function checkIndex(set: Pick<EvalSet, 'name' | 'index'>, index: string): void {
+  if (set.index === index) return
+  throw new VectordError('not_configured', `The eval set "${set.name}" is of another index.`, {
+    details: { eval: set.name, index: set.index },
+  })
 }
 
 function ownName(index: string): string {

@@ -11,6 +11,7 @@ import type { Strategy, Trial } from '../domain/trial.ts'
 import type { EffectiveConfig } from '../indexes/index-api.ts'
 import type { Canary } from '../indexes/steering.ts'
 import type { OperationControl } from './operation.ts'
+import type { Comparison, ComparisonRequest } from './trial-comparison.ts'
 
 export interface TrialRequest {
   readonly index: string
@@ -19,39 +20,6 @@ export interface TrialRequest {
   readonly strategy: Strategy
   readonly explain: Readonly<Record<string, unknown>>
   readonly note: string | null
-}
-
-export interface CompareSide {
-  readonly trial: Trial
-  readonly ef: number
-}
-
-export interface CompareRequest {
-  readonly index: string
-  readonly evalName: string
-  /** The challenger, then the champion. */
-  readonly sides: readonly [CompareSide, CompareSide]
-  readonly blocks: number
-}
-
-/** One side on the held-out queries. */
-export interface ComparedSide {
-  /** Of each query, 0 to 1, in the order of the set. */
-  readonly recalls: readonly number[]
-  readonly recallLcb: number
-  readonly recallUcb: number
-  readonly p10: number
-  readonly p99Us: number
-  readonly cpuUs: number
-  readonly memoryBytes: number
-  /** Null where nobody knows what the build took. */
-  readonly buildCpuS: number | null
-}
-
-export interface Compared {
-  readonly sides: readonly [ComparedSide, ComparedSide]
-  /** For each block, ln(CPU time of the challenger / that of the champion). */
-  readonly costLogRatios: readonly number[]
 }
 
 export interface IndexFacts extends Omit<DatasetStatistics, 'points' | 'lid'> {
@@ -77,7 +45,7 @@ export interface AgentHands {
   ): Promise<{ readonly name: string; readonly weak: boolean }>
   /** Journaled at its beginning and its end. */
   runTrial(request: TrialRequest, control: OperationControl): Promise<Trial>
-  compare(request: CompareRequest, control: OperationControl): Promise<Compared>
+  compare(request: ComparisonRequest, control: OperationControl): Promise<Comparison>
   /** A candidate generation in memory; null: the published one has this graph. */
   prepare(
     index: string,

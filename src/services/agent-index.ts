@@ -17,6 +17,7 @@ import { hasEnded } from '../autotune/rollout.ts'
 import type { JsonObject } from '../buckets/revision-codec.ts'
 import type { Decision, DecisionLog } from '../journal/decision-log.ts'
 import type { TrialJournal } from '../journal/trial-journal.ts'
+import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import type { PromotionRegistry } from '../promotions/promotion-registry.ts'
@@ -74,6 +75,7 @@ export class AgentIndex {
   #settings: StoredSettings | null = null
   #state: AgentState | null = null
   #isDirty = false
+  #isGone = false
   #fault: AgentFault | null = null
   #failures = 0
   #lastRefusal: string | null = null
@@ -134,6 +136,15 @@ export class AgentIndex {
     this.#settings = stored
   }
 
+  /**
+   * The index is being deleted: what is stored of it goes, and whatever is under way stores nothing
+   * any more. An index of the same name that comes later must not inherit it.
+   */
+  retire(): Promise<void> {
+    this.#isGone = true
+    return this.alone(() => this.#parts.documents.drop(this.name))
+  }
+
   /** Applies `step`; durable and visible once resolved. @throws what the bucket throws. */
   update(step: (state: AgentState) => AgentState, reason: string): Promise<void> {
     return this.alone(() => this.write(step(this.state), reason))
@@ -142,6 +153,7 @@ export class AgentIndex {
   /** Only within `alone`: stores first. */
   async write(state: AgentState, reason: string): Promise<void> {
     if (state === this.#state && !this.#isDirty) return
+    if (this.#isGone) throw gone(this.name)
     await this.#parts.documents.save(this.name, state, reason)
     this.#state = state
     this.#isDirty = false
@@ -160,7 +172,7 @@ export class AgentIndex {
   }
 
   async flush(reason: string): Promise<void> {
-    if (this.#isDirty) await this.write(this.state, reason)
+    if (this.#isDirty && !this.#isGone) await this.write(this.state, reason)
   }
 
   may(deed: AgentDeed): Permission {
@@ -222,4 +234,10 @@ export class AgentIndex {
     this.retryAtMs = atMs + Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures)
     this.#failures = Math.min(this.#failures + 1, 10)
   }
+}
+
+function gone(index: string): VectordError {
+  return new VectordError('index_not_found', `The index "${index}" was deleted.`, {
+    details: { index },
+  })
 }

@@ -15,15 +15,9 @@ import type { EvalStore } from '../journal/eval-store.ts'
 import type { TrialJournal } from '../journal/trial-journal.ts'
 import { VectordError } from '../lib/errors.ts'
 import type { AgentEval, UsableEval } from './agent-eval.ts'
-import type {
-  AgentHands,
-  Compared,
-  CompareRequest,
-  IndexFacts,
-  TrialRequest,
-} from './agent-hands.ts'
+import type { AgentHands, IndexFacts, TrialRequest } from './agent-hands.ts'
 import type { OperationControl } from './operation.ts'
-import { compareTrials } from './trial-comparison.ts'
+import { compareTrials, type Comparison, type ComparisonRequest } from './trial-comparison.ts'
 import type { TrialRunner } from './trial-runner.ts'
 
 export interface AgentToolsOptions extends RebuildParts {
@@ -73,16 +67,12 @@ export class AgentTools implements AgentHands {
     return this.#options.runner.run({ ...request, k: null }, control)
   }
 
-  async compare(request: CompareRequest, control: OperationControl): Promise<Compared> {
-    const { builders, cache, evals, journal } = this.#options
-    const [challenger, champion] = request.sides
-    const served = (index: string): ServedIndex => this.#served(index)
-    const { sides, costLogRatios } = await compareTrials(
-      { builders, cache, evals, journal, served },
-      { ...request, sides: [champion, challenger] },
+  compare(request: ComparisonRequest, control: OperationControl): Promise<Comparison> {
+    return compareTrials(
+      { ...this.#options, served: (index) => this.#served(index) },
+      request,
       control,
     )
-    return { sides: [sides[1], sides[0]], costLogRatios }
   }
 
   async prepare(

@@ -246,8 +246,9 @@ export class Agent {
 
   /** Forgets an index that was deleted. */
   async drop(name: string): Promise<void> {
+    const seat = this.#seats.get(name)
     this.#seats.delete(name)
-    await this.parts.documents.drop(name)
+    await (seat === undefined ? this.parts.documents.drop(name) : seat.index.retire())
   }
 
   async #watchSoon(name: string): Promise<void> {

@@ -3,15 +3,17 @@
  * memory that is short. A rollout that bakes is rolled back for it.
  */
 
-import type { RolloutEvent } from '../autotune/rollout-state.ts'
+import type { RolloutEvent, RolloutStage } from '../autotune/rollout-state.ts'
+
+/** Stages in which the challenger is in the memory of the cores. */
+const LOADED: ReadonlySet<RolloutStage> = new Set(['shadow', 'canary', 'champion'])
 
 export interface RolloutAlarmsOptions {
   /** Of every index that was searched: whether its recall has fallen under the goal. */
   readonly recall: () => readonly { readonly index: string; readonly isAlarmed: boolean }[]
   readonly cores: () => readonly { readonly deaths: number }[]
   readonly memory: { readonly usedBytes: number; readonly boundBytes: number }
-  /** Indexes that have a rollout. */
-  readonly rollouts: () => readonly string[]
+  readonly rollouts: () => readonly { readonly index: string; readonly stage: RolloutStage }[]
   readonly tell: (index: string, event: RolloutEvent) => Promise<void>
 }
 
@@ -32,8 +34,10 @@ export class RolloutAlarms {
     this.#deaths = deaths
     const alarmed = new Set(recall().flatMap((one) => (one.isAlarmed ? [one.index] : [])))
     const { usedBytes, boundBytes: budgetBytes } = memory
-    for (const index of rollouts()) {
-      if (alarmed.has(index)) await tell(index, { kind: 'recall_alarm' })
+    for (const { index, stage } of rollouts()) {
+      // Before it is champion, live recall is that of the one that it is to replace.
+      if (stage === 'champion' && alarmed.has(index)) await tell(index, { kind: 'recall_alarm' })
+      if (!LOADED.has(stage)) continue
       // Which index a core died of nobody knows: every one that is on trial is suspected.
       for (let n = 0; n < died; n += 1) await tell(index, { kind: 'core_died' })
       await tell(index, { kind: 'memory', usedBytes, budgetBytes })

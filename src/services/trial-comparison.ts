@@ -33,7 +33,7 @@ export interface ComparisonSide {
 export interface ComparisonRequest {
   readonly index: string
   readonly evalName: string
-  /** The champion, then the challenger. */
+  /** The challenger, then the champion. */
   readonly sides: readonly [ComparisonSide, ComparisonSide]
   readonly blocks: number
 }
@@ -72,27 +72,27 @@ export async function compareTrials(
   const { signal } = control
   return onDataset(served(request.index), builders, { signal, onProgress }, async (session) => {
     const { fingerprint } = await session.run('describe', {})
-    const [champion, challenger] = request.sides
+    const [challenger, champion] = request.sides
     const graph = async ({ trial }: ComparisonSide): Promise<BuiltGraph> => {
       const graphId = graphIdOf(fingerprint, trial.config)
       const cached = await cache.find(request.index, graphId)
       return session.run('build', { config: trial.config, graphId, cached })
     }
-    const built = [await graph(champion), await graph(challenger)] as const
+    const built = [await graph(challenger), await graph(champion)] as const
     const measured = [
-      await compared(session, set, champion, built[0]),
-      await compared(session, set, challenger, built[1]),
+      await compared(session, set, challenger, built[0]),
+      await compared(session, set, champion, built[1]),
     ] as const
     const { cpuUs, quickestUs } = await session.run('compare', {
       sides: [
-        { graphId: built[0].graphId, ef: champion.ef },
-        { graphId: built[1].graphId, ef: challenger.ef },
+        { graphId: built[0].graphId, ef: challenger.ef },
+        { graphId: built[1].graphId, ef: champion.ef },
       ],
       queries: encodeQueries(set.heldOut.queries, set.dimension, set.heldOut.selfIds),
       ...{ k: set.k, blocks: request.blocks },
     })
     // The clock is too coarse for a block of searches that cost nothing.
-    const ratios = cpuUs.filter(([a, b]) => a > 0 && b > 0).map(([a, b]) => Math.log(b / a))
+    const ratios = cpuUs.filter(([a, b]) => a > 0 && b > 0).map(([a, b]) => Math.log(a / b))
     const history = await journal.history(request.index, fingerprint)
     const whole = (side: 0 | 1): ComparedSide => ({
       ...measured[side],

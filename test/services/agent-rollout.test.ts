@@ -183,6 +183,20 @@ describe('stop, pause and close', () => {
     assert.deepEqual(world.troubles, [])
   })
 
+  it('an index that is deleted during a trial leaves nothing to one of its name', async () => {
+    const world = agentWorld({ mode: 'observe' })
+    world.hands.before['runTrial'] = () => world.agent.drop('docs')
+    await world.agent.enqueue('docs', 'requested')
+    await world.agent.change('docs', { minRecall: 0.99 }, REQUEST)
+    await world.agent.wake()
+    assert.ok(world.hands.calls.includes('runTrial'))
+    const { settings, revision } = await world.documents.settings('docs')
+    assert.notEqual(settings.minRecall, 0.99)
+    assert.equal(revision, 0)
+    const { budget, wanted } = await world.documents.state('docs')
+    assert.deepEqual([budget.startsMs.length, wanted], [0, null])
+  })
+
   it('a trial that throws leaves an error, and the index rests longer each time', async () => {
     const world = agentWorld({ mode: 'observe' })
     let calls = 0

@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { CompareRequest } from '../../src/services/agent-hands.ts'
+import type { ComparisonRequest } from '../../src/services/trial-comparison.ts'
 import { BY, current, inChampion, stage } from '../support/agent-stages.ts'
 import { agentWorld, MINUTE_MS, type AgentWorld } from '../support/agent-world.ts'
 
@@ -106,7 +106,7 @@ describe('guardrails before a rollout', () => {
     })
     const rounds = new Map<string, number>()
     world.hands.before['compare'] = (request) => {
-      const { sides } = request as CompareRequest
+      const { sides } = request as ComparisonRequest
       const pair = sides.map(({ trial, ef }) => `${trial.trialId} at ${ef}`).join(', ')
       rounds.set(pair, (rounds.get(pair) ?? 0) + 1)
     }

@@ -4,12 +4,14 @@
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
+import type { RolloutStage } from '../../src/autotune/rollout-state.ts'
 import { RolloutAlarms } from '../../src/services/rollout-alarms.ts'
 
-it('recall goes to its index, a death to every rollout once, memory to all', async () => {
+it('recall goes to the champion of its index; deaths, once, and memory to what is in the cores', async () => {
   const cores = [{ deaths: 3 }, { deaths: 0 }]
   const told: string[] = []
   let isAlarmed = false
+  let stage: RolloutStage = 'champion'
   const alarms = new RolloutAlarms({
     recall: () => [
       { index: 'a', isAlarmed },
@@ -17,7 +19,12 @@ it('recall goes to its index, a death to every rollout once, memory to all', asy
     ],
     cores: () => cores,
     memory: { usedBytes: 7, boundBytes: 9 },
-    rollouts: () => ['a', 'b'],
+    rollouts: () => [
+      { index: 'a', stage },
+      { index: 'b', stage: 'shadow' },
+      // Waits for a person, and is in no core.
+      { index: 'c', stage: 'validated' },
+    ],
     tell: (index, event) => {
       const numbers = event.kind === 'memory' ? ` ${event.usedBytes} of ${event.budgetBytes}` : ''
       told.push(`${index} ${event.kind}${numbers}`)
@@ -39,7 +46,8 @@ it('recall goes to its index, a death to every rollout once, memory to all', asy
   ]
   assert.deepEqual(told.splice(0), died)
 
-  isAlarmed = false
+  // In the canary it is the recall of the champion.
+  stage = 'canary'
   await alarms.look()
   assert.deepEqual(told, ['a memory 7 of 9', 'b memory 7 of 9'])
 })

@@ -19,14 +19,12 @@ import { TrialJournal } from '../../src/journal/trial-journal.ts'
 import { PromotionRegistry } from '../../src/promotions/promotion-registry.ts'
 import { Agent } from '../../src/services/agent.ts'
 import { AgentDocuments } from '../../src/services/agent-documents.ts'
+import type { AgentHands, IndexFacts, TrialRequest } from '../../src/services/agent-hands.ts'
 import type {
-  AgentHands,
-  Compared,
   ComparedSide,
-  CompareRequest,
-  IndexFacts,
-  TrialRequest,
-} from '../../src/services/agent-hands.ts'
+  Comparison,
+  ComparisonRequest,
+} from '../../src/services/trial-comparison.ts'
 import { completed, curvePointOf, newTrial } from './trials.ts'
 
 export const MINUTE_MS = 60_000
@@ -52,7 +50,7 @@ export class PlayedHands implements AgentHands {
   recalls: readonly [number, number] = [1, 1]
   /** ln(cost of the challenger / cost of the champion) of every block. */
   logRatio = -0.3
-  changeCompared = (compared: Compared): Compared => compared
+  changeCompared = (compared: Comparison): Comparison => compared
   changeTrial = (trial: Trial): Trial => trial
   readonly #journal: TrialJournal
   readonly #promotions: PromotionRegistry
@@ -110,7 +108,10 @@ export class PlayedHands implements AgentHands {
     return ended
   }
 
-  async compare(request: CompareRequest, { signal }: { signal: AbortSignal }): Promise<Compared> {
+  async compare(
+    request: ComparisonRequest,
+    { signal }: { signal: AbortSignal },
+  ): Promise<Comparison> {
     await this.#call('compare', request)
     signal.throwIfAborted()
     const sides = [side(this.recalls[0]), side(this.recalls[1])] as const

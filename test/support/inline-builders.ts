@@ -5,9 +5,9 @@
 
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import type { AnyJob } from '../../src/dataplane/builder-jobs.ts'
+import { runJob } from '../../src/dataplane/run-job.ts'
 import type { Builders } from '../../src/dataplane/builders.ts'
 import type { Dataset } from '../../src/domain/workbench.ts'
-import { compare, findTruth, measure } from '../../src/shard/bench-search.ts'
 import { Workbench } from '../../src/shard/workbench.ts'
 
 type Session = Builders['session']
@@ -49,7 +49,11 @@ export class InlineBuilders implements Pick<Builders, 'session'> {
           signal.throwIfAborted()
           onProgress({ stage: kind, fraction: 0.5 })
           // The table of jobs says that kind and request belong together, and so does the answer.
-          return (await run(bench, { kind, request } as unknown as AnyJob)) as never
+          return (await runJob(
+            bench,
+            { kind, request } as unknown as AnyJob,
+            () => undefined,
+          )) as never
         },
       })
     } catch (error) {
@@ -57,25 +61,5 @@ export class InlineBuilders implements Pick<Builders, 'session'> {
     } finally {
       await (bench as Workbench | null)?.close()
     }
-  }
-}
-
-function run(bench: Workbench, job: AnyJob): unknown {
-  const quiet = (): void => undefined
-  switch (job.kind) {
-    case 'describe':
-      return bench.describe()
-    case 'truth':
-      return findTruth(bench, job.request, quiet)
-    case 'sampleRows':
-      return bench.sampleRows(job.request, quiet)
-    case 'build':
-      return bench.build(job.request, quiet)
-    case 'measure':
-      return measure(bench, job.request, quiet)
-    case 'compare':
-      return compare(bench, job.request, quiet)
-    case 'save':
-      return bench.save(job.request)
   }
 }
