@@ -88,7 +88,7 @@ it('nothing unfinished is left behind', () => {
 
 it('every npm script that a document names exists, and every script is described', () => {
   const named = documents.flatMap((file) =>
-    [...read(file).matchAll(/(?:`|^|&& )npm (?:run )?([a-z:]+)/gm)].map((match) => match[1]),
+    [...read(file).matchAll(/(?:`|^|&& )npm (?:run )?([a-z:-]+)/gm)].map((match) => match[1]),
   )
   const builtIn = ['ci', 'install', 'rebuild']
   const missing = named.filter((name) => ![...builtIn, ...scripts].includes(name ?? ''))
