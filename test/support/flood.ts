@@ -60,20 +60,28 @@ export class Flood {
   }
 
   /** Resolves when every write of the run was answered. @throws what broke a promise. */
-  async run(run: FloodRun): Promise<FloodCounts> {
-    const ended = new AbortController()
-    const end = (): void => ended.abort(new Error('the writers ended'))
-    this.#child.once('exit', end)
-    this.#call({ run })
-    try {
-      for (;;) {
-        const [news] = (await once(this.#child, 'message', ended)) as [FloodNews]
-        if ('failed' in news) throw new Error(news.failed)
-        if ('done' in news) return news.done
+  run(run: FloodRun): Promise<FloodCounts> {
+    // One listener for the whole run: waiting for one message at a time would lose the second of
+    // two that come together.
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        this.#child.off('message', hear)
+        this.#child.off('exit', end)
       }
-    } finally {
-      this.#child.off('exit', end)
-    }
+      const hear = (news: FloodNews): void => {
+        if ('batch' in news) return
+        settle()
+        if ('done' in news) resolve(news.done)
+        else reject(new Error(news.failed))
+      }
+      const end = (): void => {
+        settle()
+        reject(new Error('the writers ended'))
+      }
+      this.#child.on('message', hear)
+      this.#child.once('exit', end)
+      this.#call({ run })
+    })
   }
 
   async close(): Promise<void> {
