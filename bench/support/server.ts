@@ -11,8 +11,11 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import description from '../../package.json' with { type: 'json' }
 
 const ROOT = join(import.meta.dirname, '..', '..')
+/** What `npm start` gives to Node. */
+const START = description.scripts.start.split(' ').slice(1)
 const LISTEN_WITHIN_MS = 60_000
 const LOG_POLL_MS = 2
 const ANSWER_POLL_MS = 10
@@ -66,7 +69,7 @@ export class BenchServer {
     const logFile = join(root, `server-${Date.now()}.log`)
     const log = openSync(logFile, 'a')
     const startedMs = performance.now()
-    const child = spawn(process.execPath, ['src/server.ts'], {
+    const child = spawn(process.execPath, START, {
       cwd: ROOT,
       env: {
         PATH: process.env['PATH'],

@@ -12,6 +12,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
+import description from '../../package.json' with { type: 'json' }
+
+/** What `npm start` gives to Node. */
+const START = description.scripts.start.split(' ').slice(1)
 
 export interface Reply {
   readonly status: number
@@ -114,7 +118,7 @@ export class Service {
 
 /** Starts vectord on `root`. @throws where it ends or stays silent before it listens. */
 export async function startService(root: string, options: StartOptions = {}): Promise<Service> {
-  const child = spawn(process.execPath, ['src/server.ts'], {
+  const child = spawn(process.execPath, START, {
     env: {
       PATH: process.env['PATH'],
       VECTORD_STORAGE_ROOT: root,

@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it, type TestContext } from 'node:test'
+import description from '../../package.json' with { type: 'json' }
 
 const DOCKERFILE = readFileSync('Dockerfile', 'utf8')
 
@@ -39,6 +40,11 @@ it('the image starts without root, is healthy, writes, finds and ends with 0', (
   const { status, output } = check(t, DOCKERFILE)
   assert.equal(status, 0, output)
   assert.match(output, /built, healthy, wrote, found, ended with 0/)
+})
+
+it('the image starts the service as npm start does', () => {
+  const [, command] = /^CMD (.*)$/m.exec(DOCKERFILE) ?? []
+  assert.equal((JSON.parse(command ?? '[]') as string[]).join(' '), description.scripts.start)
 })
 
 it('a COPY that misses what the service needs fails the check', (t) => {
