@@ -10,6 +10,6 @@ it('T7: no write is lost and no delete undone while generations are swapped', as
   const service = await startService(await temporaryFolder(t))
   t.after(() => service.kill())
   await service.ready()
-  const counts = await swapWindows(service, { seed: 7, swaps: 2, writes: 100, base: 3000 })
+  const counts = await swapWindows(service, { seed: 7, swaps: 20, writes: 100, base: 3000 })
   t.diagnostic(JSON.stringify(counts))
 })

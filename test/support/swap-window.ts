@@ -16,7 +16,7 @@ export interface SwapOptions {
   readonly swaps: number
   /** Writes (points) of each swap, at least; it takes as long as the rebuild does. */
   readonly writes: number
-  /** Points that are there before the first swap. */
+  /** Points that are there before the first swap; there are never more than twice as many. */
   readonly base: number
 }
 
@@ -36,13 +36,16 @@ interface Window {
   /** What must not. */
   readonly dead: Set<string>
   readonly counts: SwapCounts
+  /** Then points are written again: a swap must not take longer the more there were before it. */
+  readonly idsMax: number
   next: number
 }
 
 /** @throws {AssertionError} where a promise is broken. */
 export async function swapWindows(service: Service, options: SwapOptions): Promise<SwapCounts> {
   const window: Window = {
-    ...{ service, random: seededRandom(options.seed), live: new Map(), dead: new Set(), next: 0 },
+    ...{ service, random: seededRandom(options.seed), live: new Map(), dead: new Set() },
+    ...{ idsMax: 2 * options.base, next: 0 },
     counts: { swaps: 0, upserts: 0, deletes: 0, checks: 0 },
   }
   await service.must('POST', '/vectors/indexes', {
@@ -79,7 +82,8 @@ async function writeAndCheck(window: Window): Promise<void> {
 async function upsert(window: Window, count: number): Promise<string[]> {
   const points = new Map<string, number[]>()
   for (let i = 0; i < count; i += 1) {
-    const again = window.next > 0 && window.random() < 0.3
+    const isFull = window.next >= window.idsMax
+    const again = isFull || (window.next > 0 && window.random() < 0.3)
     const number = again ? Math.floor(window.random() * window.next) : window.next++
     points.set(`p${number}`, vector(window.random))
   }
