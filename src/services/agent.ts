@@ -207,7 +207,8 @@ export class Agent {
     change: AgentSettingsChange,
     { by, note, ifRevision, clearHalt: clears }: SettingsRequest,
   ): Promise<StoredSettings> {
-    if (clears || (change.pinnedBy !== undefined && change.pinnedBy !== null)) checkNote(note ?? '')
+    if (clears || hasPin(change)) checkNote(note ?? '')
+    await this.#checkEval(name, change)
     const { index } = clears ? await this.#ownSeat(name) : await this.seat(name)
     const reason = note ?? 'changed'
     const isChanged = Object.keys(change).length > 0
@@ -226,6 +227,11 @@ export class Agent {
     }
     await this.#watchSoon(name)
     return stored
+  }
+
+  /** An eval set that is not there is refused now, by name, and not by the first trial. */
+  async #checkEval(name: string, { evalName = null }: AgentSettingsChange): Promise<void> {
+    if (evalName !== null) await this.parts.hands.ensureEval(name, evalName)
   }
 
   /** Hears of every search: quick, and never throws. */
@@ -353,4 +359,8 @@ export class Agent {
       this.parts.onTrouble(error, `watch the rollout of index "${index.name}"`)
     }
   }
+}
+
+function hasPin({ pinnedBy = null }: AgentSettingsChange): boolean {
+  return pinnedBy !== null
 }

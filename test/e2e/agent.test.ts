@@ -37,6 +37,10 @@ it('the agent finds a cheaper ef, rolls it out over real searches and lets a per
     ...{ mode: 'auto', min_recall: 0.97, max_trials_per_hour: 2, cooldown_between_trials_secs: 0 },
     ...{ canary_shares: [0.5], bake_secs: 1 },
   })
+  const missing = await service.request('PUT', '/vectors/agent/cloud', { eval: 'nowhere' })
+  assert.deepEqual([missing.status, /"eval_not_found"/.test(missing.text)], [404, true])
+  const settings = (await service.must('GET', '/vectors/agent/cloud')) as { eval: string | null }
+  assert.equal(settings.eval, null, 'what is refused changes nothing')
   await service.must('POST', '/vectors/agent/enqueue/cloud')
   const config = await promotedByAgent(service)
   assert.ok(config.ef_search !== null && config.ef_search < 400, JSON.stringify(config))
