@@ -118,6 +118,11 @@ export class Checkpointer {
     }
   }
 
+  /** The published graph was grown anew: the file of the old one does for no longer than it must. */
+  regrown(): void {
+    this.#state = { ...this.#state, graph: null }
+  }
+
   get memoryBytes(): number {
     return (this.#deletes.size + this.#state.deleted.size) * 96
   }

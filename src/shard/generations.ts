@@ -8,6 +8,10 @@
  * All of them stand over one point table, so none can miss a write: what a graph does not hold yet
  * is its delta, which is searched exactly. Deletes reach all at once, points enter all of them in
  * slices. So publishing is one pointer, and going back to one that is still here is one, too.
+ *
+ * A published graph that is worn (most of it is dead) goes on serving while its successor, the same
+ * generation grown anew, takes all points; then that one takes its place. A worn candidate serves
+ * nobody and begins anew at once.
  */
 
 import { VectordError } from '../lib/errors.ts'
@@ -20,6 +24,7 @@ const OTHERS_MAX = 2
 export class Generations {
   #published: ShardGraph
   readonly #others = new Map<number, ShardGraph>()
+  #successor: ShardGraph | null = null
 
   constructor(published: ShardGraph) {
     this.#published = published
@@ -34,8 +39,19 @@ export class Generations {
     return [...this.#others.values()]
   }
 
-  get all(): readonly ShardGraph[] {
+  /** Those that can be asked for: the published one first. */
+  get visible(): readonly ShardGraph[] {
     return [this.#published, ...this.#others.values()]
+  }
+
+  /** Those that writes reach: with the successor. */
+  get all(): readonly ShardGraph[] {
+    return this.#successor === null ? this.visible : [...this.visible, this.#successor]
+  }
+
+  /** What is to take the place of the published graph; null where that one is not worn. */
+  get successor(): ShardGraph | null {
+    return this.#successor
   }
 
   get memoryBytes(): number {
@@ -54,8 +70,25 @@ export class Generations {
 
   /** Hides a slot that just died from every graph. */
   remove(slot: number): void {
-    this.#published.remove(slot)
-    for (const graph of this.#others.values()) graph.remove(slot)
+    for (const graph of this.all) graph.remove(slot)
+  }
+
+  /** Begins graphs in the place of worn ones. To be called before points go in. */
+  renewWorn(): void {
+    if (this.#published.isWorn) this.#successor ??= this.#published.anew()
+    for (const [generation, graph] of this.#others) {
+      if (graph.takesPoints) continue
+      graph.close()
+      this.#others.set(generation, graph.anew())
+    }
+  }
+
+  /** The successor takes the place of the published graph. Not while that one is being saved. */
+  succeed(): void {
+    invariant(this.#successor !== null, 'a worn graph has a successor')
+    this.#published.close()
+    this.#published = this.#successor
+    this.#successor = null
   }
 
   /** @throws {VectordError} `generation_exists`, `limit_exceeded`: see `checkRoom`. */
@@ -97,6 +130,8 @@ export class Generations {
     this.#others.delete(generation)
     this.#others.set(this.#published.generation, this.#published)
     this.#published = next
+    this.#successor?.close()
+    this.#successor = null
   }
 
   /** Frees a generation that is not published; nothing happens where it is not in memory. */

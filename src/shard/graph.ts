@@ -20,6 +20,14 @@ import type { PointTable } from './point-table.ts'
 
 const NONE = -1
 
+/**
+ * hnswlib links a new point to living ones alone. Where few of those are within reach most new points
+ * end up with no way to them, and where a layer has none the addon ends the process.
+ */
+const DEAD_PER_LIVE_MAX = 3
+/** From here on a graph is grown anew: long before it takes no more points. */
+const DEAD_PER_LIVE_WORN = 1
+
 /** A graph that was loaded, before the shard takes it over. */
 export interface LoadedGraph {
   readonly index: HnswIndex
@@ -78,6 +86,16 @@ export class ShardGraph {
     return this.#index === null ? 0 : this.#index.elements - this.#index.size
   }
 
+  /** True where the dead outweigh the living: another graph should take its place. */
+  get isWorn(): boolean {
+    return this.tombstones > DEAD_PER_LIVE_WORN * (this.elements - this.tombstones)
+  }
+
+  /** False where so much of it is dead that it is better left as it is. */
+  get takesPoints(): boolean {
+    return this.tombstones <= DEAD_PER_LIVE_MAX * (this.elements - this.tombstones)
+  }
+
   /** Live points that a search of this graph compares one by one. */
   get deltaPoints(): number {
     return this.#table.live.countFrom(this.indexedSlot)
@@ -97,9 +115,15 @@ export class ShardGraph {
     return (this.#index?.memoryBytes ?? 0) + columns
   }
 
+  /** An empty one of the same generation and configuration, to be grown in its place. */
+  anew(): ShardGraph {
+    return new ShardGraph(this.#table, { ...this.identity, graphId: null }, null)
+  }
+
   /** Puts the next slot into the graph. Slots go in in order. */
   insertNext(): void {
     const slot = this.indexedSlot
+    invariant(this.takesPoints, 'a graph that is nearly dead takes no point')
     invariant(slot < this.#table.slots, 'a slot of the delta goes in')
     if (!this.#table.live.has(slot)) {
       this.#labelOfSlot.push(NONE)

@@ -64,6 +64,8 @@ export class Shard {
   readonly #flatRowsMax: number
   readonly #insertRate = new InsertRate()
   #appliedLsn: number
+  /** Turns of the background that are under way or wait. */
+  #turns = 0
   /** A checkpoint, a check or a repair: one after the other. */
   #background: Promise<unknown> = Promise.resolve()
   #closed = false
@@ -145,11 +147,16 @@ export class Shard {
   /** Every graph that points wait for has its share of the time: none holds up another. */
   indexSlice(budgetMs: number): boolean {
     if (this.#closed) return false
+    this.#generations.renewWorn()
     const waiting = this.#generations.all.filter((graph) => this.#isWaitedFor(graph))
     const endMs = performance.now() + budgetMs
     for (const [i, graph] of waiting.entries()) {
       const leftMs = endMs - performance.now()
       if (leftMs > 0) this.#insertInto(graph, leftMs / (waiting.length - i))
+    }
+    if (this.#isSucceeding()) {
+      this.#generations.succeed()
+      this.#checkpointer.regrown()
     }
     return waiting.some((graph) => this.#isWaitedFor(graph))
   }
@@ -247,7 +254,18 @@ export class Shard {
   }
 
   #isWaitedFor(graph: ShardGraph): boolean {
-    return !graph.saving && !this.#isFlat(graph) && graph.indexedSlot < this.#table.slots
+    if (graph.saving || !graph.takesPoints || this.#isFlat(graph)) return false
+    return graph.indexedSlot < this.#table.slots
+  }
+
+  /**
+   * True where the successor of a worn graph does what that one does, or there need be none. Not
+   * beside a checkpoint, which reads the graph: a slice follows when it has ended.
+   */
+  #isSucceeding(): boolean {
+    const { published, successor } = this.#generations
+    if (successor === null || this.#turns > 0) return false
+    return this.#isFlat(successor) || successor.deltaPoints <= published.deltaPoints
   }
 
   #insertInto(graph: ShardGraph, budgetMs: number): void {
@@ -273,8 +291,8 @@ export class Shard {
   }
 
   #generationInfos(): GenerationInfo[] {
-    const { published, all } = this.#generations
-    const inMemory = all.map((graph): GenerationInfo => {
+    const { published, visible } = this.#generations
+    const inMemory = visible.map((graph): GenerationInfo => {
       const { generation, config, graphId } = graph.identity
       return {
         ...{ generation, config, graphId },
@@ -309,10 +327,15 @@ export class Shard {
   }
 
   #inBackground<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#background.then(
-      () => this.#ifOpen(work),
-      () => this.#ifOpen(work),
-    )
+    this.#turns += 1
+    const turn = this.#background
+      .then(
+        () => this.#ifOpen(work),
+        () => this.#ifOpen(work),
+      )
+      .finally(() => {
+        this.#turns -= 1
+      })
     this.#background = turn
     return turn
   }

@@ -10,6 +10,8 @@
  *   - a full disk reports success, a damaged file loads: files are followed to their end;
  *   - removing twice throws: the marks of a loaded file are brought in line with the caller's;
  *   - distances overflow float32: vectors longer than `fitsGraph` allows are refused;
+ *   - points that enter where nearly all is dead get lost, or end the process: the caller begins anew
+ *     (`src/shard/graph.ts`);
  *   - native memory is invisible to the collector: `close` frees it.
  */
 
