@@ -42,6 +42,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     count: () => HITS.length,
     indexSlice: () => false,
     checkpoint: async () => ({ lsn: 0, parts: [], graphs: [] }),
+    compact: async () => ({ rows: 0, dropped: 0, liveUpTo: [] }),
     adopt: async () => undefined,
     publish: async () => undefined,
     drop: async () => undefined,

@@ -8,7 +8,13 @@
  */
 
 import type { CheckpointContent } from '../../src/domain/checkpoint.ts'
-import type { ScrollPage, ShardAnswer, ShardQuery, ShardStats } from '../../src/domain/search.ts'
+import type {
+  ScrollPage,
+  ShardAnswer,
+  ShardQuery,
+  ShardStats,
+  TableCompacted,
+} from '../../src/domain/search.ts'
 import type { ShardSpec } from '../../src/domain/shard-spec.ts'
 import type { HostedShard } from '../../src/dataplane/shard-host.ts'
 import { VectordError } from '../../src/lib/errors.ts'
@@ -102,6 +108,10 @@ class FakeShard implements HostedShard {
 
   async checkpoint(): Promise<CheckpointContent> {
     return { lsn: this.#lsn, parts: [], graphs: [] }
+  }
+
+  async compact(): Promise<TableCompacted> {
+    return { rows: this.#records.length, dropped: 0, liveUpTo: [] }
   }
 
   async adopt(): Promise<void> {
