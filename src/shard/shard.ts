@@ -273,12 +273,16 @@ export class Shard {
     const compaction = new TableCompaction(this.#table)
     this.#compaction = compaction
     try {
-      await whileTrue(() => !this.#closed && compaction.step(this.#generations.all))
-      invariant(!this.#closed, 'a closed shard does nothing')
-      // From the last step to here nobody else had a turn.
-      compaction.finish(this.#generations.all)
-      this.#table = compaction.table
-      this.#metadata = compaction.metadata
+      await whileTrue(() => {
+        invariant(!this.#closed, 'a closed shard does nothing')
+        if (compaction.step(this.#generations.all)) return true
+        // In the turn of the last step: not even a promise lets a write in between.
+        compaction.finish(this.#generations.all)
+        this.#table = compaction.table
+        this.#metadata = compaction.metadata
+        this.#compaction = null
+        return false
+      })
     } finally {
       this.#compaction = null
     }
