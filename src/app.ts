@@ -23,7 +23,14 @@ import { storageRoutes } from '../routes/storage.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
 import type { Config } from './config/schema.ts'
-import { compactionGauges, coreJson, coreGauges, liveRecallGauges, memoryGauges, residenceOf } from './core-report.ts'
+import {
+  compactionGauges,
+  coreJson,
+  coreGauges,
+  liveRecallGauges,
+  memoryGauges,
+  residenceOf,
+} from './core-report.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'

@@ -61,7 +61,11 @@ export function coreGauges(metrics: Metrics, dataplane: Dataplane, indexes: Inde
   ofIndexes('dead_rows', 'Rows in memory that are dead.', ({ stats }) =>
     stats === null ? 0 : stats.rows - stats.livePoints,
   )
-  ofIndexes('tombstones', 'Elements of graphs that are dead.', ({ stats }) => stats?.tombstones ?? 0)
+  ofIndexes(
+    'tombstones',
+    'Elements of graphs that are dead.',
+    ({ stats }) => stats?.tombstones ?? 0,
+  )
   ofIndexes('log_bytes', 'Bytes of write-ahead logs.', ({ logBytes }) => logBytes)
 }
 

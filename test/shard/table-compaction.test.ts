@@ -213,6 +213,11 @@ it('a step carries a bounded number of rows and labels, and the last turn is sho
   // Every row, and of the graph that has them every slot and every label.
   assert.ok(steps >= Math.floor((3 * ids.length - LEFT_MAX) / STEP_ROWS), `${steps} steps`)
   assert.equal(compaction.table.slots, 2000, 'all rows are carried before the last turn')
+  const { table, metadata } = compaction
+  assert.ok(
+    compaction.memoryBytes > table.memoryBytes + metadata.memoryBytes,
+    'it is accounted for',
+  )
   compaction.finish(rows.graphs)
   for (const graph of rows.graphs) graph.close()
 })
