@@ -30,8 +30,12 @@ const RATIO_MAX = 1.3
 const RECALL_SHARE_MIN = 0.995
 const MIB = 2 ** 20
 
-/** A builder that rests keeps the points of its index: it is to end before memory is looked at. */
-const ENV = { VECTORD_BUILDERS_IDLE_MS: '0' }
+const ENV = {
+  // A builder that rests keeps the points of its index: it is to end before memory is looked at.
+  VECTORD_BUILDERS_IDLE_MS: '0',
+  // Sizes are measured here, no times: a busy machine is no reason to refuse.
+  VECTORD_SERVER_SHED_EVENT_LOOP_DELAY_MS: '0',
+}
 
 interface Footprint {
   readonly diskBytes: number
