@@ -123,12 +123,7 @@ export class TuningParts {
     this.agent = this.#newAgent(options)
     this.proposals = new AgentProposals({ agent: this.agent, operations })
     this.recall = this.#newRecall(options)
-    const { intervalS, ratio, perCycleMax } = config.compaction
-    this.compactions = new CompactionCycle({
-      ...{ rebuilds, nowMs, ratio, perCycle: perCycleMax, intervalMs: intervalS * 1000 },
-      indexes: () => indexes.list(),
-      isTuned: (index) => this.isTuned(index),
-    })
+    this.compactions = this.#newCompactions(options)
     this.alarms = new RolloutAlarms({
       recall: () => this.recall.summaries(),
       cores: () => parts.dataplane.cores(),
@@ -238,6 +233,15 @@ export class TuningParts {
       ...{ trials, decisions, promotions, rules: proposalRules(config.agent), flatThreshold },
       ...{ enabled: config.agent.enabled, wakeMs: config.agent.wakeSecs * 1000 },
       ...{ nowMs, onTrouble: troubleLog(log) },
+    })
+  }
+
+  #newCompactions({ config, nowMs, parts }: TuningPartsOptions): CompactionCycle {
+    const { intervalS, ratio, perCycleMax } = config.compaction
+    return new CompactionCycle({
+      ...{ rebuilds: this.rebuilds, nowMs, ratio, perCycle: perCycleMax },
+      ...{ intervalMs: intervalS * 1000, indexes: () => parts.indexes.list() },
+      isTuned: (index) => this.isTuned(index),
     })
   }
 

@@ -54,6 +54,7 @@ export async function compactIndex(
     ({ graphs }, place) => deadShare(graphs, compacted, place) >= deadShareMax,
   )
   for (const { graphId } of stale) await parts.cache.remove(name, graphId)
+  if (rebuilt.source === 'built') await removeCopy(index, parts)
   return {
     ...rebuilt,
     rowsDropped: compacted.reduce((sum, { dropped }) => sum + dropped, 0),
@@ -70,6 +71,13 @@ async function graphOf(
   if (wish !== null) return rebuild(index, parts, wish, control)
   const generation = index.info.stats?.generation ?? 0
   return { generation, source: 'current', before: generation }
+}
+
+/** The graph just built is in the checkpoint: the files that the builder handed it over with go. */
+async function removeCopy(index: ServedIndex, { cache }: RebuildParts): Promise<void> {
+  const published = generationsOf(index).find(({ state }) => state === 'published')
+  const graphId = published?.graphId ?? null
+  if (graphId !== null) await cache.remove(index.meta.name, graphId)
 }
 
 /** Decided over all shards together: a generation is kept on each of them or on none. */

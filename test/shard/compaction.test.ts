@@ -33,14 +33,15 @@ function checkCounts(harness: Harness, queries: VectorSet): void {
   for (const { metadata } of harness.live.values()) {
     if (metadata !== null) parts.set(metadata, (parts.get(metadata) ?? 0) + 1)
   }
+  const cases = [...parts].flatMap(([filter, matching]) =>
+    [1, 10, 100, 1000].map((k) => ({ filter, matching, k })),
+  )
   for (let query = 0; query < queries.count; query += 1) {
-    for (const [filter, matching] of parts) {
-      for (const k of [1, 10, 100, 1000]) {
-        const answer = harness.search(vectorAt(queries, query), { k, filter })
-        assert.equal(answer.hits.length, Math.min(k, matching))
-        assert.equal(answer.exhausted, matching < k)
-        for (const { id } of answer.hits) assert.ok(harness.live.has(id))
-      }
+    for (const { filter, matching, k } of cases) {
+      const answer = harness.search(vectorAt(queries, query), { k, filter })
+      assert.equal(answer.hits.length, Math.min(k, matching))
+      assert.equal(answer.exhausted, matching < k)
+      assert.ok(answer.hits.every(({ id }) => harness.live.has(id)))
     }
   }
 }
