@@ -319,7 +319,7 @@ function statsJson(stats: ShardStats): Static<typeof StatsJson> {
   return {
     live_points: stats.livePoints,
     rows: stats.rows,
-    dead_rows: stats.rows - stats.livePoints,
+    dead_rows: stats.deadRows,
     delta_points: stats.deltaPoints,
     graph_elements: stats.graphElements,
     tombstones: stats.tombstones,

@@ -58,9 +58,7 @@ export function coreGauges(metrics: Metrics, dataplane: Dataplane, indexes: Inde
   ofIndexes('indexes_ready', 'Indexes that serve.', ({ state }) => (state === 'ready' ? 1 : 0))
   ofIndexes('live_points', 'Points that searches can find.', ({ stats }) => stats?.livePoints ?? 0)
   ofIndexes('delta_points', 'Points outside the graphs.', ({ stats }) => stats?.deltaPoints ?? 0)
-  ofIndexes('dead_rows', 'Rows in memory that are dead.', ({ stats }) =>
-    stats === null ? 0 : stats.rows - stats.livePoints,
-  )
+  ofIndexes('dead_rows', 'Rows in memory that are dead.', ({ stats }) => stats?.deadRows ?? 0)
   ofIndexes(
     'tombstones',
     'Elements of graphs that are dead.',

@@ -110,6 +110,8 @@ export interface ShardStats {
   readonly livePoints: number
   /** Rows held, dead ones included. */
   readonly rows: number
+  /** Rows that a compaction takes out of memory. */
+  readonly deadRows: number
   /** Live rows that wait in the delta. */
   readonly deltaPoints: number
   /** Elements of the graph, and those of them that are dead. */

@@ -110,7 +110,7 @@ export class CompactionCycle {
 /** Share of what an index holds that is dead, from 0 to 1; 0 where that is not known. */
 export function deadShareOf(stats: ShardStats | null): number {
   if (stats === null) return 0
-  const rows = stats.rows === 0 ? 0 : (stats.rows - stats.livePoints) / stats.rows
+  const rows = stats.rows === 0 ? 0 : stats.deadRows / stats.rows
   return Math.max(rows, graphDeadShare(stats))
 }
 

@@ -63,6 +63,11 @@ export class PointTable {
     return this.#slots.size
   }
 
+  /** Slots that a compaction does not carry over. */
+  get deadRows(): number {
+    return this.slots - this.livePoints
+  }
+
   /** UTF-16 units of ids, texts and metadata: their bytes, where they are plain ASCII. */
   get payloadBytes(): number {
     return this.#payloadBytes

@@ -238,6 +238,7 @@ export class Shard {
     return {
       livePoints: table.livePoints,
       rows: table.slots,
+      deadRows: table.deadRows,
       deltaPoints: waiting === -1 ? 0 : table.live.countFrom(graph.indexedSlot),
       graphElements: graph.elements,
       tombstones: graph.tombstones,

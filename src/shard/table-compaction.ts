@@ -27,9 +27,8 @@ export const LEFT_MAX = 256
 const DEAD_SHARE_MIN = 0.02
 
 /** True where enough slots are dead for a compaction to win something. */
-export function isWorthCompacting(table: Pick<PointTable, 'slots' | 'livePoints'>): boolean {
-  const dead = table.slots - table.livePoints
-  return dead > 0 && dead >= table.slots * DEAD_SHARE_MIN
+export function isWorthCompacting(table: Pick<PointTable, 'slots' | 'deadRows'>): boolean {
+  return table.deadRows > 0 && table.deadRows >= table.slots * DEAD_SHARE_MIN
 }
 
 export class TableCompaction {

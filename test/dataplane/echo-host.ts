@@ -29,6 +29,7 @@ const STATS: ShardStats = {
   memoryBytes: 0,
   rawBytes: 0,
   payloadBytes: 0,
+  deadRows: 0,
   insertRate: 0,
 }
 

@@ -148,6 +148,7 @@ class FakeShard implements HostedShard {
       memoryBytes: 0,
       rawBytes: 0,
       payloadBytes: 0,
+      deadRows: 0,
       insertRate: 0,
     }
   }

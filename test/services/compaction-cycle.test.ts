@@ -46,7 +46,7 @@ class World {
 
   add(name: string, held: Held, over: Partial<IndexInfo> = {}): void {
     const { rows, live, elements = 0, tombstones = 0 } = held
-    const stats = { rows, livePoints: live, graphElements: elements, tombstones }
+    const stats = { rows, deadRows: rows - live, graphElements: elements, tombstones }
     const info = { name, state: 'ready', role: 'owner', stats, ...over }
     // The cycle reads nothing else of an index.
     this.infos.set(name, info as unknown as IndexInfo)

@@ -290,7 +290,7 @@ it('a reader that holds the old table reads on in it until it lets go', () => {
 })
 
 it('a table of which less than a fiftieth is dead is left alone', () => {
-  assert.equal(isWorthCompacting({ slots: 1000, livePoints: 981 }), false)
-  assert.equal(isWorthCompacting({ slots: 1000, livePoints: 980 }), true)
-  assert.equal(isWorthCompacting({ slots: 0, livePoints: 0 }), false)
+  assert.equal(isWorthCompacting({ slots: 1000, deadRows: 19 }), false)
+  assert.equal(isWorthCompacting({ slots: 1000, deadRows: 20 }), true)
+  assert.equal(isWorthCompacting({ slots: 0, deadRows: 0 }), false)
 })

@@ -214,7 +214,7 @@ export class MemoryIndex implements ManagedIndex {
         appliedLsn: this.#lsn,
         indexedLsn: this.#lsn,
       },
-      ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, insertRate: 0 },
+      ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, deadRows: 0, insertRate: 0 },
     }
   }
 }
