@@ -7,6 +7,7 @@ import {
   Type,
   type FastifyPluginCallbackTypebox,
   type Static,
+  type TObject,
 } from '@fastify/type-provider-typebox'
 import { GENERATION_STATES, type GenerationInfo } from '../src/domain/search.ts'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
@@ -24,7 +25,7 @@ import type { Rebuilt } from '../src/indexes/rebuild.ts'
 import type { Rebuilds } from '../src/services/rebuilds.ts'
 
 export interface GenerationRoutesOptions extends IndexRoutesOptions {
-  readonly rebuilds: Pick<Rebuilds, 'start'>
+  readonly rebuilds: Pick<Rebuilds, 'start' | 'compact'>
 }
 
 const STRICT = { additionalProperties: false } as const
@@ -37,6 +38,18 @@ const RebuiltJson = Type.Object(
     before: Count,
     source: Type.Enum(['current', 'kept', 'cached', 'grown', 'built'], {
       description: 'Where the graph came from; `current` where nothing had to change.',
+    }),
+  },
+  STRICT,
+)
+
+const CompactedJson = Type.Object(
+  {
+    ...RebuiltJson.properties,
+    rows_dropped: Type.Integer({ minimum: 0, description: 'Dead rows that left memory.' }),
+    graphs_dropped: Type.Integer({
+      minimum: 0,
+      description: 'Kept and cached graphs that were mostly of no use any more.',
     }),
   },
   STRICT,
@@ -65,25 +78,28 @@ const GenerationsJson = Type.Object(
   STRICT,
 )
 
-const post = (summary: string, description: string) =>
+const post = <T extends TObject>(summary: string, description: string, outcome: T) =>
   ({
     config: { role: 'write' },
     schema: {
       ...{ tags: TAGS, summary, description },
       params: IndexParams,
       querystring: WaitQuery,
-      response: replies({ 200: RebuiltJson, 202: StartedJson }),
+      response: replies({ 200: outcome, 202: StartedJson }),
     },
   }) as const
 
 const REBUILD = post(
   'Build a new graph beside serving and publish it',
   'With the configuration that is promoted, else that of the index. Searches and writes go on.',
+  RebuiltJson,
 )
 
 const COMPACT = post(
-  'Build the graph anew without its dead points',
-  'The same as a rebuild; memory falls once the new generation is published.',
+  'Free memory and bucket of dead points',
+  'Builds the graph anew, takes dead rows out of memory, and writes a checkpoint that holds none' +
+    ' of them and takes the place of all before it. Searches and writes go on.',
+  CompactedJson,
 )
 
 const GENERATIONS = {
@@ -102,15 +118,21 @@ export const generationRoutes: FastifyPluginCallbackTypebox<GenerationRoutesOpti
   { indexes, rebuilds },
   done,
 ) => {
-  for (const [name, route] of Object.entries({ rebuild: REBUILD, compact: COMPACT })) {
-    app.post(`/vectors/indexes/:index/${name}`, route, async (request, reply) => {
-      const { index } = request.params
-      findIndex(indexes, request, index)
-      const operation = rebuilds.start(index, { always: true, supersede: false })
-      if (request.query.wait) return rebuiltJson(await operation.result())
-      return reply.code(202).send(started(reply, operation.id))
-    })
-  }
+  app.post('/vectors/indexes/:index/rebuild', REBUILD, async (request, reply) => {
+    const { index } = request.params
+    findIndex(indexes, request, index)
+    const operation = rebuilds.start(index, { always: true, supersede: false })
+    if (request.query.wait) return rebuiltJson(await operation.result())
+    return reply.code(202).send(started(reply, operation.id))
+  })
+
+  app.post('/vectors/indexes/:index/compact', COMPACT, async (request, reply) => {
+    const { index } = request.params
+    findIndex(indexes, request, index)
+    const operation = rebuilds.compact(index, { graph: true })
+    if (request.query.wait) return operation.result()
+    return reply.code(202).send(started(reply, operation.id))
+  })
 
   app.get('/vectors/indexes/:index/generations', GENERATIONS, (request) => {
     const { config, stats } = findIndex(indexes, request, request.params.index).info

@@ -20,6 +20,7 @@ import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
 import { IndexParams, Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
 import type { IndexInfo, NewIndex } from '../src/indexes/index-api.ts'
 import { VectordError } from '../src/lib/errors.ts'
+import { deadShareOf } from '../src/services/compaction-cycle.ts'
 
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['indexes']
@@ -80,10 +81,22 @@ const PatchBody = Type.Object(
 
 const Count = Type.Integer({ minimum: 0 })
 
+const CompactionJson = Type.Object(
+  {
+    ratio: Type.Number({
+      ...{ minimum: 0, maximum: 1 },
+      description: 'Share that is dead of the rows in memory or of the graph: the larger one.',
+    }),
+    last_at: Nullable(Type.String({ description: 'Since this server serves the index.' })),
+  },
+  STRICT,
+)
+
 const StatsJson = Type.Object(
   {
     live_points: Count,
     rows: Count,
+    dead_rows: Count,
     delta_points: Count,
     graph_elements: Count,
     tombstones: Count,
@@ -126,6 +139,7 @@ const IndexJson = Type.Object(
     checkpoint_lsn: Lsn,
     log_bytes: Type.Number(),
     points: Nullable(Count),
+    compaction: CompactionJson,
     stats: Nullable(StatsJson),
   },
   STRICT,
@@ -293,6 +307,10 @@ function indexJson(info: IndexInfo): Static<typeof IndexJson> {
     checkpoint_lsn: info.checkpointLsn,
     log_bytes: info.logBytes,
     points: stats?.livePoints ?? null,
+    compaction: {
+      ratio: deadShareOf(stats),
+      last_at: info.compactedMs === null ? null : new Date(info.compactedMs).toISOString(),
+    },
     stats: stats === null ? null : statsJson(stats),
   }
 }
@@ -301,6 +319,7 @@ function statsJson(stats: ShardStats): Static<typeof StatsJson> {
   return {
     live_points: stats.livePoints,
     rows: stats.rows,
+    dead_rows: stats.deadRows,
     delta_points: stats.deltaPoints,
     graph_elements: stats.graphElements,
     tombstones: stats.tombstones,

@@ -23,7 +23,14 @@ import { storageRoutes } from '../routes/storage.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
 import type { Config } from './config/schema.ts'
-import { coreJson, coreGauges, liveRecallGauges, memoryGauges, residenceOf } from './core-report.ts'
+import {
+  compactionGauges,
+  coreJson,
+  coreGauges,
+  liveRecallGauges,
+  memoryGauges,
+  residenceOf,
+} from './core-report.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'
@@ -73,6 +80,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
   liveRecallGauges(metrics, tuning.recall)
+  compactionGauges(metrics, tuning.compactions)
   for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
   const http = await openHttp(options, metrics)
   let isClosing = false
@@ -173,7 +181,9 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
   }
 }
 
-type Timers = Readonly<Record<'refresh' | 'health' | 'memory' | 'journals' | 'alarms', Periodic>>
+type Timers = Readonly<
+  Record<'refresh' | 'health' | 'memory' | 'journals' | 'alarms' | 'compactions', Periodic>
+>
 
 function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
   const { buckets, indexes, dataplane, memory } = parts
@@ -205,11 +215,17 @@ function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
         trouble(error, 'look for alarms of rollouts')
       },
     ),
+    compactions: new Periodic(
+      () => tuning.compactions.run(),
+      (error) => {
+        trouble(error, 'compact indexes')
+      },
+    ),
   }
 }
 
 function timersOf(
-  { refresh, health, memory, journals, alarms }: Timers,
+  { refresh, health, memory, journals, alarms, compactions }: Timers,
   config: Config,
 ): { readonly work: Periodic; readonly everyMs: number }[] {
   return [
@@ -218,6 +234,7 @@ function timersOf(
     { work: memory, everyMs: MEMORY_MS },
     { work: journals, everyMs: JOURNALS_MS },
     { work: alarms, everyMs: ALARMS_MS },
+    { work: compactions, everyMs: config.compaction.intervalS * 1000 },
   ]
 }
 

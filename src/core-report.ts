@@ -8,6 +8,7 @@ import type { Dataplane } from './dataplane/dataplane.ts'
 import type { GaugeSample, Metrics } from './http/metrics.ts'
 import type { IndexInfo, Indexes } from './indexes/index-api.ts'
 import type { MemoryQuota, Residence } from './indexes/memory-quota.ts'
+import type { CompactionCounts } from './services/compaction-cycle.ts'
 import type { LiveRecallWatch } from './services/live-recall-watch.ts'
 import type { RecallSummary } from './services/recall-report.ts'
 
@@ -57,6 +58,12 @@ export function coreGauges(metrics: Metrics, dataplane: Dataplane, indexes: Inde
   ofIndexes('indexes_ready', 'Indexes that serve.', ({ state }) => (state === 'ready' ? 1 : 0))
   ofIndexes('live_points', 'Points that searches can find.', ({ stats }) => stats?.livePoints ?? 0)
   ofIndexes('delta_points', 'Points outside the graphs.', ({ stats }) => stats?.deltaPoints ?? 0)
+  ofIndexes('dead_rows', 'Rows in memory that are dead.', ({ stats }) => stats?.deadRows ?? 0)
+  ofIndexes(
+    'tombstones',
+    'Elements of graphs that are dead.',
+    ({ stats }) => stats?.tombstones ?? 0,
+  )
   ofIndexes('log_bytes', 'Bytes of write-ahead logs.', ({ logBytes }) => logBytes)
 }
 
@@ -75,6 +82,30 @@ export function memoryGauges(metrics: Metrics, memory: MemoryQuota): void {
   }
   one('memory_used_bytes', 'Memory that points take, or will take.', () => memory.usedBytes)
   one('memory_bound_bytes', 'Memory past which new points are refused.', () => memory.boundBytes)
+}
+
+/** Of those that were started by themselves; what clients asked for is with their operations. */
+export function compactionGauges(
+  metrics: Metrics,
+  compactions: { readonly counts: CompactionCounts },
+): void {
+  metrics.gauge({
+    name: 'compactions_total',
+    help: 'Compactions that were due and have ended, by outcome.',
+    labels: ['outcome'],
+    read: () => {
+      const { succeeded, failed } = compactions.counts
+      return Object.entries({ succeeded, failed }).map(([outcome, value]) => ({
+        labels: { outcome },
+        value,
+      }))
+    },
+  })
+  metrics.gauge({
+    name: 'compaction_dropped_rows_total',
+    help: 'Dead rows that they took out of memory.',
+    read: () => [{ labels: {}, value: compactions.counts.rowsDropped }],
+  })
 }
 
 /** Of indexes that were searched since they serve; recall is told once enough was measured. */

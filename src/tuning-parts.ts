@@ -23,6 +23,7 @@ import { AgentDocuments } from './services/agent-documents.ts'
 import { AgentEval } from './services/agent-eval.ts'
 import { AgentProposals } from './services/agent-proposals.ts'
 import { AgentTools } from './services/agent-tools.ts'
+import { CompactionCycle } from './services/compaction-cycle.ts'
 import { ConfigFlow, effective } from './services/config-flow.ts'
 import { DatasetTruth } from './services/dataset-truth.ts'
 import { EvalSets } from './services/eval-sets.ts'
@@ -61,6 +62,8 @@ export class TuningParts {
   readonly evalSets: EvalSets
   readonly reservoir = new QueryReservoir()
   readonly rebuilds: Rebuilds
+  /** To be run now and then. */
+  readonly compactions: CompactionCycle
   readonly changes: ConfigFlow
   readonly runner: TrialRunner
   readonly tuning: Tuning
@@ -106,6 +109,7 @@ export class TuningParts {
     this.rebuilds = new Rebuilds({
       ...{ operations, builders, served, nowMs, cache: graphs },
       flatRowsMax: config.search.flatThreshold,
+      deadShareMax: config.compaction.ratio,
       promotedGraph: (index) => this.promotions.cached(index)?.document?.current?.graphId ?? null,
     })
     const { promotions, rebuilds, trials, evals } = this
@@ -119,6 +123,7 @@ export class TuningParts {
     this.agent = this.#newAgent(options)
     this.proposals = new AgentProposals({ agent: this.agent, operations })
     this.recall = this.#newRecall(options)
+    this.compactions = this.#newCompactions(options)
     this.alarms = new RolloutAlarms({
       recall: () => this.recall.summaries(),
       cores: () => parts.dataplane.cores(),
@@ -129,6 +134,13 @@ export class TuningParts {
         }),
       tell: (index, event) => this.agent.tell(index, event),
     })
+  }
+
+  /** True while the agent or a client has trials or a rollout of the index under way. */
+  isTuned(index: string): boolean {
+    const seat = this.agent.known(index)
+    const isTried = this.tuning.isOpen(index) || seat?.isWorking === true
+    return isTried || (seat?.rollout ?? null) !== null
   }
 
   /** Hears of every search; see `SearchObserver`. */
@@ -221,6 +233,15 @@ export class TuningParts {
       ...{ trials, decisions, promotions, rules: proposalRules(config.agent), flatThreshold },
       ...{ enabled: config.agent.enabled, wakeMs: config.agent.wakeSecs * 1000 },
       ...{ nowMs, onTrouble: troubleLog(log) },
+    })
+  }
+
+  #newCompactions({ config, nowMs, parts }: TuningPartsOptions): CompactionCycle {
+    const { intervalS, ratio, perCycleMax } = config.compaction
+    return new CompactionCycle({
+      ...{ rebuilds: this.rebuilds, nowMs, ratio, perCycle: perCycleMax },
+      ...{ intervalMs: intervalS * 1000, indexes: () => parts.indexes.list() },
+      isTuned: (index) => this.isTuned(index),
     })
   }
 

@@ -123,6 +123,26 @@ export const SCHEMA = {
     ),
     keep: int(2, [1, 100], 'checkpoints', 'Checkpoints kept; older ones are removed.'),
   },
+  compaction: {
+    interval_s: int(
+      600,
+      [1, 24 * 3600],
+      's',
+      'How often it is looked which indexes have to be freed of dead points.',
+    ),
+    ratio: number(
+      0.2,
+      [0.01, 1],
+      'share of what is held',
+      'Share of the rows or of the graph that is dead from which on an index is compacted.',
+    ),
+    per_cycle_max: int(
+      4,
+      [0, 1000],
+      'indexes',
+      'Indexes that are compacted at one look, one after the other; 0 leaves it to requests.',
+    ),
+  },
   builders: {
     max: int(
       1,

@@ -2,7 +2,8 @@
  * The JSON messages between front and core, and how often a core speaks up.
  */
 
-import type { ShardStats } from '../domain/search.ts'
+import type { Clearance } from '../domain/checkpoint.ts'
+import type { ShardStats, TableCompacted } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { WireError } from './error-codec.ts'
 
@@ -40,6 +41,17 @@ export interface OpenReply {
 
 export interface CheckpointRequest {
   readonly graph: 'always' | 'if_worth'
+  readonly clearance?: Clearance
+}
+
+export interface CompactRequest {
+  readonly lsns: readonly number[]
+}
+
+export interface CompactReply {
+  readonly compacted: TableCompacted
+  /** Afterwards. */
+  readonly stats: ShardStats
 }
 
 export interface MatchingIdsRequest {

@@ -40,6 +40,8 @@ export const FRAME = {
   drop: 15,
   /** A live query is run again, exactly and at several ef. */
   sample: 16,
+  /** The rows of a shard get new slots, without the dead ones. */
+  compact: 17,
   /** Work for a builder: see `builder-jobs.ts`. */
   job: 32,
   answer: 64,

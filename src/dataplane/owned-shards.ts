@@ -10,6 +10,8 @@ import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import type {
   CheckpointRequest,
+  CompactReply,
+  CompactRequest,
   CountRequest,
   MatchingIdsRequest,
   OpenReply,
@@ -116,8 +118,14 @@ export class OwnedShards {
       case FRAME.checkpoint: {
         const owned = this.#get(frame.shard)
         if (owned.broken !== null) throw owned.broken
-        const { graph } = readJson(frame.body) as CheckpointRequest
-        return beside(owned, owned.shard.checkpoint(graph))
+        const { graph, clearance } = readJson(frame.body) as CheckpointRequest
+        return beside(owned, owned.shard.checkpoint(graph, clearance))
+      }
+      case FRAME.compact: {
+        const owned = this.#get(frame.shard)
+        const { lsns } = readJson(frame.body) as CompactRequest
+        const compacted = await beside(owned, owned.shard.compact(lsns))
+        return { compacted, stats: owned.shard.stats() } satisfies CompactReply
       }
       case FRAME.verify: {
         const owned = this.#get(frame.shard)

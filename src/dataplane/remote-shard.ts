@@ -5,7 +5,7 @@
  * `core_unavailable` when its core dies meanwhile, and with what `Core.send` refuses.
  */
 
-import type { CheckpointContent } from '../domain/checkpoint.ts'
+import type { CheckpointContent, Clearance } from '../domain/checkpoint.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
@@ -15,9 +15,11 @@ import type {
   ShardQuery,
   ShardStats,
   StoredPoint,
+  TableCompacted,
   VerifyFault,
 } from '../domain/search.ts'
 import type { VectordError } from '../lib/errors.ts'
+import type { CompactReply } from './core-messages.ts'
 import type { CoreRequest } from './core-request.ts'
 import { FRAME } from './frame.ts'
 import {
@@ -153,12 +155,26 @@ export class RemoteShard {
   }
 
   /** Ordered among applies: it holds every record that was sent before it, and none after. */
-  async checkpoint(graph: 'always' | 'if_worth'): Promise<CheckpointContent> {
+  async checkpoint(
+    graph: 'always' | 'if_worth',
+    clearance?: Clearance,
+  ): Promise<CheckpointContent> {
     return this.#life.core.send({
       ...this.#head(FRAME.checkpoint, UNBOUNDED),
-      write: (writer) => writeJson(writer, { graph }),
+      write: (writer) => writeJson(writer, { graph, clearance }),
       read: (body) => readJson(body) as CheckpointContent,
     })
+  }
+
+  /** Takes the dead rows out of memory; counts the live rows up to each lsn. */
+  async compact(lsns: readonly number[]): Promise<TableCompacted> {
+    const { compacted, stats } = await this.#life.core.send({
+      ...this.#head(FRAME.compact, UNBOUNDED),
+      write: (writer) => writeJson(writer, { lsns }),
+      read: (body) => readJson(body) as CompactReply,
+    })
+    this.#life.noteStats(stats)
+    return compacted
   }
 
   /** Brings a generation into memory as a candidate; its `deltaPoints` tell when it has caught up. */

@@ -4,7 +4,7 @@
  * same verbs (see `dataplane.ts`).
  */
 
-import type { CheckpointContent } from '../domain/checkpoint.ts'
+import type { CheckpointContent, Clearance } from '../domain/checkpoint.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
@@ -15,6 +15,7 @@ import type {
   ShardQuery,
   ShardStats,
   StoredPoint,
+  TableCompacted,
   VerifyFault,
 } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
@@ -64,8 +65,12 @@ export interface HostedShard {
    * manifest names are garbage.
    *
    * @param graph `always` at shutdown, `if_worth` otherwise (a tenth of the elements changed).
+   * @param clearance after a compaction: no part holds a dead row, and graphs are given up.
    */
-  checkpoint(graph: 'always' | 'if_worth'): Promise<CheckpointContent>
+  checkpoint(graph: 'always' | 'if_worth', clearance?: Clearance): Promise<CheckpointContent>
+
+  /** Gives the rows new slots without the dead ones; counts the live rows up to each lsn. */
+  compact(lsns: readonly number[]): Promise<TableCompacted>
 
   /** Brings a generation into memory as a candidate; points enter it in slices from then on. */
   adopt(graph: AdoptedGraph): Promise<void>

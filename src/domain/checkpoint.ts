@@ -51,3 +51,9 @@ export interface CheckpointContent {
   readonly parts: readonly PartRef[]
   readonly graphs: readonly GraphRef[]
 }
+
+/** What a checkpoint after a compaction leaves out: dead rows of parts, and graphs. */
+export interface Clearance {
+  /** Generations whose files are kept no longer; the published one always stays. */
+  readonly forget: readonly number[]
+}

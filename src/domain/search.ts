@@ -90,7 +90,7 @@ export interface GenerationInfo {
   readonly config: HnswConfig
   readonly graphId: string | null
   readonly elements: number
-  /** Elements that are dead. */
+  /** Elements that are dead; of one that is only stored, those that would be once it is loaded. */
   readonly tombstones: number
   /** Live points outside its graph; 0 where it is only stored. */
   readonly deltaPoints: number
@@ -110,6 +110,8 @@ export interface ShardStats {
   readonly livePoints: number
   /** Rows held, dead ones included. */
   readonly rows: number
+  /** Rows that a compaction takes out of memory. */
+  readonly deadRows: number
   /** Live rows that wait in the delta. */
   readonly deltaPoints: number
   /** Elements of the graph, and those of them that are dead. */
@@ -130,6 +132,16 @@ export interface ShardStats {
   readonly payloadBytes: number
   /** Points a second that went into the graph lately; 0 where none did. */
   readonly insertRate: number
+}
+
+/** What a compaction of the rows of a shard has done. */
+export interface TableCompacted {
+  /** Rows held afterwards, dead ones included. */
+  readonly rows: number
+  /** Rows that were held before and are not any more. */
+  readonly dropped: number
+  /** Live rows up to each lsn that was asked for. */
+  readonly liveUpTo: readonly number[]
 }
 
 /** One broken rule that `verify` found; none means clean. */

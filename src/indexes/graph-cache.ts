@@ -26,6 +26,12 @@ export function graphIdOf(fingerprint: string, config: HnswConfig): string {
   return hash.digest('hex').slice(0, 32)
 }
 
+export interface CachedGraph {
+  readonly graphId: string
+  /** One for each shard that has points. */
+  readonly graphs: readonly GraphRef[]
+}
+
 export class GraphCache {
   readonly #storeOf: (index: string) => ObjectStore
   readonly #bytesMax: number
@@ -63,6 +69,24 @@ export class GraphCache {
     const body = Buffer.from(`${JSON.stringify(json, null, 1)}\n`)
     await this.#storeOf(index).put(descriptionKey(index, graphId), body)
     await this.#trim(index, graphId)
+  }
+
+  /** Every graph that can be found, in no order. @throws {VectordError} what the bucket fails with. */
+  async list(index: string): Promise<readonly CachedGraph[]> {
+    const found: { graphId: string; graphs: readonly GraphRef[] }[] = []
+    for await (const { key } of this.#storeOf(index).list(folderOf(index))) {
+      const graphId = /^([0-9a-f]+)\.json$/.exec(key.slice(folderOf(index).length))?.[1]
+      const graphs = graphId === undefined ? null : await this.find(index, graphId)
+      if (graphId !== undefined && graphs !== null) found.push({ graphId, graphs })
+    }
+    return found
+  }
+
+  async remove(index: string, graphId: string): Promise<void> {
+    const store = this.#storeOf(index)
+    // The description is the first to go: a graph without one is not found.
+    await store.delete(descriptionKey(index, graphId))
+    for await (const { key } of store.list(this.prefixOf(index, graphId))) await store.delete(key)
   }
 
   /** Removes every graph of an index that is gone. */

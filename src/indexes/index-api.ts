@@ -52,6 +52,8 @@ export interface IndexInfo extends IndexSettings {
   readonly lsn: number
   readonly checkpointLsn: number
   readonly logBytes: number
+  /** When its last compaction here ended; null where there was none since the start. */
+  readonly compactedMs: number | null
   /** Summed over the shards; null while none of them serves. */
   readonly stats: ShardStats | null
 }

@@ -146,9 +146,17 @@ export class IndexStorage {
     return true
   }
 
-  /** Makes the checkpoint exist; then gives up what nothing needs any more. */
-  async saveCheckpoint(content: CheckpointContent): Promise<void> {
-    const { checkpoints, keep, index, onTrouble } = this.#options
+  /**
+   * Makes the checkpoint exist; then gives up what nothing needs any more.
+   *
+   * @param options.alone every older checkpoint is given up: the parts of this one were read back.
+   */
+  async saveCheckpoint(
+    content: CheckpointContent,
+    { alone = false }: { readonly alone?: boolean } = {},
+  ): Promise<void> {
+    const { checkpoints, index, onTrouble } = this.#options
+    const keep = alone ? 1 : this.#options.keep
     this.checkOwned()
     await checkpoints.write(content)
     const older = this.#usable.filter(({ lsn }) => lsn < content.lsn)

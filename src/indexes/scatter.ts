@@ -75,6 +75,7 @@ export function sumStats(all: readonly (ShardStats | null)[]): ShardStats | null
     memoryBytes: sum((stats) => stats.memoryBytes),
     rawBytes: sum((stats) => stats.rawBytes),
     payloadBytes: sum((stats) => stats.payloadBytes),
+    deadRows: sum((stats) => stats.deadRows),
     insertRate: sum((stats) => stats.insertRate),
   }
 }

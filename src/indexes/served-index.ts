@@ -12,12 +12,12 @@
  */
 
 import { encodeBatch } from '../codecs/batch-codec.ts'
+import type { Clearance } from '../domain/checkpoint.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
-import { invariant } from '../lib/invariant.ts'
 import type { LogRecord } from '../log/log-store.ts'
 import { AppliedWatch } from './applied-watch.ts'
 import { withDeadline } from './deadline.ts'
@@ -40,6 +40,7 @@ import { mergePages, sumStats } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
 import { fetchFromShards, sampleShards, searchShards } from './shard-reads.ts'
 import { Steering } from './steering.ts'
+import { writeCheckpoint } from './write-checkpoint.ts'
 
 /** What was reserved for a write before it is logged. */
 interface Admitted {
@@ -86,6 +87,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   #shards: readonly ShardClient[] = []
   #trouble: VectordError | null = null
   #checkpointing: Promise<unknown> = Promise.resolve()
+  #compactedMs: number | null = null
 
   constructor(options: ServedIndexOptions) {
     this.#nowMs = options.nowMs
@@ -112,6 +114,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
       reason: (this.#fault() ?? fault)?.message ?? null,
       progress: this.#progress(),
       ...stored,
+      compactedMs: this.#compactedMs,
       stats: sumStats(this.#shards.map((shard) => shard.lastStats)),
     }
   }
@@ -252,9 +255,14 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     graph: 'always' | 'if_worth' = 'if_worth',
     { force = graph === 'always' }: { readonly force?: boolean } = {},
   ): Promise<{ readonly lsn: number; readonly written: boolean }> {
-    const turn = this.#checkpointing.then(() => this.#checkpoint(graph, force))
-    this.#checkpointing = turn.catch(() => undefined)
-    return turn
+    return this.#inTurn(() => this.#checkpoint(graph, force))
+  }
+
+  /** A checkpoint without dead rows and without what `clearance` names; the only one afterwards. */
+  async clear(clearance: Clearance): Promise<void> {
+    const wish = { graph: 'if_worth', clearance } as const
+    await this.#inTurn(async () => writeCheckpoint(this.#owned(), this.#shards, wish))
+    this.#compactedMs = this.#nowMs()
   }
 
   async verify(): Promise<VerifyReport> {
@@ -311,21 +319,13 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     if (storage.log.lastLsn === storage.checkpointLsn && !force) {
       return { lsn: storage.checkpointLsn, written: false }
     }
-    // Sent in one turn, so that every shard takes it after the same write.
-    const contents = await Promise.all(this.#shards.map((shard) => shard.checkpoint(graph)))
-    const [first] = contents
-    invariant(first !== undefined, 'an index has a shard')
-    const { lsn } = first
-    invariant(
-      contents.every((content) => content.lsn === lsn),
-      'the shards of a checkpoint hold the same writes',
-    )
-    await storage.saveCheckpoint({
-      lsn,
-      parts: contents.flatMap((content) => content.parts),
-      graphs: contents.flatMap((content) => content.graphs),
-    })
-    return { lsn, written: true }
+    return { lsn: await writeCheckpoint(storage, this.#shards, { graph }), written: true }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#checkpointing.then(work)
+    this.#checkpointing = turn.catch(() => undefined)
+    return turn
   }
 
   #admit(batch: UpsertBatch): Admitted {

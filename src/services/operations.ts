@@ -52,11 +52,15 @@ export class Operations {
     this.#options = options
   }
 
-  /** The starter of all operations of a kind; each kind has one. */
-  ofKind<T extends object>(kind: string): OperationKind<T> {
+  /**
+   * The starter of all operations of a kind; each kind has one.
+   *
+   * @param turns kinds that share them run one at a time on an index together.
+   */
+  ofKind<T extends object>(kind: string, turns = new KeyedMutex()): OperationKind<T> {
     invariant(!this.#kinds.has(kind), 'a kind of operations has one starter')
     this.#kinds.add(kind)
-    return new OperationKind<T>((index) => this.#add<T>(kind, index))
+    return new OperationKind<T>((index) => this.#add<T>(kind, index), turns)
   }
 
   /** @throws {VectordError} `operation_not_found`. */
@@ -153,12 +157,15 @@ export class Operations {
 /** Starts operations of one kind, one at a time on each index. */
 export class OperationKind<T extends object> {
   readonly #add: (index: string) => Operation<T>
-  readonly #turns = new KeyedMutex()
+  readonly #turns: KeyedMutex
   /** By index and subject: the one that waits for its turn. */
   readonly #waiting = new Map<string, Operation<T>>()
+  /** By index: how many wait or run. */
+  readonly #open = new Map<string, number>()
 
-  constructor(add: (index: string) => Operation<T>) {
+  constructor(add: (index: string) => Operation<T>, turns: KeyedMutex) {
     this.#add = add
+    this.#turns = turns
   }
 
   /**
@@ -173,12 +180,27 @@ export class OperationKind<T extends object> {
     if (waiting?.state === 'queued') return waiting
     const operation = this.#add(index)
     this.#waiting.set(key, operation)
+    this.#count(index, 1)
+    void operation.ended().then(() => {
+      this.#count(index, -1)
+    })
     // Its outcome is with the operation; the turn itself never rejects.
     void this.#turns.run(index, async () => {
       if (this.#waiting.get(key) === operation) this.#waiting.delete(key)
       await operation.run(work)
     })
     return operation
+  }
+
+  /** True while an operation of this kind waits or runs on the index. */
+  isOpen(index: string): boolean {
+    return this.#open.has(index)
+  }
+
+  #count(index: string, change: 1 | -1): void {
+    const open = (this.#open.get(index) ?? 0) + change
+    if (open === 0) this.#open.delete(index)
+    else this.#open.set(index, open)
   }
 }
 

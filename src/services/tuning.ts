@@ -86,6 +86,11 @@ export class Tuning {
     return { operation, trialId }
   }
 
+  /** True while a trial or a tuning of the index waits or runs. */
+  isOpen(index: string): boolean {
+    return this.#trials.isOpen(index) || this.#autotunes.isOpen(index)
+  }
+
   /** Of one index one at a time; who asks while one waits joins it. */
   autotune(request: AutotuneRequest): Operation<AutotuneOutcome> {
     return this.#autotunes.start(request.index, async (control) => {

@@ -19,13 +19,20 @@ import {
   writePointsPart,
   type DeleteRows,
 } from '../codecs/parquet-part.ts'
-import type { CheckpointContent, GraphRef, PartRef, StoredFile } from '../domain/checkpoint.ts'
+import type {
+  CheckpointContent,
+  Clearance,
+  GraphRef,
+  PartRef,
+  StoredFile,
+} from '../domain/checkpoint.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { Bitmap } from '../engines/bitmap.ts'
 import { invariant } from '../lib/invariant.ts'
 import type { ShardGraph } from './graph.ts'
 import { DEAD_LSN, writeLabels, type LabelRows } from './labels-file.ts'
 import { planParts, type PartState, type Segment } from './part-plan.ts'
+import { Fetcher } from './part-loader.ts'
 import { liveRows, slotRange } from './part-rows.ts'
 import type { PointTable } from './point-table.ts'
 
@@ -59,6 +66,8 @@ export interface SavedGraph {
   readonly ref: GraphRef
   /** Dead elements when it was saved. */
   readonly tombstones: number
+  /** It is that of a graph in whose place another was grown since. */
+  readonly isOutdated?: boolean
 }
 
 interface Snapshot {
@@ -118,19 +127,26 @@ export class Checkpointer {
     }
   }
 
-  /** The published graph was grown anew: the file of the old one does for no longer than it must. */
+  /** The published graph was grown anew: the next checkpoint saves it, whatever has changed. */
   regrown(): void {
-    this.#state = { ...this.#state, graph: null }
+    const { graph } = this.#state
+    this.#state = { ...this.#state, graph: graph && { ...graph, isOutdated: true } }
   }
 
   get memoryBytes(): number {
     return (this.#deletes.size + this.#state.deleted.size) * 96
   }
 
-  /** One at a time. */
+  /**
+   * One at a time.
+   *
+   * @param clearance leaves out every dead row, and graphs; every part is read back.
+   * @throws {VectordError} `object_corrupt` where a part is not what was written, or is gone.
+   */
   async run(
     { table, graph, lsn }: Pick<Snapshot, 'table' | 'graph' | 'lsn'>,
     saveGraph: 'always' | 'if_worth',
+    clearance: Clearance | null = null,
   ): Promise<CheckpointContent> {
     invariant(lsn >= this.#state.lsn, 'a checkpoint is not older than the last one')
     const snapshot = { table, graph, lsn, live: table.live.clone(), deletes: this.#deletes }
@@ -138,7 +154,9 @@ export class Checkpointer {
     table.hold()
     try {
       await mkdir(this.#spec.scratch, { recursive: true })
-      this.#state = await this.#write(snapshot, saveGraph)
+      const next = await this.#write(snapshot, saveGraph, clearance)
+      if (clearance !== null) await this.#prove([...next.points, ...next.deletes])
+      this.#state = next
       return this.#content()
     } catch (error) {
       for (const [id, at] of snapshot.deletes) {
@@ -150,13 +168,17 @@ export class Checkpointer {
     }
   }
 
-  async #write(snapshot: Snapshot, saveGraph: 'always' | 'if_worth'): Promise<CheckpointState> {
+  async #write(
+    snapshot: Snapshot,
+    saveGraph: 'always' | 'if_worth',
+    clearance: Clearance | null,
+  ): Promise<CheckpointState> {
     const before = this.#state
     const isWorth = saveGraph === 'always' || isGraphWorthSaving(snapshot.graph, before.graph)
     const graph = isWorth ? await this.#saveGraph(snapshot) : before.graph
     const remembered = before.deleted.size + snapshot.deletes.size
     const tooMany = Math.max(DELETES_MIN, snapshot.live.count() * DELETES_SHARE_MAX)
-    const plan = this.#plan(snapshot, remembered > tooMany)
+    const plan = this.#plan(snapshot, clearance !== null || remembered > tooMany)
     const points: PartRef[] = []
     for (const segment of plan) points.push(await this.#pointsPart(snapshot, segment))
     // Rows that are dead in a part that stays are what deletes are remembered for.
@@ -164,7 +186,10 @@ export class Checkpointer {
     const { deletes, deleted } = needed
       ? await this.#deletesParts(snapshot)
       : { deletes: [], deleted: new Map<string, number>() }
-    return { ...before, lsn: snapshot.lsn, points, deletes, deleted, graph }
+    const otherGraphs = before.otherGraphs.filter(
+      ({ generation }) => clearance?.forget.includes(generation) !== true,
+    )
+    return { lsn: snapshot.lsn, points, deletes, deleted, graph, otherGraphs }
   }
 
   #plan(snapshot: Snapshot, clean: boolean): Segment[] {
@@ -225,7 +250,7 @@ export class Checkpointer {
 
   /** Null where there is no graph to save: the points are few, or none went in yet. */
   async #saveGraph({ table, graph, lsn }: Snapshot): Promise<SavedGraph | null> {
-    const { index, tombstones, elements, indexedSlot } = graph
+    const { index, tombstones, elements, indexedLsn } = graph
     if (index === null || elements === 0) return null
     const graphPath = this.#scratchFile('hnsw')
     const labelsPath = this.#scratchFile('labels')
@@ -240,7 +265,7 @@ export class Checkpointer {
         ...{ published: true, ...graph.identity },
         graph: await this.#putHashed(graphPath, this.#key('graphs', name, 'hnsw')),
         labels: await this.#putHashed(labelsPath, this.#key('graphs', name, 'labels')),
-        indexedLsn: table.lsn(indexedSlot - 1),
+        indexedLsn,
         elements,
       }
       return { ref, tombstones }
@@ -248,6 +273,12 @@ export class Checkpointer {
       await rm(graphPath, { force: true })
       await rm(labelsPath, { force: true })
     }
+  }
+
+  /** Reads every part back: the checkpoints before are given up for this one. */
+  async #prove(parts: readonly PartRef[]): Promise<void> {
+    const fetcher = new Fetcher(this.#store, this.#spec.scratch, 'prove')
+    for (const part of parts) await rm(await fetcher.fetch(part), { force: true })
   }
 
   async #putHashed(path: string, key: string): Promise<StoredFile> {
@@ -278,7 +309,7 @@ export class Checkpointer {
 }
 
 function isGraphWorthSaving(graph: ShardGraph, saved: SavedGraph | null): boolean {
-  if (saved === null) return true
+  if (saved === null || saved.isOutdated === true) return true
   const inserted = graph.elements - saved.ref.elements
   const removed = graph.tombstones - saved.tombstones
   return inserted + removed >= graph.elements * GRAPH_CHANGED_SHARE

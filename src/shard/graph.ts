@@ -7,7 +7,8 @@
  *
  * Live slots from `indexedSlot` on are the delta. Strays are live slots before it that a walk cannot
  * find (no link leads to them, or their distances leave float32). Delta and strays are searched
- * exactly, so every live point is found. A removed label stays in the graph as a waypoint.
+ * exactly, so every live point is found. A removed label stays in the graph as a waypoint. A
+ * compaction of the table gives the rows new slots in the same order: `move` follows it.
  */
 
 import { VectorChunks } from '../engines/flat/vector-chunks.ts'
@@ -15,10 +16,8 @@ import { squaredNorm } from '../engines/flat/kernels.ts'
 import { fitsGraph, openHnsw, type HnswIndex } from '../engines/hnsw/hnsw-index.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import { invariant } from '../lib/invariant.ts'
-import { Int32Column } from './growing.ts'
+import { LabelMap, NONE, LabelMove, type SlotMap } from './label-map.ts'
 import type { PointTable } from './point-table.ts'
-
-const NONE = -1
 
 /**
  * hnswlib links a new point to living ones alone. Where few of those are within reach most new points
@@ -49,10 +48,9 @@ export interface GraphIdentity {
 
 export class ShardGraph {
   readonly identity: GraphIdentity
-  readonly #table: PointTable
-  readonly #slotOfLabel = new Int32Column()
-  readonly #labelOfSlot = new Int32Column()
-  readonly #strays = new Set<number>()
+  #table: PointTable
+  #labels = new LabelMap()
+  #strays = new Set<number>()
   #index: HnswIndex | null = null
 
   /** @param loaded null where the graph is still to be grown. */
@@ -75,7 +73,7 @@ export class ShardGraph {
   }
 
   get indexedSlot(): number {
-    return this.#labelOfSlot.length
+    return this.#labels.slots
   }
 
   get elements(): number {
@@ -111,8 +109,7 @@ export class ShardGraph {
   }
 
   get memoryBytes(): number {
-    const columns = (this.#slotOfLabel.length + this.#labelOfSlot.length) * 4
-    return (this.#index?.memoryBytes ?? 0) + columns
+    return (this.#index?.memoryBytes ?? 0) + this.#labels.memoryBytes
   }
 
   /** An empty one of the same generation and configuration, to be grown in its place. */
@@ -126,28 +123,28 @@ export class ShardGraph {
     invariant(this.takesPoints, 'a graph that is nearly dead takes no point')
     invariant(slot < this.#table.slots, 'a slot of the delta goes in')
     if (!this.#table.live.has(slot)) {
-      this.#labelOfSlot.push(NONE)
+      this.#labels.addSlot(NONE)
       return
     }
     const { vectors } = this.#table
     const vector = vectors.view(slot)
     if (!fits(vectors, vector)) {
-      this.#labelOfSlot.push(NONE)
+      this.#labels.addSlot(NONE)
       this.#strays.add(slot)
       return
     }
     this.#index ??= this.#open()
-    const label = this.#slotOfLabel.length
+    const label = this.#labels.labels
     this.#index.add(label, vector)
-    this.#slotOfLabel.push(slot)
-    this.#labelOfSlot.push(label)
+    this.#labels.addLabel(slot)
+    this.#labels.addSlot(label)
   }
 
   /** Hides a slot that just died. */
   remove(slot: number): void {
     if (slot >= this.indexedSlot) return
     this.#strays.delete(slot)
-    const label = this.#labelOfSlot.get(slot)
+    const label = this.#labels.labelOf(slot)
     if (label !== NONE) this.#index?.remove(label)
   }
 
@@ -158,7 +155,7 @@ export class ShardGraph {
 
   addStrayLabels(labels: readonly number[]): void {
     for (const label of labels) {
-      const slot = this.#slotOfLabel.get(label)
+      const slot = this.#labels.slotOf(label)
       if (slot !== NONE) this.addStray(slot)
     }
   }
@@ -168,7 +165,7 @@ export class ShardGraph {
     if (this.#index === null) return []
     const slots: number[] = []
     for (const label of this.#index.search(vector, k, ef).labels) {
-      slots.push(this.#slotOfLabel.get(label))
+      slots.push(this.#labels.slotOf(label))
     }
     return slots
   }
@@ -179,28 +176,44 @@ export class ShardGraph {
   }
 
   labelOf(slot: number): number {
-    return slot < this.indexedSlot ? this.#labelOfSlot.get(slot) : NONE
+    return this.#labels.labelOf(slot)
   }
 
-  /** The slot of each label so far; -1 where it was dead when the graph was loaded. */
+  /** The slot of each label so far; -1 where its row died before the last load or compaction. */
   slotsOfLabels(): Int32Array {
-    const slots = new Int32Array(this.#slotOfLabel.length)
-    for (let label = 0; label < slots.length; label += 1)
-      slots[label] = this.#slotOfLabel.get(label)
-    return slots
+    return this.#labels.slotsOfLabels()
+  }
+
+  /** The lsn up to which every live row is in the graph or a stray; 0 where there is no row before. */
+  get indexedLsn(): number {
+    return this.indexedSlot === 0 ? 0 : this.#table.lsn(this.indexedSlot - 1)
+  }
+
+  /** Begins to move the labels to the slots of `map`; `move` ends it. */
+  beginMove(map: SlotMap): LabelMove {
+    return new LabelMove(this.#labels, map)
+  }
+
+  /** Goes over to a table that has the same live rows, at the slots of `map`. */
+  move(table: PointTable, labels: LabelMap, map: SlotMap): void {
+    const strays = new Set<number>()
+    for (const slot of this.#strays) strays.add(map.get(slot))
+    this.#strays = strays
+    this.#labels = labels
+    this.#table = table
   }
 
   /** Broken rules between labels, slots and the counters of the engine; empty where all agree. */
   faults(): string[] {
     const faults: string[] = []
-    const labels = this.#slotOfLabel.length
+    const { labels } = this.#labels
     if (labels !== this.elements) faults.push(`${labels} labels, ${this.elements} elements`)
     const labelled = this.#liveLabels(faults)
     const findable = this.elements - this.tombstones
     if (labelled !== findable) faults.push(`${labelled} live labels, ${findable} not removed`)
     const { live } = this.#table
     const indexed = live.count() - live.countFrom(this.indexedSlot)
-    const outside = [...this.#strays].filter((slot) => this.#labelOfSlot.get(slot) === NONE)
+    const outside = [...this.#strays].filter((slot) => this.labelOf(slot) === NONE)
     if (outside.length !== indexed - labelled) {
       faults.push(`${indexed - labelled} points outside the graph, ${outside.length} strays`)
     }
@@ -216,11 +229,11 @@ export class ShardGraph {
 
   #liveLabels(faults: string[]): number {
     let live = 0
-    for (let label = 0; label < this.#slotOfLabel.length; label += 1) {
-      const slot = this.#slotOfLabel.get(label)
+    for (let label = 0; label < this.#labels.labels; label += 1) {
+      const slot = this.#labels.slotOf(label)
       if (slot === NONE || !this.#table.live.has(slot)) continue
       live += 1
-      if (this.#labelOfSlot.get(slot) !== label) faults.push(`label ${label} and its slot differ`)
+      if (this.labelOf(slot) !== label) faults.push(`label ${label} and its slot differ`)
     }
     return live
   }
@@ -234,16 +247,11 @@ export class ShardGraph {
 
   #take({ index, slots, unlinked, indexedSlot }: LoadedGraph): void {
     this.#index = index
-    for (let slot = 0; slot < indexedSlot; slot += 1) this.#labelOfSlot.push(NONE)
-    for (let label = 0; label < slots.length; label += 1) {
-      const slot = slots[label] ?? NONE
-      this.#slotOfLabel.push(slot)
-      if (slot !== NONE) this.#labelOfSlot.set(slot, label)
-    }
+    this.#labels = LabelMap.of(slots, indexedSlot)
     // What was live before `indexedSlot` and has no label was a stray when the graph was saved.
     const { live } = this.#table
     for (let slot = live.next(0); slot !== -1 && slot < indexedSlot; slot = live.next(slot + 1)) {
-      if (this.#labelOfSlot.get(slot) === NONE) this.#strays.add(slot)
+      if (this.labelOf(slot) === NONE) this.#strays.add(slot)
     }
     this.addStrayLabels(unlinked)
   }

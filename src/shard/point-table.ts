@@ -6,7 +6,8 @@
  *     live      –      yes    yes    yes    –       an upsert kills the older slot of its id
  *
  * A slot never comes back to life and never changes. What a dead slot held is freed at once, or,
- * while the table is held (a checkpoint reads it), when the last hold ends.
+ * while the table is held (a checkpoint reads it), when the last hold ends. The slots themselves go
+ * with the table: a compaction carries what is wanted of it over to a new one.
  */
 
 import type { Metric } from '../domain/metric.ts'
@@ -46,6 +47,7 @@ export class PointTable {
   #strings = 0
   #payloadBytes = 0
   #holds = 0
+  #isRetired = false
   #unfreed: number[] = []
 
   constructor(dimension: number, metric: Metric) {
@@ -59,6 +61,11 @@ export class PointTable {
 
   get livePoints(): number {
     return this.#slots.size
+  }
+
+  /** Slots that a compaction does not carry over. */
+  get deadRows(): number {
+    return this.slots - this.livePoints
   }
 
   /** UTF-16 units of ids, texts and metadata: their bytes, where they are plain ASCII. */
@@ -111,6 +118,35 @@ export class PointTable {
     else this.#free(slot)
   }
 
+  /** The first slot from `from` on that a compaction carries over; -1 where there is none. */
+  nextCarried(from: number): number {
+    return this.live.next(from)
+  }
+
+  /** Carries a slot of `other` over to the next slot here; answers its number. */
+  carry(other: PointTable, slot: number): number {
+    return this.append({
+      id: other.id(slot),
+      lsn: other.lsn(slot),
+      row: other.row(slot),
+      vectors: other.vectors.view(slot),
+      offset: 0,
+      text: other.text(slot),
+      metadata: other.metadata(slot),
+    })
+  }
+
+  /** How many live rows have an lsn of at most `lsn`. */
+  liveUpTo(lsn: number): number {
+    return this.livePoints - this.live.countFrom(this.firstAfter({ lsn, row: Infinity }))
+  }
+
+  /** Frees the vectors at once, or when the last hold ends; nothing else is read of it from then on. */
+  retire(): void {
+    this.#isRetired = true
+    if (this.#holds === 0) this.vectors.releaseAll()
+  }
+
   /** Keeps what slots hold that die from now on, until `release`. */
   hold(): void {
     this.#holds += 1
@@ -119,6 +155,7 @@ export class PointTable {
   release(): void {
     this.#holds -= 1
     if (this.#holds > 0) return
+    if (this.#isRetired) this.vectors.releaseAll()
     const unfreed = this.#unfreed
     this.#unfreed = []
     for (const slot of unfreed) this.#free(slot)

@@ -5,11 +5,11 @@
  *     search = (published graph ∪ its delta ∖ dead) ∩ filter
  *
  * `ShardHost` of the data plane calls it; every method without a promise runs in one turn, so a
- * reader never sees half a write. A checkpoint and a check run beside it in short steps.
+ * reader never sees half a write. A checkpoint, a check and a compaction run beside it in short steps.
  */
 
 import { decodeBatch } from '../codecs/batch-codec.ts'
-import type { CheckpointContent, GraphRef } from '../domain/checkpoint.ts'
+import type { CheckpointContent, Clearance, GraphRef } from '../domain/checkpoint.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
@@ -21,6 +21,7 @@ import type {
   ShardQuery,
   ShardStats,
   StoredPoint,
+  TableCompacted,
   VerifyFault,
 } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
@@ -35,6 +36,8 @@ import type { MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
 import { sampleRecall } from './recall-sampler.ts'
 import { matchesOf, search, type Searched } from './searcher.ts'
+import { whileTrue } from './steps.ts'
+import { isWorthCompacting, TableCompaction } from './table-compaction.ts'
 import { verifyShard } from './verify.ts'
 
 /** What `openShard` has put together. */
@@ -56,8 +59,10 @@ export class Shard {
   /** What the start found damaged and rebuilds: for the log. */
   readonly notices: readonly string[]
   readonly #spec: ShardSpec
-  readonly #table: PointTable
-  readonly #metadata: MetadataIndex
+  #table: PointTable
+  #metadata: MetadataIndex
+  /** Under way: its table is to take the place of `#table`. */
+  #compaction: TableCompaction | null = null
   readonly #generations: Generations
   readonly #adopter: GraphAdopter
   readonly #checkpointer: Checkpointer
@@ -88,7 +93,7 @@ export class Shard {
       {
         table: this.#table,
         metadata: this.#metadata,
-        graphs: this.#generations,
+        graphs: { remove: (slot) => this.#removed(slot) },
         deletes: this.#checkpointer.deletes,
       },
       this.#spec,
@@ -161,13 +166,30 @@ export class Shard {
     return waiting.some((graph) => this.#isWaitedFor(graph))
   }
 
-  checkpoint(graph: 'always' | 'if_worth'): Promise<CheckpointContent> {
+  /** @param clearance leaves out what a compaction gives up. */
+  checkpoint(graph: 'always' | 'if_worth', clearance?: Clearance): Promise<CheckpointContent> {
     return this.#inBackground(() =>
       this.#checkpointer.run(
         { table: this.#table, graph: this.#generations.published, lsn: this.#appliedLsn },
         graph,
+        clearance,
       ),
     )
+  }
+
+  /**
+   * Gives the rows new slots without the dead ones, beside serving; nothing where few are dead.
+   *
+   * @param lsns for each the live rows up to it are counted afterwards.
+   * @throws {VectordError} `memory_full`; then nothing has changed.
+   */
+  compact(lsns: readonly number[]): Promise<TableCompacted> {
+    return this.#inBackground(async () => {
+      const before = this.#table.slots
+      if (isWorthCompacting(this.#table)) await this.#compactTable()
+      const liveUpTo = lsns.map((lsn) => this.#table.liveUpTo(lsn))
+      return { rows: this.#table.slots, dropped: Math.max(0, before - this.#table.slots), liveUpTo }
+    })
   }
 
   /**
@@ -223,6 +245,7 @@ export class Shard {
     return {
       livePoints: table.livePoints,
       rows: table.slots,
+      deadRows: table.deadRows,
       deltaPoints: waiting === -1 ? 0 : table.live.countFrom(graph.indexedSlot),
       graphElements: graph.elements,
       tombstones: graph.tombstones,
@@ -244,8 +267,33 @@ export class Shard {
   }
 
   get #memoryBytes(): number {
-    const points = this.#table.memoryBytes + this.#metadata.memoryBytes
+    const next = this.#compaction?.memoryBytes ?? 0
+    const points = this.#table.memoryBytes + this.#metadata.memoryBytes + next
     return points + this.#generations.memoryBytes + this.#checkpointer.memoryBytes
+  }
+
+  #removed(slot: number): void {
+    this.#generations.remove(slot)
+    this.#compaction?.died(slot)
+  }
+
+  async #compactTable(): Promise<void> {
+    const compaction = new TableCompaction(this.#table)
+    this.#compaction = compaction
+    try {
+      await whileTrue(() => {
+        invariant(!this.#closed, 'a closed shard does nothing')
+        if (compaction.step(this.#generations.all)) return true
+        // In the turn of the last step: not even a promise lets a write in between.
+        compaction.finish(this.#generations.all)
+        this.#table = compaction.table
+        this.#metadata = compaction.metadata
+        this.#compaction = null
+        return false
+      })
+    } finally {
+      this.#compaction = null
+    }
   }
 
   /** True while there are so few points that no graph is begun: nothing waits for one. */
@@ -304,10 +352,11 @@ export class Shard {
     })
     const stored = this.#checkpointer.storedGraphs
       .filter(({ generation }) => !this.#generations.has(generation))
-      .map(({ generation, config, graphId, elements }): GenerationInfo => {
+      .map(({ generation, config, graphId, elements, indexedLsn }): GenerationInfo => {
+        const live = this.#table.liveUpTo(indexedLsn)
         return {
           ...{ generation, config, graphId, elements },
-          ...{ state: 'stored', tombstones: 0, deltaPoints: 0 },
+          ...{ state: 'stored', tombstones: Math.max(0, elements - live), deltaPoints: 0 },
         }
       })
     return [...inMemory, ...stored].sort((a, b) => a.generation - b.generation)

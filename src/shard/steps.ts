@@ -9,9 +9,19 @@ const STEP_MS = 5
 
 /** Runs `work` for each number from 0 to `count` (exclusive), giving way every few milliseconds. */
 export async function inSteps(count: number, work: (n: number) => void): Promise<void> {
-  let started = performance.now()
-  for (let n = 0; n < count; n += 1) {
+  let n = 0
+  if (count === 0) return
+  await whileTrue(() => {
     work(n)
+    n += 1
+    return n < count
+  })
+}
+
+/** Runs `work` as long as it answers true, giving way every few milliseconds. */
+export async function whileTrue(work: () => boolean): Promise<void> {
+  let started = performance.now()
+  while (work()) {
     if (performance.now() - started < STEP_MS) continue
     await setImmediate()
     started = performance.now()

@@ -29,6 +29,7 @@ const STATS: ShardStats = {
   memoryBytes: 0,
   rawBytes: 0,
   payloadBytes: 0,
+  deadRows: 0,
   insertRate: 0,
 }
 
@@ -42,6 +43,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     count: () => HITS.length,
     indexSlice: () => false,
     checkpoint: async () => ({ lsn: 0, parts: [], graphs: [] }),
+    compact: async () => ({ rows: 0, dropped: 0, liveUpTo: [] }),
     adopt: async () => undefined,
     publish: async () => undefined,
     drop: async () => undefined,

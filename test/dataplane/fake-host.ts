@@ -8,7 +8,13 @@
  */
 
 import type { CheckpointContent } from '../../src/domain/checkpoint.ts'
-import type { ScrollPage, ShardAnswer, ShardQuery, ShardStats } from '../../src/domain/search.ts'
+import type {
+  ScrollPage,
+  ShardAnswer,
+  ShardQuery,
+  ShardStats,
+  TableCompacted,
+} from '../../src/domain/search.ts'
 import type { ShardSpec } from '../../src/domain/shard-spec.ts'
 import type { HostedShard } from '../../src/dataplane/shard-host.ts'
 import { VectordError } from '../../src/lib/errors.ts'
@@ -104,6 +110,10 @@ class FakeShard implements HostedShard {
     return { lsn: this.#lsn, parts: [], graphs: [] }
   }
 
+  async compact(): Promise<TableCompacted> {
+    return { rows: this.#records.length, dropped: 0, liveUpTo: [] }
+  }
+
   async adopt(): Promise<void> {
     // Nothing to bring into memory.
   }
@@ -138,6 +148,7 @@ class FakeShard implements HostedShard {
       memoryBytes: 0,
       rawBytes: 0,
       payloadBytes: 0,
+      deadRows: 0,
       insertRate: 0,
     }
   }

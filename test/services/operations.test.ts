@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { it } from 'node:test'
 import { VectordError } from '../../src/lib/errors.ts'
+import { KeyedMutex } from '../../src/lib/keyed-mutex.ts'
 import type { OperationControl } from '../../src/services/operation.ts'
 import { ENDED_AGE_MS, ENDED_MAX, Operations } from '../../src/services/operations.ts'
 
@@ -240,4 +241,29 @@ it('closing refuses new work, cancels what waits, and waits for what runs', asyn
   job.end({ n: 1 })
   await closed
   assert.deepEqual([running.state, queued.state], ['succeeded', 'cancelled'])
+})
+
+it('kinds that share their turns run one at a time on an index, and tell whether one is open', async () => {
+  const { operations } = setUp()
+  const turns = new KeyedMutex()
+  const rebuilds = operations.ofKind<{ readonly n: number }>('rebuild', turns)
+  const compactions = operations.ofKind<{ readonly n: number }>('compaction', turns)
+  const [first, second, third] = [manual(), manual(), manual()]
+  const one = rebuilds.start('a', first.work)
+  const two = compactions.start('a', second.work)
+  const other = compactions.start('b', third.work)
+  await first.begun
+  await third.begun
+  assert.deepEqual([one.state, two.state, other.state], ['running', 'queued', 'running'])
+  assert.deepEqual([rebuilds.isOpen('a'), compactions.isOpen('a')], [true, true])
+  assert.equal(rebuilds.isOpen('b'), false)
+  first.end({ n: 1 })
+  await second.begun
+  await turn()
+  assert.deepEqual([rebuilds.isOpen('a'), compactions.isOpen('a')], [false, true])
+  second.end({ n: 2 })
+  third.end({ n: 3 })
+  assert.deepEqual([await two.result(), await other.result()], [{ n: 2 }, { n: 3 }])
+  await turn()
+  assert.equal(compactions.isOpen('a'), false)
 })

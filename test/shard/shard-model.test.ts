@@ -1,8 +1,8 @@
 /**
  * A shard against the plainest model: a map of points.
  *
- * How: seeded runs of upserts, deletes, slices of indexing, checkpoints (with writes while they
- * run) and restarts from the last one, with the log replayed after it. After each step reads are
+ * How: seeded runs of upserts, deletes, slices of indexing, checkpoints and compactions (with writes
+ * while they run) and restarts from the last one, with the log replayed after it. After each step reads are
  * compared with the model; at each restart the shard is verified.
  */
 
@@ -18,19 +18,29 @@ const IDS = 400
 const STEPS = 120
 
 for (const [seed, metric] of [...METRICS, ...METRICS].entries()) {
-  it(`seed ${seed} (${metric}): any run of writes, checkpoints and restarts matches the model`, async (t) => {
+  it(`seed ${seed} (${metric}): any run of writes, checkpoints, compactions and restarts matches the model`, async (t) => {
     const random = seededRandom(seed)
     const harness = new Harness(t, { dimension: DIMENSION, metric, flatRowsMax: 60 })
     await harness.open()
     const log: { lsn: number; payload: Uint8Array }[] = []
     let last: CheckpointContent | null = null
     let restarts = 0
+    let compactions = 0
     for (let step = 0; step < STEPS; step += 1) {
       const dice = random()
       if (dice < 0.5) log.push(upsert(harness, random))
       else if (dice < 0.7) log.push(remove(harness, random))
       else if (dice < 0.8) harness.shard.indexSlice(random() * 20)
-      else if (dice < 0.92) {
+      else if (dice < 0.84) {
+        // Begins in the turn after this one: writes come before, reads between its steps and after.
+        const compacting = harness.shard.compact([])
+        await Promise.resolve()
+        log.push(upsert(harness, random), remove(harness, random))
+        compare(harness, random)
+        await compacting
+        compactions += 1
+        assert.deepEqual(await harness.shard.verify(), [])
+      } else if (dice < 0.92) {
         const running = harness.shard.checkpoint(random() < 0.5 ? 'always' : 'if_worth')
         await Promise.resolve()
         const { lsn } = harness
@@ -45,7 +55,7 @@ for (const [seed, metric] of [...METRICS, ...METRICS].entries()) {
     }
     await restart(harness, last, log)
     compare(harness, random)
-    assert.ok(restarts > 0 && last !== null, 'the run reached what it is about')
+    assert.ok(restarts > 0 && compactions > 0 && last !== null, 'the run reached what it is about')
   })
 }
 

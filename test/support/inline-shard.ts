@@ -45,10 +45,11 @@ export async function inlineShard(source: ShardSource, store: ObjectStore): Prom
       live(() => shard.scroll(after, limit, filter, include)),
     matchingIds: (filter, limit) => live(() => shard.matchingIds(filter, limit)),
     count: (filter) => live(() => shard.count(filter)),
-    checkpoint: async (graph) => {
+    checkpoint: async (graph, clearance) => {
       while (shard.indexSlice(100));
-      return shard.checkpoint(graph)
+      return shard.checkpoint(graph, clearance)
     },
+    compact: (lsns) => shard.compact(lsns),
     adopt: async (graph) => {
       await shard.adopt(graph)
       while (shard.indexSlice(100));

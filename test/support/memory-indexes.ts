@@ -73,6 +73,7 @@ export class MemoryIndex implements ManagedIndex {
       progress: this.state === 'loading' ? 0.5 : 1,
       ...{ role: 'owner', owner: 'this server' },
       lsn: this.#lsn,
+      compactedMs: null,
       checkpointLsn: 0,
       logBytes: 0,
       stats: this.state === 'ready' ? this.#stats() : null,
@@ -213,7 +214,7 @@ export class MemoryIndex implements ManagedIndex {
         appliedLsn: this.#lsn,
         indexedLsn: this.#lsn,
       },
-      ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, insertRate: 0 },
+      ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, deadRows: 0, insertRate: 0 },
     }
   }
 }

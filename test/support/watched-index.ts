@@ -39,7 +39,7 @@ export class FakeIndex implements WatchedIndex {
       ...{ name: 'docs', dimension: 3, metric: 'l2', bucket: 'primary', backend: 'hnsw' },
       ...{ hnsw: this.hnsw, shards: 1, keepLastVersions: 1, revision: 1, createdMs: 0 },
       ...{ config: this.steering.config, state: this.state, reason: null, role: this.role },
-      ...{ owner: null, progress: 1, lsn: 1, checkpointLsn: 0, logBytes: 0 },
+      ...{ owner: null, progress: 1, lsn: 1, compactedMs: null, checkpointLsn: 0, logBytes: 0 },
       stats: this.state === 'unavailable' ? null : this.#stats(),
     }
   }
@@ -67,7 +67,7 @@ export class FakeIndex implements WatchedIndex {
     return {
       ...{ livePoints: points, rows: points, deltaPoints: 0, graphElements: points },
       ...{ tombstones, generation, generations: [], appliedLsn: 1, indexedLsn: 1 },
-      ...{ memoryBytes: 0, rawBytes: 0, payloadBytes: 0, insertRate: 0 },
+      ...{ memoryBytes: 0, rawBytes: 0, payloadBytes: 0, deadRows: 0, insertRate: 0 },
     }
   }
 }

@@ -29,6 +29,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   auth: 'Who may do what. Without keys everybody who reaches the loopback address is an admin.',
   log: 'The write-ahead log: a write is answered when it is durable here.',
   checkpoint: 'Snapshots of an index in its bucket; they shorten the log that a start replays.',
+  compaction: 'Dead points leave the graph, the memory of the cores and the bucket.',
   builders: 'The processes that build and measure graphs beside serving, when there is work.',
   generations: 'Graphs of an index: the one that searches use, and older and tried ones.',
   dataplane: 'The processes (cores) that hold the graphs.',

@@ -2,7 +2,8 @@
  * Vectors as the client sent them, in rows numbered from 0, and their distances to a query.
  *
  * Rows lie in chunks of a fixed number of rows, so that growth copies nothing. Under cosine each
- * row has the inverse of its norm beside it. A chunk can be released when no row of it is needed.
+ * row has the inverse of its norm beside it. A chunk can be released when no row of it is needed:
+ * views of it are then empty.
  */
 
 import type { Metric } from '../../domain/metric.ts'
@@ -21,9 +22,9 @@ export interface PreparedQuery {
 }
 
 interface Chunk {
-  readonly vectors: Float32Array
+  readonly vectors: Float32Array<ArrayBuffer>
   /** Under cosine; otherwise empty. */
-  readonly inverseNorms: Float64Array
+  readonly inverseNorms: Float64Array<ArrayBuffer>
 }
 
 export class VectorChunks {
@@ -95,8 +96,18 @@ export class VectorChunks {
 
   /** Frees the chunk `chunk` (rows `chunk * chunkRows` and on): none of its rows is read again. */
   release(chunk: number): void {
-    if (this.#chunks[chunk] !== null) this.#heldChunks -= 1
+    const held = this.#chunks[chunk]
+    if (held === undefined || held === null) return
+    this.#heldChunks -= 1
     this.#chunks[chunk] = null
+    // Detached, its memory goes back now; a core that rests would not collect it for long.
+    held.vectors.buffer.transfer(0)
+    held.inverseNorms.buffer.transfer(0)
+  }
+
+  /** Frees every chunk: nothing is read or appended afterwards. */
+  releaseAll(): void {
+    for (const chunk of this.#chunks.keys()) this.release(chunk)
   }
 
   isReleased(chunk: number): boolean {

@@ -1,0 +1,38 @@
+/**
+ * A checkpoint of all shards of an index: each writes its parts and graphs, the manifest comes last.
+ */
+
+import type { Clearance } from '../domain/checkpoint.ts'
+import { invariant } from '../lib/invariant.ts'
+import type { IndexStorage } from './index-storage.ts'
+import type { ShardClient } from './shard-client.ts'
+
+export interface CheckpointWish {
+  readonly graph: 'always' | 'if_worth'
+  /** After a compaction: what is given up. The checkpoint is the only one afterwards. */
+  readonly clearance?: Clearance
+}
+
+/** @returns the lsn that it holds. */
+export async function writeCheckpoint(
+  storage: IndexStorage,
+  shards: readonly ShardClient[],
+  { graph, clearance }: CheckpointWish,
+): Promise<number> {
+  // Sent in one turn, so that every shard takes it after the same write.
+  const contents = await Promise.all(shards.map((shard) => shard.checkpoint(graph, clearance)))
+  const [first] = contents
+  invariant(first !== undefined, 'an index has a shard')
+  const { lsn } = first
+  invariant(
+    contents.every((content) => content.lsn === lsn),
+    'the shards of a checkpoint hold the same writes',
+  )
+  const content = {
+    lsn,
+    parts: contents.flatMap(({ parts }) => parts),
+    graphs: contents.flatMap(({ graphs }) => graphs),
+  }
+  await storage.saveCheckpoint(content, { alone: clearance !== undefined })
+  return lsn
+}

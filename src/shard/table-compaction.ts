@@ -1,0 +1,126 @@
+/**
+ * Gives the rows of a shard new slots without the dead ones, in short steps beside serving.
+ *
+ *     old table    a – b – – c d │ e        rows that are written meanwhile go to the old table, too
+ *                  ╰──carried──╯   ╰ at last
+ *     new table    a b c d         e        the same rows in the same (lsn, row) order
+ *
+ *     step … step ─▶ finish: the rest of the rows and labels, graphs go over, the old table ends
+ *
+ * Until `finish` everything reads and writes the old table, so that giving up changes nothing. A row
+ * that dies after it was carried dies in both (`died`). Labels of the graphs move after the rows, also
+ * in steps. `finish` runs in one turn and is left at most `LEFT_MAX` rows and labels.
+ */
+
+import { invariant } from '../lib/invariant.ts'
+import { Int32Column } from './growing.ts'
+import type { ShardGraph } from './graph.ts'
+import { NONE, type LabelMove } from './label-map.ts'
+import { MetadataIndex, parseMetadata } from './metadata-index.ts'
+import { PointTable } from './point-table.ts'
+
+/** Rows and labels of a step: some tens of microseconds, or hundreds where metadata is long. */
+export const STEP_ROWS = 64
+/** Rows and labels that the last turn may be left with. */
+export const LEFT_MAX = 256
+/** Slots that a compaction is not worth where a smaller share of them is dead. */
+const DEAD_SHARE_MIN = 0.02
+
+/** True where enough slots are dead for a compaction to win something. */
+export function isWorthCompacting(table: Pick<PointTable, 'slots' | 'deadRows'>): boolean {
+  return table.deadRows > 0 && table.deadRows >= table.slots * DEAD_SHARE_MIN
+}
+
+export class TableCompaction {
+  readonly table: PointTable
+  readonly metadata = new MetadataIndex()
+  readonly #old: PointTable
+  /** By old slot. */
+  readonly #slots = new Int32Column()
+  readonly #moves = new Map<ShardGraph, LabelMove>()
+
+  constructor(old: PointTable) {
+    const { dimension, metric } = old.vectors
+    this.table = new PointTable(dimension, metric)
+    this.#old = old
+  }
+
+  get memoryBytes(): number {
+    let moved = 0
+    for (const { to } of this.#moves.values()) moved += to.memoryBytes
+    return this.table.memoryBytes + this.metadata.memoryBytes + this.#slots.length * 4 + moved
+  }
+
+  /**
+   * Carries up to `STEP_ROWS` rows and labels over.
+   *
+   * @param graphs all that stand over the old table now.
+   * @returns false once `finish` may follow in the same turn.
+   * @throws {VectordError} `memory_full`.
+   */
+  step(graphs: readonly ShardGraph[]): boolean {
+    const carried = this.#carry(STEP_ROWS)
+    if (this.#slots.length === this.#old.slots) this.#moveLabels(graphs, STEP_ROWS - carried)
+    return this.#left(graphs) > LEFT_MAX
+  }
+
+  /** A live row of the old table just died. */
+  died(slot: number): void {
+    if (slot < this.#slots.length) this.table.kill(this.#slots.get(slot))
+  }
+
+  /** Carries the rest over and takes the graphs to the new table; the old one is then given up. */
+  finish(graphs: readonly ShardGraph[]): void {
+    invariant(this.#left(graphs) <= LEFT_MAX, 'the last turn of a compaction is short')
+    this.#carry(Infinity)
+    this.#moveLabels(graphs, Infinity)
+    for (const graph of graphs) graph.move(this.table, this.#moveOf(graph).to, this.#slots)
+    this.#old.retire()
+  }
+
+  /** @returns how many rows were carried, or passed over. */
+  #carry(count: number): number {
+    const first = this.#slots.length
+    const end = Math.min(this.#old.slots, first + count)
+    let next = this.#old.nextCarried(first)
+    for (let slot = first; slot < end; slot += 1) {
+      if (slot !== next) {
+        this.#slots.push(NONE)
+        continue
+      }
+      this.#carryRow(slot)
+      next = this.#old.nextCarried(slot + 1)
+    }
+    return end - first
+  }
+
+  #carryRow(slot: number): void {
+    const to = this.table.carry(this.#old, slot)
+    this.metadata.add(to, parseMetadata(this.#old.metadata(slot)))
+    this.#slots.push(to)
+  }
+
+  #moveLabels(graphs: readonly ShardGraph[], count: number): void {
+    let left = count
+    for (const graph of graphs) {
+      const move = this.#moveOf(graph)
+      const before = move.left
+      move.step(left)
+      left -= before - move.left
+    }
+  }
+
+  #left(graphs: readonly ShardGraph[]): number {
+    let left = this.#old.slots - this.#slots.length
+    for (const graph of graphs) left += this.#moveOf(graph).left
+    return left
+  }
+
+  #moveOf(graph: ShardGraph): LabelMove {
+    const found = this.#moves.get(graph)
+    if (found !== undefined) return found
+    const move = graph.beginMove(this.#slots)
+    this.#moves.set(graph, move)
+    return move
+  }
+}
