@@ -84,6 +84,11 @@ const StatsJson = Type.Object(
   {
     live_points: Count,
     rows: Count,
+    kept_versions: Type.Integer({
+      minimum: 0,
+      description: 'Older versions of points that can still be read.',
+    }),
+    kept_bytes: Type.Number({ description: 'Of their vectors and strings.' }),
     delta_points: Count,
     graph_elements: Count,
     tombstones: Count,
@@ -301,6 +306,8 @@ function statsJson(stats: ShardStats): Static<typeof StatsJson> {
   return {
     live_points: stats.livePoints,
     rows: stats.rows,
+    kept_versions: stats.keptVersions,
+    kept_bytes: stats.keptBytes,
     delta_points: stats.deltaPoints,
     graph_elements: stats.graphElements,
     tombstones: stats.tombstones,

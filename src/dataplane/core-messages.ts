@@ -2,7 +2,7 @@
  * The JSON messages between front and core, and how often a core speaks up.
  */
 
-import type { ShardStats } from '../domain/search.ts'
+import type { ShardStats, TrimmedVersions } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { WireError } from './error-codec.ts'
 
@@ -49,6 +49,15 @@ export interface MatchingIdsRequest {
 
 export interface CountRequest {
   readonly filter: string | null
+}
+
+export interface RetainRequest {
+  readonly keepLastVersions: number
+}
+
+export interface RetainReply {
+  readonly stats: ShardStats
+  readonly trimmed: TrimmedVersions
 }
 
 /** Sent every `BEAT_INTERVAL_MS`, so that a core that hangs is noticed too. */

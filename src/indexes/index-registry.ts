@@ -130,7 +130,9 @@ export class IndexRegistry implements Indexes {
         }),
         ...(change.keepLastVersions !== undefined && { keepLastVersions: change.keepLastVersions }),
       }))
+      const before = index.meta.keepLastVersions
       index.changeMeta(stored.document, stored.revision)
+      if (stored.document.keepLastVersions !== before) await this.#retain(index)
       return index
     })
   }
@@ -185,6 +187,7 @@ export class IndexRegistry implements Indexes {
     const isActive = stored?.document.state === 'active'
     if (isActive && stored.document.incarnation === meta.incarnation) {
       runner.index.changeMeta(stored.document, stored.revision)
+      await this.#retain(runner.index)
       return
     }
     // It was deleted, and perhaps another server has made a new one of the same name since.
@@ -192,6 +195,17 @@ export class IndexRegistry implements Indexes {
     if (stored !== null && !isActive) await this.#finishDeletion(store, stored)
     this.#runners.delete(meta.name)
     if (stored !== null && isActive) this.#serve(stored)
+  }
+
+  /** Shards that are not ready are told when they are: see `IndexRunner`. */
+  async #retain(index: ServedIndex): Promise<void> {
+    const { name, keepLastVersions } = index.meta
+    try {
+      await index.trimVersions(keepLastVersions)
+    } catch (error) {
+      if (hasCode(error, 'index_loading', 'index_unavailable', 'core_unavailable')) return
+      this.#options.onTrouble(error, `give up versions of index "${name}"`)
+    }
   }
 
   #serve(stored: Revision<IndexMeta>): IndexRunner {

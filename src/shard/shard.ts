@@ -21,7 +21,10 @@ import type {
   ShardQuery,
   ShardStats,
   StoredPoint,
+  TrimmedVersions,
   VerifyFault,
+  VersionsPage,
+  VersionsRequest,
 } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import { invariant } from '../lib/invariant.ts'
@@ -35,6 +38,8 @@ import type { MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
 import { sampleRecall } from './recall-sampler.ts'
 import { matchesOf, search, type Searched } from './searcher.ts'
+import { readVersions } from './read-versions.ts'
+import { trimVersions } from './trim-versions.ts'
 import { verifyShard } from './verify.ts'
 
 /** What `openShard` has put together. */
@@ -110,6 +115,10 @@ export class Shard {
       const slot = this.#table.slotOf(id)
       return slot === undefined ? null : this.#table.read(slot, include)
     })
+  }
+
+  versions(request: VersionsRequest): VersionsPage {
+    return readVersions(this.#table, request)
   }
 
   scroll(
@@ -205,6 +214,16 @@ export class Shard {
     })
   }
 
+  /** How many versions of each id are kept from now on; gives up what is beyond that. */
+  retain(keepLastVersions: number): Promise<TrimmedVersions> {
+    return this.#inBackground(() => {
+      const table = this.#table
+      if (keepLastVersions > table.keepLastVersions) this.#checkpointer.keepsMore()
+      table.keepVersions(keepLastVersions)
+      return trimVersions(table)
+    })
+  }
+
   verify(): Promise<readonly VerifyFault[]> {
     return this.#inBackground(() => verifyShard(this.#searchedIn(null)))
   }
@@ -216,6 +235,9 @@ export class Shard {
     return {
       livePoints: table.livePoints,
       rows: table.slots,
+      keptVersions: table.keptVersions,
+      keptBytes: table.keptBytes,
+      keepLastVersions: table.keepLastVersions,
       deltaPoints: waiting === -1 ? 0 : table.live.countFrom(graph.indexedSlot),
       graphElements: graph.elements,
       tombstones: graph.tombstones,

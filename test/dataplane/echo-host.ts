@@ -30,6 +30,9 @@ const STATS: ShardStats = {
   rawBytes: 0,
   payloadBytes: 0,
   insertRate: 0,
+  keptVersions: 0,
+  keptBytes: 0,
+  keepLastVersions: 1,
 }
 
 export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
@@ -37,6 +40,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     apply: () => undefined,
     search: echo,
     fetch: (ids) => ids.map(() => null),
+    versions: () => ({ versions: [], isKnown: false, done: true }),
     scroll: () => ({ points: [], positions: [], done: true }),
     matchingIds: () => [],
     count: () => HITS.length,
@@ -45,6 +49,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     adopt: async () => undefined,
     publish: async () => undefined,
     drop: async () => undefined,
+    retain: async () => ({ versions: 0, bytes: 0 }),
     sample: async () => {
       throw new Error('no samples here')
     },

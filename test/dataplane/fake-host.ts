@@ -8,7 +8,14 @@
  */
 
 import type { CheckpointContent } from '../../src/domain/checkpoint.ts'
-import type { ScrollPage, ShardAnswer, ShardQuery, ShardStats } from '../../src/domain/search.ts'
+import type {
+  ScrollPage,
+  ShardAnswer,
+  ShardQuery,
+  ShardStats,
+  TrimmedVersions,
+  VersionsPage,
+} from '../../src/domain/search.ts'
 import type { ShardSpec } from '../../src/domain/shard-spec.ts'
 import type { HostedShard } from '../../src/dataplane/shard-host.ts'
 import { VectordError } from '../../src/lib/errors.ts'
@@ -39,6 +46,7 @@ class FakeShard implements HostedShard {
   readonly #records: string[] = []
   #lsn: number
   #waiting = 0
+  #keepLastVersions = 1
 
   constructor(spec: ShardSpec) {
     this.#spec = spec
@@ -83,6 +91,10 @@ class FakeShard implements HostedShard {
     return ids.map(() => null)
   }
 
+  versions(): VersionsPage {
+    return { versions: [], isKnown: false, done: true }
+  }
+
   scroll(): ScrollPage {
     return { points: [], positions: [], done: true }
   }
@@ -116,6 +128,11 @@ class FakeShard implements HostedShard {
     // As above.
   }
 
+  async retain(keepLastVersions: number): Promise<TrimmedVersions> {
+    this.#keepLastVersions = keepLastVersions
+    return { versions: this.#records.length, bytes: 10 }
+  }
+
   async sample(): Promise<never> {
     throw new Error('no samples here')
   }
@@ -139,6 +156,9 @@ class FakeShard implements HostedShard {
       rawBytes: 0,
       payloadBytes: 0,
       insertRate: 0,
+      keptVersions: 0,
+      keptBytes: 0,
+      keepLastVersions: this.#keepLastVersions,
     }
   }
 

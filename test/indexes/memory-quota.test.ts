@@ -16,6 +16,7 @@ const SHAPE = { dimension: 256, metric: 'l2', hnsw: { m: 16 } } as const
 const EMPTY: ShardStats = {
   ...{ livePoints: 0, rows: 0, deltaPoints: 0, graphElements: 0, tombstones: 0, generation: 1 },
   generations: [],
+  ...{ keptVersions: 0, keptBytes: 0, keepLastVersions: 1 },
   ...{ appliedLsn: 0, indexedLsn: 0, memoryBytes: 0, rawBytes: 0, payloadBytes: 0, insertRate: 0 },
 }
 
