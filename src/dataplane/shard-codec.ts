@@ -70,19 +70,11 @@ export function readApply(body: Buffer): ApplyRequest {
 
 export function writeQuery(writer: FrameWriter, query: ShardQuery): void {
   const { target, ef, filter, generation, asOf } = query
-  const byVector = 'vector' in target
-  writer.u8(
-    (byVector ? QUERY.vector : 0) |
-      (ef === null ? 0 : QUERY.ef) |
-      (query.exact ? QUERY.exact : 0) |
-      (filter === null ? 0 : QUERY.filter) |
-      (generation === undefined ? 0 : QUERY.generation) |
-      (asOf === undefined ? 0 : QUERY.asOf),
-  )
+  writer.u8(queryBits(query))
   writer.u8(includeBits(query.include))
   writer.u32(query.k)
   if (ef !== null) writer.u32(ef)
-  if (byVector) writer.vector(target.vector)
+  if ('vector' in target) writer.vector(target.vector)
   else writer.text(target.id)
   if (filter !== null) writer.text(filter)
   if (generation !== undefined) writer.f64(generation)
@@ -298,6 +290,17 @@ function readMany<T>(reader: BodyReader, read: () => T): T[] {
   const all: T[] = []
   for (let i = 0; i < count; i += 1) all.push(read())
   return all
+}
+
+function queryBits({ target, ef, exact, filter, generation, asOf }: ShardQuery): number {
+  return (
+    ('vector' in target ? QUERY.vector : 0) |
+    (ef === null ? 0 : QUERY.ef) |
+    (exact ? QUERY.exact : 0) |
+    (filter === null ? 0 : QUERY.filter) |
+    (generation === undefined ? 0 : QUERY.generation) |
+    (asOf === undefined ? 0 : QUERY.asOf)
+  )
 }
 
 function includeBits(include: Include): number {

@@ -71,7 +71,7 @@ export function parseSearch(body: unknown, rules: SearchRules): SearchRequest {
     include: fields.include === undefined ? INCLUDE_DEFAULT : parseInclude(fields.include),
   }
   return {
-    query: optional(fields.as_of) ? query : { ...query, asOf: integer(fields.as_of, 'as_of', 0) },
+    query: asOfWrite(query, fields.as_of),
     minLsn: fields.min_lsn === undefined ? 0 : integer(fields.min_lsn, 'min_lsn', 0),
     timeoutMs:
       fields.deadline_ms === undefined
@@ -79,6 +79,10 @@ export function parseSearch(body: unknown, rules: SearchRules): SearchRequest {
         : bounded(fields.deadline_ms, 'deadline_ms', [1, limits.deadlineMaxMs]),
     asBase64: isBase64(fields.vector_encoding),
   }
+}
+
+function asOfWrite(query: ShardQuery, lsn: unknown): ShardQuery {
+  return optional(lsn) ? query : { ...query, asOf: integer(lsn, 'as_of', 0) }
 }
 
 function optional(value: unknown): value is undefined | null {

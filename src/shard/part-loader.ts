@@ -11,7 +11,12 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import { hashFile } from '../codecs/file-hash.ts'
-import { readDeletesPart, readPointsPart, type PointRows } from '../codecs/parquet-part.ts'
+import {
+  readDeletesPart,
+  readPointsPart,
+  type DeleteRows,
+  type PointRows,
+} from '../codecs/parquet-part.ts'
 import type { PartRef, StoredFile } from '../domain/checkpoint.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { DeletedIds } from './deleted-ids.ts'
@@ -96,13 +101,21 @@ export async function loadDeletes(
     const path = await fetcher.fetch(part)
     try {
       for await (const { ids, lsns } of readDeletesPart(path)) {
-        for (const [i, id] of ids.entries()) deleted.note(id, lsns[i] ?? 0, kind)
+        noteAll(deleted, { ids, lsns }, kind)
       }
     } finally {
       await rm(path, { force: true })
     }
   }
   return deleted
+}
+
+function noteAll(
+  deleted: DeletedIds,
+  { ids, lsns }: DeleteRows,
+  kind: { readonly only: boolean },
+): void {
+  for (const [i, id] of ids.entries()) deleted.note(id, lsns[i] ?? 0, kind)
 }
 
 /** Ends what a delete ended last: to be called once, when every row is in. */

@@ -22,7 +22,7 @@ export interface ModelVersion {
 
 export class VersionsModel {
   /** Oldest first. */
-  #events = new Map<string, ModelEvent[]>()
+  readonly #events = new Map<string, ModelEvent[]>()
   keep: number
   horizonLsn = 0
 
