@@ -120,7 +120,17 @@ export class IndexRegistry implements Indexes {
     })
   }
 
-  update(name: string, change: IndexChange, condition: WriteCondition): Promise<ManagedIndex> {
+  async update(
+    name: string,
+    change: IndexChange,
+    condition: WriteCondition,
+  ): Promise<ManagedIndex> {
+    const index = await this.#change(name, change, condition)
+    if (change.keepLastVersions !== undefined) await this.#retain(index)
+    return index
+  }
+
+  #change(name: string, change: IndexChange, condition: WriteCondition): Promise<ServedIndex> {
     return this.#changes.run(name, async () => {
       const { index } = this.#runner(name)
       const stored = await this.#changeMeta(name, condition, 'change settings', (meta) => ({
@@ -130,9 +140,7 @@ export class IndexRegistry implements Indexes {
         }),
         ...(change.keepLastVersions !== undefined && { keepLastVersions: change.keepLastVersions }),
       }))
-      const before = index.meta.keepLastVersions
       index.changeMeta(stored.document, stored.revision)
-      if (stored.document.keepLastVersions !== before) await this.#retain(index)
       return index
     })
   }

@@ -170,7 +170,7 @@ export class Checkpointer {
       return this.#content()
     } catch (error) {
       const only = table.keepLastVersions === 1
-      for (const [id, at] of deletes) this.#deletes.note(id, at, { only })
+      this.#deletes = joinDeleted(deletes, this.#deletes, { only })
       throw error
     } finally {
       table.release()

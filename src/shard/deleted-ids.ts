@@ -24,7 +24,7 @@ export class DeletedIds {
   }
 
   /**
-   * Remembers one more delete, in whatever order they come.
+   * Remembers one more delete. Those of an id mostly come in their order, from several parts in any.
    *
    * @param only forgets the earlier ones of the id.
    */
@@ -70,10 +70,10 @@ export class DeletedIds {
 
   #insert(id: string, known: Lsns, lsn: number): void {
     const all = typeof known === 'number' ? [known] : known
-    if (all.includes(lsn)) return
+    const isNext = (all.at(-1) ?? 0) < lsn
+    if (!isNext && all.includes(lsn)) return
     all.push(lsn)
-    // They come in order, but for those of a checkpoint that failed.
-    if ((all.at(-2) ?? 0) > lsn) all.sort((a, b) => a - b)
+    if (!isNext) all.sort((a, b) => a - b)
     this.#lsns.set(id, all)
     this.#size += 1
   }
