@@ -261,7 +261,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   /** Gives up the versions of points beyond the last `keep`; answers what was freed. */
-  trimVersions(keep: number): Promise<TrimmedVersions> {
+  async trimVersions(keep: number): Promise<TrimmedVersions> {
     this.#ready()
     return retainInShards(this.#shards, keep)
   }

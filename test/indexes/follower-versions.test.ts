@@ -69,3 +69,32 @@ it('a follower tells the same past as the owner, from its checkpoint and the log
   assert.deepEqual(await past(b, lsn), less)
   assert.deepEqual([a.troubles, b.troubles], [[], []])
 })
+
+it('a shard that was on its way while the settings changed keeps what they say', async (t) => {
+  const bucket = new MemoryStore()
+  await createIndex(bucket)
+  const scratch = await temporaryFolder(t)
+  const start = (name: string): Server => {
+    const server = startServer({ name, bucket, scratch, keepLastVersions: 3 })
+    t.after(() => server.runner.close({ checkpoint: false }))
+    return server
+  }
+  const a = start('a')
+  await until('a serves', () => a.index.info.state === 'ready')
+  const ledger = new Ledger()
+  for (const version of [1, 2, 3]) await write(a.index, ledger, IDS, version)
+  await a.index.checkpoint()
+  assert.equal(a.index.info.stats?.keptVersions, 2 * IDS.length)
+  const b = start('b')
+  let changes = 0
+  b.store.beforeRead = async (key) => {
+    // By now its shard has been told how many versions it keeps.
+    if (!key.includes('/parts/')) return
+    changes += 1
+    b.index.changeMeta({ ...b.index.meta, keepLastVersions: 2 }, 2)
+    await assert.rejects(b.index.trimVersions(2), { code: 'index_loading' })
+  }
+  await until('b keeps less', () => b.index.info.stats?.keepLastVersions === 2)
+  await until('b gave up the rest', () => b.index.info.stats?.keptVersions === IDS.length)
+  assert.equal(changes, 1)
+})
