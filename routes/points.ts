@@ -25,14 +25,16 @@ import {
 } from '../src/http/index-access.ts'
 import { ParseTurns } from '../src/http/parse-turns.ts'
 import { parsePoints } from '../src/http/points-body.ts'
-import { idProblem } from '../src/http/row-values.ts'
+import { checkId, checkPage } from '../src/http/read-query.ts'
 import {
   Filter,
   IndexParams,
+  JSON_TYPE,
   Lsn,
   Metadata,
-  Name,
   Nullable,
+  PAGE_DEFAULT,
+  PointParams,
   ReadQuery,
   Vector,
   WriteQuery,
@@ -42,14 +44,12 @@ import {
 import { filterText } from '../src/http/search-body.ts'
 import { pointJson } from '../src/http/search-reply.ts'
 import { documentOnly } from '../src/http/validators.ts'
+import type { Include, StoredPoint } from '../src/domain/search.ts'
+import type { ManagedIndex, ReadOptions } from '../src/indexes/index-api.ts'
 import { VectordError } from '../src/lib/errors.ts'
 
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['points']
-const JSON_TYPE = 'application/json; charset=utf-8'
-
-/** Scrolls and fetches that name no page size. */
-const PAGE_DEFAULT = 100
 
 const PointJson = Type.Object(
   {
@@ -118,7 +118,19 @@ const ScrollJson = Type.Object(
   STRICT,
 )
 
-const PointParams = Type.Object({ index: Name, id: Type.String({ minLength: 1 }) }, STRICT)
+const FetchQuery = Type.Object(
+  {
+    ...ReadQuery,
+    version: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'The version that this lsn wrote, where it is live or kept.',
+      }),
+    ),
+  },
+  STRICT,
+)
 
 const ScrollQuery = Type.Object(
   {
@@ -159,9 +171,9 @@ const FETCH = {
   config: { role: 'read' },
   schema: {
     tags: TAGS,
-    summary: 'Fetch one point',
+    summary: 'Fetch one point, as it is or one of its kept versions',
     params: PointParams,
-    querystring: Type.Object(ReadQuery, STRICT),
+    querystring: FetchQuery,
     response: replies({ 200: Type.Unsafe<string>(StoredPointJson) }),
   },
 } as const
@@ -251,22 +263,18 @@ const reads: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, d
 
   app.get('/vectors/indexes/:index/points/:id', FETCH, async (request, reply) => {
     const { index: name, id } = request.params
-    const problem = idProblem(id, limits.idBytesMax)
-    if (problem !== null) throw new VectordError('bad_request', `The id ${problem.text}.`)
-    const { vector_encoding, min_lsn, deadline_ms } = request.query
+    checkId(id, limits)
+    const { version, vector_encoding, min_lsn, deadline_ms } = request.query
     const form = {
       include: includeOf(request.query.include),
       asBase64: vector_encoding === 'base64',
     }
     const read = { minLsn: min_lsn ?? 0, deadlineMs: deadlineOf(options, deadline_ms) }
-    const { points, lsn } = await findIndex(indexes, request, name).fetch([id], form.include, read)
+    const index = findIndex(indexes, request, name)
+    const wanted = { id, version, include: form.include }
+    const { point, lsn } = await fetchOne(index, wanted, read)
     reply.header('x-vectord-lsn', lsn)
-    const [point] = points
-    if (point === undefined || point === null) {
-      throw new VectordError('point_not_found', 'The index has no point with this id.', {
-        details: { index: name },
-      })
-    }
+    if (point === null) throw notThere(name, version)
     return reply.header('content-type', JSON_TYPE).send(pointJson(point, form))
   })
 
@@ -276,11 +284,7 @@ const reads: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, d
       include: includeOf(request.query.include),
       asBase64: vector_encoding === 'base64',
     }
-    if (limit > limits.pageMax) {
-      throw new VectordError('limit_exceeded', `"limit" must be at most ${limits.pageMax}.`, {
-        details: { limit: 'limit', max: limits.pageMax },
-      })
-    }
+    checkPage(limit, limits)
     const page = {
       after: cursor === undefined ? null : fromCursor(cursor),
       limit,
@@ -297,6 +301,36 @@ const reads: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options, d
       .send(`{"points":[${list}],"next_cursor":${nextCursor},"lsn":${lsn}}`)
   })
   done()
+}
+
+interface Wanted {
+  readonly id: string
+  readonly version: number | undefined
+  readonly include: Include
+}
+
+async function fetchOne(
+  index: ManagedIndex,
+  { id, version, include }: Wanted,
+  read: ReadOptions,
+): Promise<{ readonly point: StoredPoint | null; readonly lsn: number }> {
+  if (version === undefined) {
+    const { points, lsn } = await index.fetch([id], include, read)
+    return { point: points[0] ?? null, lsn }
+  }
+  const request = { id, include, before: null, limit: 1, only: { version } }
+  const { versions, lsn } = await index.versions(request, read)
+  return { point: versions[0] ?? null, lsn }
+}
+
+function notThere(index: string, version: number | undefined): VectordError {
+  if (version === undefined) {
+    return new VectordError('point_not_found', 'The index has no point with this id.', {
+      details: { index },
+    })
+  }
+  const text = `The index keeps no version ${version} of a point with this id.`
+  return new VectordError('point_not_found', text, { details: { index, version } })
 }
 
 function queryFilter(text: string): string {

@@ -16,6 +16,7 @@ import {
   Filter,
   IncludeList,
   IndexParams,
+  JSON_TYPE,
   Lsn,
   Metadata,
   NoQuery,
@@ -33,7 +34,6 @@ import type { SearchObserver } from '../src/services/search-observer.ts'
 
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['search']
-const JSON_TYPE = 'application/json; charset=utf-8'
 
 const SearchBody = Type.Object(
   {
@@ -47,6 +47,17 @@ const SearchBody = Type.Object(
     include: IncludeList,
     vector_encoding: VectorEncoding,
     min_lsn: Type.Optional(Lsn),
+    as_of: Type.Optional(
+      Nullable(
+        Type.Integer({
+          minimum: 0,
+          description:
+            'Searches the points as they were right after the write of this lsn, as far as ' +
+            'retention.keep_last_versions keeps them. Always exact, as with "exact"; "ef" changes ' +
+            'nothing then, and "id" names the version of that time. After the last write: 400.',
+        }),
+      ),
+    ),
     deadline_ms: Type.Optional(Type.Integer({ minimum: 1 })),
   },
   { ...STRICT, description: 'One of vector, id and text must be given.', required: [] },
@@ -74,6 +85,21 @@ const SearchReply = Type.Object(
     config_source: Type.String({ description: 'default, or promoted:{trial_id}.' }),
     exhausted: Type.Boolean({ description: 'Fewer than k live points match at all.' }),
     lsn: Lsn,
+    as_of: Type.Optional(
+      Type.Object(
+        {
+          lsn: Lsn,
+          complete: Type.Boolean({
+            description: 'False where a version that held then may have been given up since.',
+          }),
+          complete_from: Type.Integer({
+            minimum: 0,
+            description: 'As of this lsn and later nothing is missing.',
+          }),
+        },
+        { ...STRICT, description: 'Only where the query had it.' },
+      ),
+    ),
     took_ms: Type.Number(),
   },
   STRICT,
@@ -191,7 +217,7 @@ function searcher({ nowMs, metrics, observe }: SearchRoutesOptions): Run {
     observe({ ...seen, answer, tookMs })
     const form = {
       ...{ include: query.include, asBase64 },
-      ...{ metric: rules.metric, configSource: index.configSource },
+      ...{ metric: rules.metric, configSource: index.configSource, asOf: query.asOf },
     }
     return { lsn: answer.lsn, json: searchJson(answer, form, tookMs) }
   }

@@ -22,6 +22,7 @@ import { searchRoutes } from '../routes/search.ts'
 import { storageRoutes } from '../routes/storage.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
+import { versionRoutes } from '../routes/versions.ts'
 import type { Config } from './config/schema.ts'
 import {
   compactionGauges,
@@ -132,6 +133,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const forIndexes = { indexes, metrics, limits, nowMs: options.nowMs }
   await http.register(indexRoutes, forIndexes)
   await http.register(pointRoutes, forIndexes)
+  await http.register(versionRoutes, forIndexes)
   await http.register(searchRoutes, {
     ...forIndexes,
     observe: (seen) => {

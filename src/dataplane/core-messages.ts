@@ -3,7 +3,7 @@
  */
 
 import type { Clearance } from '../domain/checkpoint.ts'
-import type { ShardStats, TableCompacted } from '../domain/search.ts'
+import type { ShardStats, TableCompacted, TrimmedVersions } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { WireError } from './error-codec.ts'
 
@@ -61,6 +61,15 @@ export interface MatchingIdsRequest {
 
 export interface CountRequest {
   readonly filter: string | null
+}
+
+export interface RetainRequest {
+  readonly keepLastVersions: number
+}
+
+export interface RetainReply {
+  readonly stats: ShardStats
+  readonly trimmed: TrimmedVersions
 }
 
 /** Sent every `BEAT_INTERVAL_MS`, so that a core that hangs is noticed too. */

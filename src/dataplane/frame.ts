@@ -40,8 +40,12 @@ export const FRAME = {
   drop: 15,
   /** A live query is run again, exactly and at several ef. */
   sample: 16,
+  /** The versions of a point that can be read. */
+  versions: 17,
+  /** How many versions of each point are kept. */
+  retain: 18,
   /** The rows of a shard get new slots, without the dead ones. */
-  compact: 17,
+  compact: 19,
   /** Work for a builder: see `builder-jobs.ts`. */
   job: 32,
   answer: 64,

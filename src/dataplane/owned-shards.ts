@@ -16,6 +16,8 @@ import type {
   MatchingIdsRequest,
   OpenReply,
   OpenRequest,
+  RetainReply,
+  RetainRequest,
 } from './core-messages.ts'
 import { FRAME, type Frame } from './frame.ts'
 import type { FrameWriter } from './frame-writer.ts'
@@ -26,11 +28,13 @@ import {
   readQuery,
   readSample,
   readScroll,
+  readVersionsRequest,
   writeAnswer,
   writeIds,
   writeJson,
   writePage,
   writePoints,
+  writeVersions,
 } from './shard-codec.ts'
 import type { HostedShard, OpenShard } from './shard-host.ts'
 
@@ -92,6 +96,9 @@ export class OwnedShards {
         writePoints(writer, shard.fetch(ids, include))
         return
       }
+      case FRAME.versions:
+        writeVersions(writer, shard.versions(readVersionsRequest(body)))
+        return
       case FRAME.scroll: {
         const { after, limit, filter, include } = readScroll(body)
         writePage(writer, shard.scroll(after, limit, filter, include))
@@ -137,6 +144,8 @@ export class OwnedShards {
       case FRAME.publish:
       case FRAME.drop:
         return this.#changeGeneration(frame)
+      case FRAME.retain:
+        return this.#retain(frame)
       case FRAME.sample: {
         const owned = this.#get(frame.shard)
         return beside(owned, owned.shard.sample(readSample(frame.body)))
@@ -168,6 +177,13 @@ export class OwnedShards {
       await beside(owned, owned.shard.publish(change as number))
     else await beside(owned, owned.shard.drop(change as number))
     return owned.shard.stats()
+  }
+
+  async #retain(frame: Frame): Promise<RetainReply> {
+    const owned = this.#get(frame.shard)
+    const { keepLastVersions } = readJson(frame.body) as RetainRequest
+    const trimmed = await beside(owned, owned.shard.retain(keepLastVersions))
+    return { stats: owned.shard.stats(), trimmed }
   }
 
   async #openShard(frame: Frame): Promise<OpenReply> {

@@ -16,10 +16,13 @@ import type {
   ShardStats,
   StoredPoint,
   TableCompacted,
+  TrimmedVersions,
   VerifyFault,
+  VersionsPage,
+  VersionsRequest,
 } from '../domain/search.ts'
 import type { VectordError } from '../lib/errors.ts'
-import type { CompactReply } from './core-messages.ts'
+import type { CompactReply, RetainReply } from './core-messages.ts'
 import type { CoreRequest } from './core-request.ts'
 import { FRAME } from './frame.ts'
 import {
@@ -28,6 +31,7 @@ import {
   readJson,
   readPage,
   readPoints,
+  readVersions,
   writeFetch,
   writeJson,
   writeQuery,
@@ -130,6 +134,14 @@ export class RemoteShard {
     })
   }
 
+  async versions(request: VersionsRequest, bounds: ReadBounds): Promise<VersionsPage> {
+    return this.#life.core.send({
+      ...this.#head(FRAME.versions, bounds),
+      write: (writer) => writeJson(writer, request),
+      read: readVersions,
+    })
+  }
+
   async scroll(request: ScrollPageRequest, bounds: ReadBounds): Promise<ScrollPage> {
     return this.#life.core.send({
       ...this.#head(FRAME.scroll, bounds),
@@ -189,6 +201,17 @@ export class RemoteShard {
 
   async drop(generation: number): Promise<void> {
     await this.#generation(FRAME.drop, generation)
+  }
+
+  /** How many versions of each id are kept from now on; answers what was given up beyond that. */
+  async retain(keepLastVersions: number): Promise<TrimmedVersions> {
+    const { stats, trimmed } = await this.#life.core.send({
+      ...this.#head(FRAME.retain, UNBOUNDED),
+      write: (writer) => writeJson(writer, { keepLastVersions }),
+      read: (body) => readJson(body) as RetainReply,
+    })
+    this.#life.noteStats(stats)
+    return trimmed
   }
 
   /** The query's vector must not change until the answer is there. */

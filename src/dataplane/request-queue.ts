@@ -19,6 +19,7 @@ import { FLAG_BACKGROUND, FRAME, type Frame, type FrameType } from './frame.ts'
 const PASSING: ReadonlySet<FrameType> = new Set([
   FRAME.search,
   FRAME.fetch,
+  FRAME.versions,
   FRAME.scroll,
   FRAME.count,
 ])

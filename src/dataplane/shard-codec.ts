@@ -11,11 +11,14 @@ import {
   SEARCH_PATHS,
   type Hit,
   type Include,
+  type PointVersion,
   type ScrollPage,
   type ScrollPosition,
   type ShardAnswer,
   type ShardQuery,
   type StoredPoint,
+  type VersionsPage,
+  type VersionsRequest,
 } from '../domain/search.ts'
 import { invariant } from '../lib/invariant.ts'
 import { BodyReader } from './body-reader.ts'
@@ -39,9 +42,12 @@ export interface ScrollPageRequest {
   readonly include: Include
 }
 
-const QUERY = { vector: 1, ef: 2, exact: 4, filter: 8, generation: 16 } as const
+const QUERY = { vector: 1, ef: 2, exact: 4, filter: 8, generation: 16, asOf: 32 } as const
 const INCLUDE = { metadata: 1, vector: 2, text: 4 } as const
 const POINT = { present: 1, metadata: 2, vector: 4, text: 8 } as const
+const ANSWER = { exhausted: 1, completeFrom: 2 } as const
+const PAGE = { known: 1, done: 2 } as const
+const VERSION_KINDS = ['live', 'kept', 'deleted'] as const
 
 export function writeJson(writer: FrameWriter, value: unknown): void {
   writer.rest(Buffer.from(JSON.stringify(value)))
@@ -63,22 +69,16 @@ export function readApply(body: Buffer): ApplyRequest {
 }
 
 export function writeQuery(writer: FrameWriter, query: ShardQuery): void {
-  const { target, ef, filter, generation } = query
-  const byVector = 'vector' in target
-  writer.u8(
-    (byVector ? QUERY.vector : 0) |
-      (ef === null ? 0 : QUERY.ef) |
-      (query.exact ? QUERY.exact : 0) |
-      (filter === null ? 0 : QUERY.filter) |
-      (generation === undefined ? 0 : QUERY.generation),
-  )
+  const { target, ef, filter, generation, asOf } = query
+  writer.u8(queryBits(query))
   writer.u8(includeBits(query.include))
   writer.u32(query.k)
   if (ef !== null) writer.u32(ef)
-  if (byVector) writer.vector(target.vector)
+  if ('vector' in target) writer.vector(target.vector)
   else writer.text(target.id)
   if (filter !== null) writer.text(filter)
   if (generation !== undefined) writer.f64(generation)
+  if (asOf !== undefined) writer.f64(asOf)
 }
 
 export function readQuery(body: Buffer): ShardQuery {
@@ -104,8 +104,11 @@ function queryOf(reader: BodyReader): ShardQuery {
   const target = (bits & QUERY.vector) === 0 ? { id: reader.text() } : { vector: reader.vector() }
   const filter = (bits & QUERY.filter) === 0 ? null : reader.text()
   const exact = (bits & QUERY.exact) !== 0
-  const query = { target, k, ef, exact, filter, include }
-  return (bits & QUERY.generation) === 0 ? query : { ...query, generation: reader.f64() }
+  return {
+    ...{ target, k, ef, exact, filter, include },
+    ...((bits & QUERY.generation) !== 0 && { generation: reader.f64() }),
+    ...((bits & QUERY.asOf) !== 0 && { asOf: reader.f64() }),
+  }
 }
 
 export function writeAnswer(writer: FrameWriter, answer: ShardAnswer): void {
@@ -113,7 +116,12 @@ export function writeAnswer(writer: FrameWriter, answer: ShardAnswer): void {
   writer.f64(answer.generation)
   writer.u32(answer.efUsed)
   writer.u8(SEARCH_PATHS.indexOf(answer.path))
-  writer.u8(answer.exhausted ? 1 : 0)
+  const { completeFrom } = answer
+  writer.u8(
+    (answer.exhausted ? ANSWER.exhausted : 0) |
+      (completeFrom === undefined ? 0 : ANSWER.completeFrom),
+  )
+  if (completeFrom !== undefined) writer.f64(completeFrom)
   writer.u32(answer.hits.length)
   for (const hit of answer.hits) {
     writer.f64(hit.distance)
@@ -128,7 +136,9 @@ export function readAnswer(body: Buffer): ShardAnswer {
   const efUsed = reader.u32()
   const path = SEARCH_PATHS[reader.u8()]
   invariant(path !== undefined, 'the search path of an answer is known')
-  const exhausted = reader.u8() === 1
+  const bits = reader.u8()
+  const exhausted = (bits & ANSWER.exhausted) !== 0
+  const from = (bits & ANSWER.completeFrom) === 0 ? null : reader.f64()
   const count = reader.u32()
   const hits: Hit[] = []
   for (let i = 0; i < count; i += 1) {
@@ -144,7 +154,8 @@ export function readAnswer(body: Buffer): ShardAnswer {
       distance,
     })
   }
-  return { hits, path, efUsed, generation, exhausted, lsn }
+  const answer = { hits, path, efUsed, generation, exhausted, lsn }
+  return from === null ? answer : { ...answer, completeFrom: from }
 }
 
 export function writeFetch(writer: FrameWriter, request: FetchRequest): void {
@@ -169,6 +180,34 @@ export function writePoints(writer: FrameWriter, points: readonly (StoredPoint |
 export function readPoints(body: Buffer): (StoredPoint | null)[] {
   const reader = new BodyReader(body)
   return readMany(reader, () => readPoint(reader))
+}
+
+export function writeVersions(writer: FrameWriter, page: VersionsPage): void {
+  writer.u8((page.isKnown ? PAGE.known : 0) | (page.done ? PAGE.done : 0))
+  writer.u32(page.versions.length)
+  for (const version of page.versions) {
+    writer.u8(VERSION_KINDS.indexOf(version.kind))
+    writer.f64(version.endedAt ?? Infinity)
+    writePoint(writer, version)
+  }
+}
+
+export function readVersions(body: Buffer): VersionsPage {
+  const reader = new BodyReader(body)
+  const bits = reader.u8()
+  const versions = readMany(reader, (): PointVersion => {
+    const kind = VERSION_KINDS[reader.u8()]
+    invariant(kind !== undefined, 'the kind of a version is known')
+    const endLsn = reader.f64()
+    const point = readPoint(reader)
+    invariant(point !== null, 'a version is a point')
+    return { ...point, kind, endedAt: endLsn === Infinity ? null : endLsn }
+  })
+  return { versions, isKnown: (bits & PAGE.known) !== 0, done: (bits & PAGE.done) !== 0 }
+}
+
+export function readVersionsRequest(body: Buffer): VersionsRequest {
+  return readJson(body) as VersionsRequest
 }
 
 export function writeScroll(writer: FrameWriter, request: ScrollPageRequest): void {
@@ -251,6 +290,17 @@ function readMany<T>(reader: BodyReader, read: () => T): T[] {
   const all: T[] = []
   for (let i = 0; i < count; i += 1) all.push(read())
   return all
+}
+
+function queryBits({ target, ef, exact, filter, generation, asOf }: ShardQuery): number {
+  return (
+    ('vector' in target ? QUERY.vector : 0) |
+    (ef === null ? 0 : QUERY.ef) |
+    (exact ? QUERY.exact : 0) |
+    (filter === null ? 0 : QUERY.filter) |
+    (generation === undefined ? 0 : QUERY.generation) |
+    (asOf === undefined ? 0 : QUERY.asOf)
+  )
 }
 
 function includeBits(include: Include): number {

@@ -16,7 +16,10 @@ import type {
   ShardStats,
   StoredPoint,
   TableCompacted,
+  TrimmedVersions,
   VerifyFault,
+  VersionsPage,
+  VersionsRequest,
 } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 
@@ -38,6 +41,9 @@ export interface HostedShard {
 
   /** The stored points of `ids`, null where there is none. */
   fetch(ids: readonly string[], include: Include): readonly (StoredPoint | null)[]
+
+  /** The versions of a point that can be read. */
+  versions(request: VersionsRequest): VersionsPage
 
   /** Live points after `after` (null: from the start) that match the filter (JSON text or null). */
   scroll(
@@ -80,6 +86,9 @@ export interface HostedShard {
 
   /** Frees a generation that is not published. */
   drop(generation: number): Promise<void>
+
+  /** How many versions of each id are kept from now on; gives up what is beyond that. */
+  retain(keepLastVersions: number): Promise<TrimmedVersions>
 
   /** Runs a query again, exactly and at several ef, over one snapshot and beside serving. */
   sample(request: SampleRequest): Promise<RecallSample>

@@ -1,9 +1,10 @@
 /**
  * What a checkpoint consists of. It exists when its manifest does.
  *
- *     points parts  rows in (lsn, row) order; a later row or delete of the same id hides them
- *     delete parts  (id, lsn) of deletes that hide rows of earlier parts
+ *     points parts  rows in (lsn, row) order; a later row or delete of the same id ends them
+ *     delete parts  (id, lsn) of deletes that ended rows of the parts
  *     graphs        one for each shard, with the (lsn, row) of each label; derived, may be absent
+ *     retention     how many versions of an id the parts hold, for each shard
  *
  * Parts are immutable and shared by manifests. Order of `parts` is order of lsn.
  */
@@ -22,7 +23,7 @@ export interface PartRef extends StoredFile {
   readonly kind: 'points' | 'deletes'
   readonly shard: number
   readonly rows: number
-  /** Rows that were hidden by a later write when the manifest was made. */
+  /** Rows that nobody could read any more when the manifest was made. */
   readonly deadRows: number
   readonly firstLsn: number
   readonly lastLsn: number
@@ -45,11 +46,28 @@ export interface GraphRef {
   readonly elements: number
 }
 
+/** What a shard keeps of older versions. */
+export interface ShardRetention {
+  readonly shard: number
+  /** Versions of each id that the parts hold, deletes counted. */
+  readonly keepLastVersions: number
+  /** The last end of any version that was given up: reads as of it and later miss nothing. */
+  readonly horizonLsn: number
+}
+
 export interface CheckpointContent {
   /** Every write up to this lsn is in the parts. */
   readonly lsn: number
   readonly parts: readonly PartRef[]
   readonly graphs: readonly GraphRef[]
+  /** Left out by versions of vectord that kept live rows only. */
+  readonly retention?: readonly ShardRetention[]
+}
+
+/** Where a checkpoint tells nothing of a shard, every older version may have been given up. */
+export function retentionOf(content: CheckpointContent | null, shard: number): ShardRetention {
+  const told = content?.retention?.find((one) => one.shard === shard)
+  return told ?? { shard, keepLastVersions: 1, horizonLsn: content?.lsn ?? 0 }
 }
 
 /** What a checkpoint after a compaction leaves out: dead rows of parts, and graphs. */

@@ -25,6 +25,11 @@ export interface ShardQuery {
   readonly include: Include
   /** Searches this generation while it is in memory; otherwise, and left out, the published one. */
   readonly generation?: number
+  /**
+   * Searches the points as they were right after this write, exactly, as far as they are kept. The
+   * id of a target then names the version of that time.
+   */
+  readonly asOf?: number
 }
 
 /** A stored point as a reader sees it. */
@@ -42,6 +47,38 @@ export interface Hit extends StoredPoint {
   readonly distance: number
 }
 
+/** One version of a point: a row, or a delete, which has neither metadata nor text nor vector. */
+export interface PointVersion extends StoredPoint {
+  readonly kind: 'live' | 'kept' | 'deleted'
+  /** The lsn of the write that came after it; null where none did. */
+  readonly endedAt: number | null
+}
+
+export interface VersionsRequest {
+  readonly id: string
+  readonly include: Include
+  /** Only versions of before this lsn; null for all. */
+  readonly before: number | null
+  readonly limit: number
+  /** The one version of a row that a write made, or that was there right after a write. */
+  readonly only: { readonly version: number } | { readonly asOf: number } | null
+}
+
+export interface VersionsPage {
+  /** Newest first. A delete is told of where the version that it ended is kept. */
+  readonly versions: readonly PointVersion[]
+  /** There is a live row of the id or a version that is kept. */
+  readonly isKnown: boolean
+  /** True where no older version is kept. */
+  readonly done: boolean
+}
+
+/** Versions that were given up, and the bytes of their vectors and strings. */
+export interface TrimmedVersions {
+  readonly versions: number
+  readonly bytes: number
+}
+
 export const SEARCH_PATHS = ['exact', 'graph', 'graph_filtered'] as const
 
 export type SearchPath = (typeof SEARCH_PATHS)[number]
@@ -57,6 +94,8 @@ export interface ShardAnswer {
   readonly exhausted: boolean
   /** Every write up to this lsn was seen. */
   readonly lsn: number
+  /** Of a search as of a write: as of this lsn and later it would miss nothing. */
+  readonly completeFrom?: number
 }
 
 /** Where a scroll goes on: after the row `(lsn, row)`. */
@@ -112,6 +151,11 @@ export interface ShardStats {
   readonly rows: number
   /** Rows that a compaction takes out of memory. */
   readonly deadRows: number
+  /** Versions that are over and still readable, and the bytes of their vectors and strings. */
+  readonly keptVersions: number
+  readonly keptBytes: number
+  /** Versions of each id that are kept from the next write on. */
+  readonly keepLastVersions: number
   /** Live rows that wait in the delta. */
   readonly deltaPoints: number
   /** Elements of the graph, and those of them that are dead. */

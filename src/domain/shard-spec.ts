@@ -38,6 +38,8 @@ export interface ShardSpec {
   readonly flatRowsMax?: number
   /** Older generations whose graph files are kept for a rollback; 2 if left out. */
   readonly generationsKept?: number
+  /** Versions of each id that stay readable, the live one counted; 1 if left out. */
+  readonly keepLastVersions?: number
   readonly bucket: BucketSpec
   /** A local folder for temporary files of this shard; the core creates and clears it. */
   readonly scratch: string

@@ -36,6 +36,14 @@ export class Bitmap {
     this.#words[n >>> 5] = (this.#words[n >>> 5] ?? 0) & ~(1 << (n & 31))
   }
 
+  /** Removes the numbers from `from` on. */
+  deleteFrom(from: number): void {
+    const first = from >>> 5
+    if (first >= this.#words.length) return
+    this.#words[first] = (this.#words[first] as number) & ~(-1 << (from & 31))
+    this.#words.fill(0, first + 1)
+  }
+
   clone(): Bitmap {
     const copy = new Bitmap()
     copy.#words = this.#words.slice()

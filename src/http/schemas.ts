@@ -9,9 +9,17 @@ import { ERROR_KINDS } from '../lib/errors.ts'
 
 const STRICT = { additionalProperties: false } as const
 
+/** Of answers that are put together by hand. */
+export const JSON_TYPE = 'application/json; charset=utf-8'
+
+/** Scrolls and lists that name no page size. */
+export const PAGE_DEFAULT = 100
+
 export const Name = Type.String({ pattern: NAME_PATTERN })
 
 export const IndexParams = Type.Object({ index: Name }, STRICT)
+
+export const PointParams = Type.Object({ index: Name, id: Type.String({ minLength: 1 }) }, STRICT)
 
 export const BucketParams = Type.Object({ name: Name }, STRICT)
 

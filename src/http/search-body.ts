@@ -36,7 +36,7 @@ const INCLUDE_DEFAULT: Include = { metadata: true, vector: false, text: false }
 const INCLUDE_NAMES = ['metadata', 'vector', 'text'] as const
 const FIELDS = [
   ...['vector', 'id', 'text', 'k', 'ef', 'filter', 'exact', 'include'],
-  ...['vector_encoding', 'min_lsn', 'deadline_ms'],
+  ...['vector_encoding', 'min_lsn', 'deadline_ms', 'as_of'],
 ]
 
 interface Fields {
@@ -51,6 +51,7 @@ interface Fields {
   readonly vector_encoding?: unknown
   readonly min_lsn?: unknown
   readonly deadline_ms?: unknown
+  readonly as_of?: unknown
 }
 
 /** @throws {VectordError} that names the field. */
@@ -61,15 +62,16 @@ export function parseSearch(body: unknown, rules: SearchRules): SearchRequest {
   const fields: Fields = body
   const [efMin, efMax] = HNSW_BOUNDS.efSearch
   const target = parseTarget(fields, rules)
+  const query = {
+    target,
+    k: fields.k === undefined ? K_DEFAULT : bounded(fields.k, 'k', [1, limits.kMax]),
+    ef: optional(fields.ef) ? null : bounded(fields.ef, 'ef', [efMin, efMax]),
+    exact: flag(fields.exact, 'exact'),
+    filter: optional(fields.filter) ? null : filterText(fields.filter),
+    include: fields.include === undefined ? INCLUDE_DEFAULT : parseInclude(fields.include),
+  }
   return {
-    query: {
-      target,
-      k: fields.k === undefined ? K_DEFAULT : bounded(fields.k, 'k', [1, limits.kMax]),
-      ef: optional(fields.ef) ? null : bounded(fields.ef, 'ef', [efMin, efMax]),
-      exact: flag(fields.exact, 'exact'),
-      filter: optional(fields.filter) ? null : filterText(fields.filter),
-      include: fields.include === undefined ? INCLUDE_DEFAULT : parseInclude(fields.include),
-    },
+    query: asOfWrite(query, fields.as_of),
     minLsn: fields.min_lsn === undefined ? 0 : integer(fields.min_lsn, 'min_lsn', 0),
     timeoutMs:
       fields.deadline_ms === undefined
@@ -77,6 +79,10 @@ export function parseSearch(body: unknown, rules: SearchRules): SearchRequest {
         : bounded(fields.deadline_ms, 'deadline_ms', [1, limits.deadlineMaxMs]),
     asBase64: isBase64(fields.vector_encoding),
   }
+}
+
+function asOfWrite(query: ShardQuery, lsn: unknown): ShardQuery {
+  return optional(lsn) ? query : { ...query, asOf: integer(lsn, 'as_of', 0) }
 }
 
 function optional(value: unknown): value is undefined | null {

@@ -6,7 +6,7 @@
  */
 
 import { scoreOf, type Metric } from '../domain/metric.ts'
-import type { Hit, Include, ShardAnswer, StoredPoint } from '../domain/search.ts'
+import type { Hit, Include, PointVersion, ShardAnswer, StoredPoint } from '../domain/search.ts'
 
 export interface PointForm {
   readonly include: Include
@@ -17,6 +17,8 @@ export interface SearchForm extends PointForm {
   readonly metric: Metric
   /** Where the configuration comes from. */
   readonly configSource: string
+  /** The write as of which was searched; left out where it was the last. */
+  readonly asOf?: number | undefined
 }
 
 /** What a search answers; `tookMs` is the time of the search itself. */
@@ -30,8 +32,14 @@ export function searchJson(answer: ShardAnswer, form: SearchForm, tookMs: number
   return (
     `{"results":[${results}],"path":"${path}","ef_used":${efUsed},"generation":${generation},` +
     `"config_source":"${configSource}","exhausted":${exhausted ? 'true' : 'false'},"lsn":${lsn},` +
-    `"took_ms":${numberJson(Math.round(tookMs * 1000) / 1000)}}`
+    `${asOfJson(answer, form)}"took_ms":${numberJson(Math.round(tookMs * 1000) / 1000)}}`
   )
+}
+
+function asOfJson({ completeFrom = 0 }: ShardAnswer, { asOf }: SearchForm): string {
+  if (asOf === undefined) return ''
+  const complete = asOf >= completeFrom ? 'true' : 'false'
+  return `"as_of":{"lsn":${asOf},"complete":${complete},"complete_from":${completeFrom}},`
 }
 
 function hitJson(hit: Hit, metric: Metric, form: PointForm): string {
@@ -45,6 +53,16 @@ function hitJson(hit: Hit, metric: Metric, form: PointForm): string {
 /** A stored point as fetch and scroll show it. */
 export function pointJson(point: StoredPoint, form: PointForm): string {
   return `{"id":${JSON.stringify(point.id)},"version":${point.version}${payloadJson(point, form)}}`
+}
+
+/** A version as the list of them shows it. */
+export function versionJson(version: PointVersion, form: PointForm): string {
+  const { kind, endedAt } = version
+  return (
+    `{"version":${version.version},"live":${kind === 'live' ? 'true' : 'false'},` +
+    `"deleted":${kind === 'deleted' ? 'true' : 'false'},"ended_at":${endedAt ?? 'null'}` +
+    `${payloadJson(version, form)}}`
+  )
 }
 
 function payloadJson(point: StoredPoint, { include, asBase64 }: PointForm): string {

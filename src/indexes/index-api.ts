@@ -14,6 +14,8 @@ import type {
   ShardStats,
   StoredPoint,
   VerifyFault,
+  VersionsPage,
+  VersionsRequest,
 } from '../domain/search.ts'
 import type { WriteBatch } from '../domain/write-batch.ts'
 
@@ -124,6 +126,7 @@ export interface ManagedIndex {
     options: WriteOptions,
   ): Promise<{ readonly lsn: number; readonly deleted: number }>
 
+  /** @throws `bad_request` where it asks for the points as of a write that is not there yet. */
   search(query: ShardQuery, options: ReadOptions): Promise<ShardAnswer>
 
   fetch(
@@ -131,6 +134,12 @@ export interface ManagedIndex {
     include: Include,
     options: ReadOptions,
   ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly lsn: number }>
+
+  /** The versions of a point that can be read. */
+  versions(
+    request: VersionsRequest,
+    options: ReadOptions,
+  ): Promise<VersionsPage & { readonly lsn: number }>
 
   scroll(request: ScrollRequest, options: ReadOptions): Promise<ScrollReply>
 

@@ -57,3 +57,10 @@ export function otherDimension(
     { details: { expected: dimension, actual: batch.dimension } },
   )
 }
+
+/** Of a read as of a write: what it will hold cannot be told before. */
+export function notWrittenYet(asOf: number, lsn: number): VectordError {
+  return new VectordError('bad_request', `"as_of" is ${asOf}; the last write is ${lsn}.`, {
+    details: { part: 'body', field: 'as_of', problem: 'is after the last write', as_of: asOf, lsn },
+  })
+}

@@ -120,7 +120,17 @@ export class IndexRegistry implements Indexes {
     })
   }
 
-  update(name: string, change: IndexChange, condition: WriteCondition): Promise<ManagedIndex> {
+  async update(
+    name: string,
+    change: IndexChange,
+    condition: WriteCondition,
+  ): Promise<ManagedIndex> {
+    const index = await this.#change(name, change, condition)
+    if (change.keepLastVersions !== undefined) await this.#retain(index)
+    return index
+  }
+
+  #change(name: string, change: IndexChange, condition: WriteCondition): Promise<ServedIndex> {
     return this.#changes.run(name, async () => {
       const { index } = this.#runner(name)
       const stored = await this.#changeMeta(name, condition, 'change settings', (meta) => ({
@@ -185,6 +195,7 @@ export class IndexRegistry implements Indexes {
     const isActive = stored?.document.state === 'active'
     if (isActive && stored.document.incarnation === meta.incarnation) {
       runner.index.changeMeta(stored.document, stored.revision)
+      await this.#retain(runner.index)
       return
     }
     // It was deleted, and perhaps another server has made a new one of the same name since.
@@ -192,6 +203,17 @@ export class IndexRegistry implements Indexes {
     if (stored !== null && !isActive) await this.#finishDeletion(store, stored)
     this.#runners.delete(meta.name)
     if (stored !== null && isActive) this.#serve(stored)
+  }
+
+  /** Shards that are not ready are told when they are: see `IndexRunner`. */
+  async #retain(index: ServedIndex): Promise<void> {
+    const { name, keepLastVersions } = index.meta
+    try {
+      await index.trimVersions(keepLastVersions)
+    } catch (error) {
+      if (hasCode(error, 'index_loading', 'index_unavailable', 'core_unavailable')) return
+      this.#options.onTrouble(error, `give up versions of index "${name}"`)
+    }
   }
 
   #serve(stored: Revision<IndexMeta>): IndexRunner {

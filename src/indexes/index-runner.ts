@@ -164,6 +164,9 @@ export class IndexRunner {
 
   #changed(): void {
     this.index.caughtUp()
+    this.index.alignRetention().catch((error: unknown) => {
+      this.#options.onTrouble(asVectordError(error))
+    })
     if (this.index.info.state !== 'loading') this.#settled.resolve(null)
   }
 

@@ -33,8 +33,8 @@ const RESIDENT_FACTOR_MAX = 1.25
 /** A process of Node with everything loaded and nothing held, and its young garbage. */
 const PROCESS_BYTES = 128 * MIB
 
-/** Columns, live bit, id map and the strings of id, text and metadata, however short. */
-const ROW_BYTES = 40 + 56 + 3 * 24 + 8
+/** Columns, bits, id map and the strings of id, text and metadata, however short. */
+const ROW_BYTES = 40 + 17 + 56 + 3 * 24 + 8
 /** Map, lock, level, visited mark and pointers of a graph element, with room to grow. */
 const ELEMENT_BYTES = 16 + 48 + 1.5 * 54 + 8
 const UNIT_BYTES = 2
@@ -256,7 +256,7 @@ function batchBytes(shape: RowShape, batch: UpsertBatch): number {
   return Math.ceil(bytes)
 }
 
-/** What the live rows and the graphs take; strings by what the parts hold beside vectors. */
+/** What the rows that can be read and the graphs take; strings by what the parts hold beside vectors. */
 function checkpointBytes(shape: RowShape, { parts, graphs }: CheckpointContent): number {
   let bytes = 0
   for (const { kind, rows, deadRows, bytes: size } of parts) {

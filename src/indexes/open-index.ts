@@ -179,11 +179,13 @@ function shardSpecs(
       bucket: options.bucket(meta.bucket).spec,
       flatRowsMax: options.flatRowsMax,
       generationsKept: options.generationsKept,
+      keepLastVersions: meta.keepLastVersions,
       scratch: join(options.scratch, `${meta.name}-${meta.incarnation}-${shard}`),
       checkpoint: checkpoint && {
         lsn: checkpoint.lsn,
         parts: checkpoint.parts.filter(isOwn),
         graphs: checkpoint.graphs.filter(isOwn),
+        retention: checkpoint.retention?.filter(isOwn) ?? [],
       },
     }
   })

@@ -4,6 +4,7 @@
  * Pure. Shards hold disjoint ids, so nothing has to be made unique.
  */
 
+import type { CheckpointContent } from '../domain/checkpoint.ts'
 import type {
   GenerationInfo,
   Hit,
@@ -25,6 +26,7 @@ export function mergeAnswers(answers: readonly ShardAnswer[], k: number): ShardA
   const hits: Hit[] = answers.flatMap((answer) => answer.hits)
   hits.sort((a, b) => a.distance - b.distance || a.version - b.version)
   const worst = answers.reduce((a, b) => (PATH_RANK[b.path] > PATH_RANK[a.path] ? b : a))
+  const completeFrom = answers.flatMap((answer) => answer.completeFrom ?? [])
   return {
     hits: hits.slice(0, k),
     path: worst.path,
@@ -32,6 +34,24 @@ export function mergeAnswers(answers: readonly ShardAnswer[], k: number): ShardA
     generation: Math.min(...answers.map((answer) => answer.generation)),
     exhausted: hits.length < k,
     lsn: Math.min(...answers.map((answer) => answer.lsn)),
+    ...(completeFrom.length > 0 && { completeFrom: Math.max(...completeFrom) }),
+  }
+}
+
+/** What the shards wrote at one lsn, as one checkpoint. */
+export function mergeContents(contents: readonly CheckpointContent[]): CheckpointContent {
+  const [first] = contents
+  invariant(first !== undefined, 'an index has a shard')
+  const { lsn } = first
+  invariant(
+    contents.every((content) => content.lsn === lsn),
+    'the shards of a checkpoint hold the same writes',
+  )
+  return {
+    lsn,
+    parts: contents.flatMap((content) => content.parts),
+    graphs: contents.flatMap((content) => content.graphs),
+    retention: contents.flatMap((content) => content.retention ?? []),
   }
 }
 
@@ -65,6 +85,9 @@ export function sumStats(all: readonly (ShardStats | null)[]): ShardStats | null
   return {
     livePoints: sum((stats) => stats.livePoints),
     rows: sum((stats) => stats.rows),
+    keptVersions: sum((stats) => stats.keptVersions),
+    keptBytes: sum((stats) => stats.keptBytes),
+    keepLastVersions: Math.min(...known.map((stats) => stats.keepLastVersions)),
     deltaPoints: sum((stats) => stats.deltaPoints),
     graphElements: sum((stats) => stats.graphElements),
     tombstones: sum((stats) => stats.tombstones),

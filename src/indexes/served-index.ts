@@ -14,7 +14,15 @@
 import { encodeBatch } from '../codecs/batch-codec.ts'
 import type { Clearance } from '../domain/checkpoint.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
-import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
+import type {
+  Include,
+  ShardAnswer,
+  ShardQuery,
+  StoredPoint,
+  TrimmedVersions,
+  VersionsPage,
+  VersionsRequest,
+} from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
@@ -33,12 +41,15 @@ import type {
   WriteOptions,
 } from './index-api.ts'
 import type { IndexMeta } from './index-meta.ts'
-import { afterLogging, otherDimension, refusal } from './index-refusals.ts'
+import { afterLogging, notWrittenYet, otherDimension, refusal } from './index-refusals.ts'
+import { progressOf, stateOf, storedOf, type Stored } from './index-state.ts'
 import type { IndexStorage, RecordSink } from './index-storage.ts'
+import { deleteBatches, matchingIds } from './matching-deletes.ts'
 import type { IndexMemory } from './memory-quota.ts'
 import { mergePages, sumStats } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
-import { fetchFromShards, sampleShards, searchShards } from './shard-reads.ts'
+import { fetchFromShards, sampleShards, searchShards, versionsFromShards } from './shard-reads.ts'
+import { alignRetention, retainInShards } from './shard-retention.ts'
 import { Steering } from './steering.ts'
 import { writeCheckpoint } from './write-checkpoint.ts'
 
@@ -49,16 +60,6 @@ interface Admitted {
 }
 
 const NOTHING_ADMITTED: Admitted = { rows: 0, bytes: 0 }
-
-/** Ids that one log record of a delete by filter holds. */
-const DELETE_BATCH_IDS = 10_000
-/** Ids that one delete by filter resolves at the most, on each shard. */
-const DELETE_IDS_MAX = 100_000_000
-
-/** What is known of the durable side. */
-type Stored = Pick<IndexInfo, 'role' | 'owner' | 'lsn' | 'checkpointLsn' | 'logBytes'> & {
-  readonly fault: VectordError | null
-}
 
 export interface ServedIndexOptions {
   readonly meta: IndexMeta
@@ -112,7 +113,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
       config: this.steering.config,
       state: this.#state(),
       reason: (this.#fault() ?? fault)?.message ?? null,
-      progress: this.#progress(),
+      progress: progressOf(this.#shards),
       ...stored,
       compactedMs: this.#compactedMs,
       stats: sumStats(this.#shards.map((shard) => shard.lastStats)),
@@ -202,21 +203,15 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     options: WriteOptions,
   ): Promise<{ readonly lsn: number; readonly deleted: number }> {
     const storage = this.#owned()
-    const { deadlineMs } = options
-    const found = await Promise.all(
-      this.#shards.map((shard) => shard.matchingIds(filter, DELETE_IDS_MAX, { deadlineMs })),
-    )
-    const ids = found.flat()
+    const ids = await matchingIds(this.#shards, filter, options)
     let lsn = storage.log.lastLsn
-    for (let from = 0; from < ids.length; from += DELETE_BATCH_IDS) {
-      const batch: WriteBatch = { kind: 'delete', ids: ids.slice(from, from + DELETE_BATCH_IDS) }
-      lsn = (await this.write(batch, options)).lsn
-    }
+    for (const batch of deleteBatches(ids)) lsn = (await this.write(batch, options)).lsn
     return { lsn, deleted: ids.length }
   }
 
   async search(asked: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
     await this.#seen(options)
+    if (asked.asOf !== undefined) await this.#seenAsOf(asked.asOf, options)
     const query = this.steering.steer(asked, options.requestId)
     return searchShards(this.#shards, query, options)
   }
@@ -235,6 +230,15 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     await this.#seen(options)
     const { lsn } = this.#applied
     return { points: await fetchFromShards(this.#shards, ids, include, options), lsn }
+  }
+
+  async versions(
+    request: VersionsRequest,
+    options: ReadOptions,
+  ): Promise<VersionsPage & { readonly lsn: number }> {
+    await this.#seen(options)
+    const { lsn } = this.#applied
+    return { ...(await versionsFromShards(this.#shards, request, options)), lsn }
   }
 
   async scroll(request: ScrollRequest, options: ReadOptions): Promise<ScrollReply> {
@@ -263,6 +267,17 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     const wish = { graph: 'if_worth', clearance } as const
     await this.#inTurn(async () => writeCheckpoint(this.#owned(), this.#shards, wish))
     this.#compactedMs = this.#nowMs()
+  }
+
+  /** Gives up the versions of points beyond the last `keep`; answers what was freed. */
+  async trimVersions(keep: number): Promise<TrimmedVersions> {
+    this.#ready()
+    return retainInShards(this.#shards, keep)
+  }
+
+  /** Tells shards that were loaded while the settings changed how many versions they keep. */
+  alignRetention(): Promise<void> {
+    return alignRetention(this.#shards, this.#meta.keepLastVersions)
   }
 
   async verify(): Promise<VerifyReport> {
@@ -351,12 +366,15 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     await this.#applied.reached(wanted, options.deadlineMs - this.#nowMs())
   }
 
+  /** The points as of a write that is still to come are not known. */
+  async #seenAsOf(asOf: number, options: ReadOptions): Promise<void> {
+    const { lsn } = this.#stored()
+    if (asOf > lsn) throw notWrittenYet(asOf, lsn)
+    await this.#seen({ ...options, minLsn: Math.max(options.minLsn, asOf) })
+  }
+
   #state(): IndexState {
-    if (this.#meta.state === 'deleting') return 'deleting'
-    if (this.#trouble !== null) return 'unavailable'
-    if (this.#shards.length === 0) return 'loading'
-    if (this.#shards.some((shard) => shard.state === 'unavailable')) return 'unavailable'
-    return this.#shards.every((shard) => shard.state === 'ready') ? 'ready' : 'loading'
+    return stateOf(this.#meta, this.#trouble, this.#shards)
   }
 
   #fault(): VectordError | null {
@@ -365,15 +383,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   #stored(): Stored {
-    if (this.#storage === null) return NOTHING_STORED
-    const { holding, log, checkpointLsn } = this.#storage
-    const lsn = holding.role === 'follower' ? this.#applied.lsn : log.lastLsn
-    return { ...holding, lsn, checkpointLsn, logBytes: log.bytes }
-  }
-
-  #progress(): number {
-    if (this.#shards.length === 0) return 0
-    return Math.min(...this.#shards.map((shard) => shard.progress))
+    return storedOf(this.#storage, this.#applied.lsn)
   }
 
   /** As `#ready`, for what changes the index. @throws also `not_owner`. */
@@ -386,11 +396,9 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   #ready(): IndexStorage {
     const state = this.#state()
     if (state === 'ready' && this.#storage !== null) return this.#storage
-    throw refusal({ index: this.#meta.name, state, progress: this.#progress() }, this.#fault())
+    throw refusal(
+      { index: this.#meta.name, state, progress: progressOf(this.#shards) },
+      this.#fault(),
+    )
   }
-}
-
-const NOTHING_STORED: Stored = {
-  ...{ role: null, owner: null, fault: null },
-  ...{ lsn: 0, checkpointLsn: 0, logBytes: 0 },
 }

@@ -3,7 +3,14 @@
  */
 
 import type { RecallSample, SampledHits, SampleRequest } from '../domain/recall-sample.ts'
-import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/search.ts'
+import type {
+  Include,
+  ShardAnswer,
+  ShardQuery,
+  StoredPoint,
+  VersionsPage,
+  VersionsRequest,
+} from '../domain/search.ts'
 import { shardOf } from '../domain/shard-spec.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
@@ -51,6 +58,16 @@ export async function fetchFromShards(
   return points
 }
 
+export async function versionsFromShards(
+  shards: Shards,
+  request: VersionsRequest,
+  bounds: Bounds,
+): Promise<VersionsPage> {
+  const shard = shards[shardOf(request.id, shards.length)]
+  invariant(shard !== undefined, 'an id belongs to a shard')
+  return shard.versions(request, bounds)
+}
+
 /** Work that nobody waits for: it yields to other requests and is refused first. */
 export async function sampleShards(
   shards: Shards,
@@ -88,10 +105,8 @@ async function searchById(
   id: string,
   bounds: Bounds,
 ): Promise<ShardAnswer> {
-  const include = { metadata: false, vector: true, text: false }
-  const [point] = await fetchFromShards(shards, [id], include, bounds)
-  const vector = point?.vector
-  if (vector === undefined || vector === null) {
+  const vector = await vectorOf(shards, id, query.asOf, bounds)
+  if (vector === null) {
     throw new VectordError('point_not_found', `There is no point with the id of the query.`)
   }
   // One more than asked for, since the point itself is the nearest and is left out.
@@ -100,6 +115,22 @@ async function searchById(
   const merged = mergeAnswers(answers, asked.k)
   const hits = merged.hits.filter((hit) => hit.id !== id).slice(0, query.k)
   return { ...merged, hits, exhausted: hits.length < query.k }
+}
+
+async function vectorOf(
+  shards: Shards,
+  id: string,
+  asOf: number | undefined,
+  bounds: Bounds,
+): Promise<Float32Array | null> {
+  const include = { metadata: false, vector: true, text: false }
+  if (asOf === undefined) {
+    const [point] = await fetchFromShards(shards, [id], include, bounds)
+    return point?.vector ?? null
+  }
+  const request = { id, include, before: null, limit: 1, only: { asOf } }
+  const { versions } = await versionsFromShards(shards, request, bounds)
+  return versions[0]?.vector ?? null
 }
 
 function nearestOf(all: readonly SampledHits[], k: number): SampledHits {

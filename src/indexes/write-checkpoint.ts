@@ -3,8 +3,8 @@
  */
 
 import type { Clearance } from '../domain/checkpoint.ts'
-import { invariant } from '../lib/invariant.ts'
 import type { IndexStorage } from './index-storage.ts'
+import { mergeContents } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
 
 export interface CheckpointWish {
@@ -21,18 +21,7 @@ export async function writeCheckpoint(
 ): Promise<number> {
   // Sent in one turn, so that every shard takes it after the same write.
   const contents = await Promise.all(shards.map((shard) => shard.checkpoint(graph, clearance)))
-  const [first] = contents
-  invariant(first !== undefined, 'an index has a shard')
-  const { lsn } = first
-  invariant(
-    contents.every((content) => content.lsn === lsn),
-    'the shards of a checkpoint hold the same writes',
-  )
-  const content = {
-    lsn,
-    parts: contents.flatMap(({ parts }) => parts),
-    graphs: contents.flatMap(({ graphs }) => graphs),
-  }
+  const content = mergeContents(contents)
   await storage.saveCheckpoint(content, { alone: clearance !== undefined })
-  return lsn
+  return content.lsn
 }

@@ -6,7 +6,13 @@
  */
 
 import { createHash } from 'node:crypto'
-import type { CheckpointContent, GraphRef, PartRef, StoredFile } from '../domain/checkpoint.ts'
+import type {
+  CheckpointContent,
+  GraphRef,
+  PartRef,
+  ShardRetention,
+  StoredFile,
+} from '../domain/checkpoint.ts'
 import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { VectordError } from '../lib/errors.ts'
 
@@ -30,6 +36,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
     lsn: content.lsn,
     parts: content.parts.map(partToJson),
     graphs: content.graphs.map(graphToJson),
+    ...(content.retention && { retention: content.retention.map(retentionToJson) }),
   }
   return Buffer.from(`${JSON.stringify({ ...body, sha256: digest(body) }, null, 1)}\n`)
 }
@@ -55,11 +62,34 @@ export function decodeManifest(key: string, bytes: Uint8Array): Manifest {
     index: read.text('index'),
     incarnation: read.text('incarnation'),
     createdMs: Date.parse(read.text('created_at')),
-    content: {
-      lsn: read.integer('lsn'),
-      parts: read.list('parts').map(partFromJson),
-      graphs: read.list('graphs').map(graphFromJson),
-    },
+    content: contentFromJson(read),
+  }
+}
+
+function contentFromJson(read: Reader): CheckpointContent {
+  const content = {
+    lsn: read.integer('lsn'),
+    parts: read.list('parts').map(partFromJson),
+    graphs: read.list('graphs').map(graphFromJson),
+  }
+  // An older version did not write the field.
+  if (!read.has('retention')) return content
+  return { ...content, retention: read.list('retention').map(retentionFromJson) }
+}
+
+function retentionToJson(retention: ShardRetention): Record<string, unknown> {
+  return {
+    shard: retention.shard,
+    keep_last_versions: retention.keepLastVersions,
+    horizon_lsn: retention.horizonLsn,
+  }
+}
+
+function retentionFromJson(read: Reader): ShardRetention {
+  return {
+    shard: read.integer('shard'),
+    keepLastVersions: Math.max(1, read.integer('keep_last_versions')),
+    horizonLsn: read.integer('horizon_lsn'),
   }
 }
 
@@ -189,6 +219,10 @@ class Reader {
   /** Null also where an older version did not write the field. */
   textOrNull(field: string): string | null {
     return (this.#json[field] ?? null) === null ? null : this.text(field)
+  }
+
+  has(field: string): boolean {
+    return this.#json[field] !== undefined
   }
 
   isNull(field: string): boolean {

@@ -7,6 +7,7 @@ import { shardOf, type ShardSpec } from '../domain/shard-spec.ts'
 import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 import { squaredNorm } from '../engines/flat/kernels.ts'
+import type { DeletedIds } from './deleted-ids.ts'
 import type { Generations } from './generations.ts'
 import type { FieldValue } from './metadata-fields.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
@@ -16,8 +17,8 @@ export interface Applied {
   readonly table: PointTable
   readonly metadata: MetadataIndex
   readonly graphs: Pick<Generations, 'remove'>
-  /** Lsn of the delete of each id that was deleted since the last checkpoint. */
-  readonly deletes: Map<string, number>
+  /** Deletes since the last checkpoint. */
+  readonly deletes: DeletedIds
 }
 
 type Owner = Pick<ShardSpec, 'shard' | 'shards' | 'dimension' | 'metric'>
@@ -74,7 +75,7 @@ function upsert(
   const id = batch.ids[row] ?? ''
   const older = table.slotOf(id)
   if (older !== undefined) {
-    table.kill(older)
+    table.end(older, { lsn, by: 'upsert' })
     graphs.remove(older)
   }
   const slot = table.append({
@@ -92,7 +93,7 @@ function upsert(
 function remove({ table, graphs, deletes }: Applied, id: string, lsn: number): void {
   const slot = table.slotOf(id)
   if (slot === undefined) return
-  table.kill(slot)
+  table.end(slot, { lsn, by: 'delete' })
   graphs.remove(slot)
-  deletes.set(id, lsn)
+  deletes.note(id, lsn, { only: table.keepLastVersions === 1 })
 }

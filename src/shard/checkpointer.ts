@@ -1,11 +1,14 @@
 /**
  * Writes what changed since the last checkpoint of a shard to its bucket, beside serving.
  *
- *     snapshot (lsn, live slots) ─▶ graph ─▶ points parts ─▶ deletes part ─▶ content for a manifest
+ *     snapshot (lsn, slots) ─▶ graph ─▶ points parts ─▶ deletes part ─▶ content for a manifest
  *
- * A part that is written holds only rows that were live at the snapshot; older ones are kept by
- * reference. Deletes are remembered as (id, lsn) while a kept part may still hold a row that one of
- * them ended. The new state counts from its end on: a checkpoint that fails changes nothing.
+ * A part that is written holds only rows that were live or kept at the snapshot; older parts stay by
+ * reference. Deletes are remembered as (id, lsn) while a part may still hold a row that one of them
+ * ended, and all of them while a part holds rows that were given up: what such a row was followed by
+ * says that it was (see `table-loader.ts`). That holds while the number of kept versions does not
+ * grow; after it grew, no part keeps such rows. The new state counts from its end on: a checkpoint
+ * that fails changes nothing.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -19,28 +22,32 @@ import {
   writePointsPart,
   type DeleteRows,
 } from '../codecs/parquet-part.ts'
-import type {
-  CheckpointContent,
-  Clearance,
-  GraphRef,
-  PartRef,
-  StoredFile,
+import {
+  retentionOf,
+  type CheckpointContent,
+  type Clearance,
+  type GraphRef,
+  type PartRef,
+  type ShardRetention,
+  type StoredFile,
 } from '../domain/checkpoint.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { Bitmap } from '../engines/bitmap.ts'
 import { invariant } from '../lib/invariant.ts'
+import { DeletedIds, joinDeleted } from './deleted-ids.ts'
 import type { ShardGraph } from './graph.ts'
 import { DEAD_LSN, writeLabels, type LabelRows } from './labels-file.ts'
 import { planParts, type PartState, type Segment } from './part-plan.ts'
 import { Fetcher } from './part-loader.ts'
-import { liveRows, slotRange } from './part-rows.ts'
+import { readableRows, slotRange } from './part-rows.ts'
 import type { PointTable } from './point-table.ts'
+import { inSteps } from './steps.ts'
 
 /** A graph is saved again when this share of its elements changed. */
 const GRAPH_CHANGED_SHARE = 0.1
 /** Deletes parts before they become one. */
 const DELETES_PARTS_MAX = 4
-/** Deletes that are remembered before every part is written clean: of the live rows, and least. */
+/** Deletes that only dead rows need, before every part is written clean: of the rows, and least. */
 const DELETES_SHARE_MAX = 0.2
 const DELETES_MIN = 1000
 
@@ -55,8 +62,8 @@ export interface CheckpointState {
   readonly lsn: number
   readonly points: readonly PartRef[]
   readonly deletes: readonly PartRef[]
-  /** The lsn of each remembered delete. */
-  readonly deleted: ReadonlyMap<string, number>
+  /** What the deletes parts hold. */
+  readonly deleted: DeletedIds
   readonly graph: SavedGraph | null
   /** Graphs of other generations, the one published last first: kept for a rollback to them. */
   readonly otherGraphs: readonly GraphRef[]
@@ -74,16 +81,23 @@ interface Snapshot {
   readonly table: PointTable
   readonly graph: ShardGraph
   readonly lsn: number
-  readonly live: Bitmap
-  readonly deletes: ReadonlyMap<string, number>
+  /** Live and kept slots. */
+  readonly readable: Bitmap
+  readonly deletes: DeletedIds
+  /** Deletes that ended slots which are kept. */
+  readonly ended: DeletedIds
+  readonly retention: ShardRetention
 }
 
 export class Checkpointer {
   readonly #spec: ShardSpec
   readonly #store: ObjectStore
   #state: CheckpointState
-  /** Lsn of the delete of each id since the last checkpoint. */
-  #deletes = new Map<string, number>()
+  /** Since the last checkpoint. */
+  #deletes = new DeletedIds()
+  #retention: ShardRetention
+  /** More versions are kept since the last checkpoint: see above. */
+  #keepsMore: boolean
   #files = 0
 
   constructor(spec: ShardSpec, store: ObjectStore, state: CheckpointState | null) {
@@ -93,15 +107,22 @@ export class Checkpointer {
       lsn: 0,
       points: [],
       deletes: [],
-      deleted: new Map(),
+      deleted: new DeletedIds(),
       graph: null,
       otherGraphs: [],
     }
+    this.#retention = retentionOf(spec.checkpoint, spec.shard)
+    this.#keepsMore = (spec.keepLastVersions ?? 1) > this.#retention.keepLastVersions
   }
 
   /** Where `apply` notes deletes. Ask anew each time. */
-  get deletes(): Map<string, number> {
+  get deletes(): DeletedIds {
     return this.#deletes
+  }
+
+  /** From now on more versions of each id are kept than before. */
+  keepsMore(): void {
+    this.#keepsMore = true
   }
 
   /** Graphs of other generations that a checkpoint holds. */
@@ -134,7 +155,7 @@ export class Checkpointer {
   }
 
   get memoryBytes(): number {
-    return (this.#deletes.size + this.#state.deleted.size) * 96
+    return this.#deletes.memoryBytes + this.#state.deleted.memoryBytes
   }
 
   /**
@@ -149,19 +170,25 @@ export class Checkpointer {
     clearance: Clearance | null = null,
   ): Promise<CheckpointContent> {
     invariant(lsn >= this.#state.lsn, 'a checkpoint is not older than the last one')
-    const snapshot = { table, graph, lsn, live: table.live.clone(), deletes: this.#deletes }
-    this.#deletes = new Map()
+    const { keepLastVersions, horizonLsn } = table
+    const retention = { shard: this.#spec.shard, keepLastVersions, horizonLsn }
+    const kept = table.kept.clone()
+    const snapshot = { table, graph, lsn, readable: table.readable(), retention }
+    const deletes = this.#deletes
+    this.#deletes = new DeletedIds()
     table.hold()
     try {
       await mkdir(this.#spec.scratch, { recursive: true })
-      const next = await this.#write(snapshot, saveGraph, clearance)
+      const ended = await endedByDeletes(table, kept)
+      const next = await this.#write({ ...snapshot, deletes, ended }, saveGraph, clearance)
       if (clearance !== null) await this.#prove([...next.points, ...next.deletes])
       this.#state = next
+      this.#retention = retention
+      this.#keepsMore = false
       return this.#content()
     } catch (error) {
-      for (const [id, at] of snapshot.deletes) {
-        if (!this.#deletes.has(id)) this.#deletes.set(id, at)
-      }
+      const only = table.keepLastVersions === 1
+      this.#deletes = joinDeleted(deletes, this.#deletes, { only })
       throw error
     } finally {
       table.release()
@@ -174,29 +201,37 @@ export class Checkpointer {
     clearance: Clearance | null,
   ): Promise<CheckpointState> {
     const before = this.#state
-    const isWorth = saveGraph === 'always' || isGraphWorthSaving(snapshot.graph, before.graph)
-    const graph = isWorth ? await this.#saveGraph(snapshot) : before.graph
-    const remembered = before.deleted.size + snapshot.deletes.size
-    const tooMany = Math.max(DELETES_MIN, snapshot.live.count() * DELETES_SHARE_MAX)
-    const plan = this.#plan(snapshot, clearance !== null || remembered > tooMany)
+    const graph = await this.#graphOf(snapshot, saveGraph)
+    // Every part is then written without dead rows.
+    const isAnew = clearance !== null || this.#keepsMore
+    const forgettable = before.deleted.size + snapshot.deletes.size - snapshot.ended.size
+    const tooMany = Math.max(DELETES_MIN, snapshot.readable.count() * DELETES_SHARE_MAX)
+    const plan = this.#plan(snapshot, isAnew || forgettable > tooMany)
     const points: PartRef[] = []
     for (const segment of plan) points.push(await this.#pointsPart(snapshot, segment))
-    // Rows that are dead in a part that stays are what deletes are remembered for.
-    const needed = points.some(({ deadRows }) => deadRows > 0)
-    const { deletes, deleted } = needed
-      ? await this.#deletesParts(snapshot)
-      : { deletes: [], deleted: new Map<string, number>() }
-    const otherGraphs = before.otherGraphs.filter(
-      ({ generation }) => clearance?.forget.includes(generation) !== true,
-    )
+    const isClean = points.every(({ deadRows }) => deadRows === 0)
+    const isForgetting = isClean && (snapshot.ended.size === 0 || forgettable > tooMany)
+    const { deletes, deleted } =
+      isForgetting || isAnew
+        ? await this.#onlyDeletes(snapshot.ended)
+        : await this.#deletesParts(snapshot)
+    const forgotten = new Set(clearance?.forget)
+    const otherGraphs = before.otherGraphs.filter(({ generation }) => !forgotten.has(generation))
     return { lsn: snapshot.lsn, points, deletes, deleted, graph, otherGraphs }
+  }
+
+  /** Saved now, or as it was saved last. */
+  #graphOf(snapshot: Snapshot, save: 'always' | 'if_worth'): Promise<SavedGraph | null> {
+    const { graph } = this.#state
+    const isWorth = save === 'always' || isGraphWorthSaving(snapshot.graph, graph)
+    return isWorth ? this.#saveGraph(snapshot) : Promise.resolve(graph)
   }
 
   #plan(snapshot: Snapshot, clean: boolean): Segment[] {
     const { lsn, points } = this.#state
-    const parts: PartState[] = points.map((ref) => ({ ref, live: liveIn(snapshot, ref) }))
+    const parts: PartState[] = points.map((ref) => ({ ref, live: readableIn(snapshot, ref) }))
     const range = { firstLsn: lsn + 1, lastLsn: snapshot.lsn }
-    return planParts(parts, { ...range, live: liveIn(snapshot, range) }, clean)
+    return planParts(parts, { ...range, live: readableIn(snapshot, range) }, clean)
   }
 
   async #pointsPart(snapshot: Snapshot, segment: Segment): Promise<PartRef> {
@@ -204,15 +239,15 @@ export class Checkpointer {
     if (kept !== null) return { ...kept, deadRows: kept.rows - live }
     const { dimension, shard } = this.#spec
     const path = this.#scratchFile('parquet')
-    const batches = liveRows(
+    const batches = readableRows(
       snapshot.table,
-      snapshot.live,
+      snapshot.readable,
       slotRange(snapshot.table, segment),
       Math.ceil(groupRows(dimension) / BATCHES_IN_GROUP),
     )
     try {
       const { rows, bytes, sha256 } = await writePointsPart(path, batches, dimension)
-      invariant(rows === live, 'a part holds the rows that were live at the snapshot')
+      invariant(rows === live, 'a part holds the rows that were readable at the snapshot')
       const key = this.#key('parts', `${lastLsn}`, 'parquet')
       await this.#store.putFile(key, path)
       const file = { key, bytes, sha256 }
@@ -222,18 +257,25 @@ export class Checkpointer {
     }
   }
 
+  /** Remembers no others. */
+  async #onlyDeletes(ended: DeletedIds): Promise<Pick<CheckpointState, 'deletes' | 'deleted'>> {
+    const deletes = ended.size === 0 ? [] : [await this.#deletesPart(ended)]
+    return { deletes, deleted: ended }
+  }
+
   async #deletesParts(snapshot: Snapshot): Promise<Pick<CheckpointState, 'deletes' | 'deleted'>> {
     const { deletes, deleted } = this.#state
-    const all = new Map([...deleted, ...snapshot.deletes])
     if (snapshot.deletes.size === 0) return { deletes, deleted }
+    const only = snapshot.retention.keepLastVersions === 1
+    const all = joinDeleted(deleted, snapshot.deletes, { only })
     const merge = deletes.length >= DELETES_PARTS_MAX
     const part = await this.#deletesPart(merge ? all : snapshot.deletes)
     return { deletes: merge ? [part] : [...deletes, part], deleted: all }
   }
 
-  async #deletesPart(deletes: ReadonlyMap<string, number>): Promise<PartRef> {
+  async #deletesPart(deletes: DeletedIds): Promise<PartRef> {
     const path = this.#scratchFile('parquet')
-    const lsns = [...deletes.values()]
+    const lsns = [...deletes].map(([, lsn]) => lsn)
     const firstLsn = lsns.reduce((least, lsn) => Math.min(least, lsn), Infinity)
     const lastLsn = lsns.reduce((most, lsn) => Math.max(most, lsn), 0)
     try {
@@ -293,6 +335,7 @@ export class Checkpointer {
       lsn,
       parts: [...points, ...deletes].sort((a, b) => a.lastLsn - b.lastLsn),
       graphs: graph === null ? otherGraphs : [graph.ref, ...otherGraphs],
+      retention: [this.#retention],
     }
   }
 
@@ -315,12 +358,22 @@ function isGraphWorthSaving(graph: ShardGraph, saved: SavedGraph | null): boolea
   return inserted + removed >= graph.elements * GRAPH_CHANGED_SHARE
 }
 
-function liveIn(
-  { table, live }: Snapshot,
+/** @param kept as of the snapshot: how they ended does not change any more. */
+async function endedByDeletes(table: PointTable, kept: Bitmap): Promise<DeletedIds> {
+  const ended = new DeletedIds()
+  await inSteps(kept.next(0) === -1 ? 0 : table.slots, (slot) => {
+    if (!kept.has(slot) || !table.endedByDelete(slot)) return
+    ended.note(table.id(slot), table.endOf(slot), { only: false })
+  })
+  return ended
+}
+
+function readableIn(
+  { table, readable }: Snapshot,
   range: { readonly firstLsn: number; readonly lastLsn: number },
 ): number {
   const { from, to } = slotRange(table, range)
-  return live.countFrom(from) - live.countFrom(to)
+  return readable.countFrom(from) - readable.countFrom(to)
 }
 
 export function labelRows(table: PointTable, slots: Int32Array): LabelRows {
@@ -338,7 +391,7 @@ export function labelRows(table: PointTable, slots: Int32Array): LabelRows {
 /** Ids of one batch of a deletes part. */
 const DELETE_ROWS = 8192
 
-function* deleteRows(deletes: ReadonlyMap<string, number>): Generator<DeleteRows> {
+function* deleteRows(deletes: DeletedIds): Generator<DeleteRows> {
   let ids: string[] = []
   let lsns: number[] = []
   for (const [id, lsn] of deletes) {

@@ -24,6 +24,10 @@ export class Float64Column {
   get(at: number): number {
     return this.#values[at] as number
   }
+
+  set(at: number, value: number): void {
+    this.#values[at] = value
+  }
 }
 
 export class Int32Column {

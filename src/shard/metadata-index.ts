@@ -16,7 +16,7 @@ const CACHED_FILTERS_MAX = 16
 const FIELD_BYTES = 100
 
 export interface Matches {
-  /** Live slots that match. Not to be changed. */
+  /** Slots that match. Not to be changed. */
   readonly slots: Bitmap
   readonly count: number
 }
@@ -61,15 +61,20 @@ export class MetadataIndex {
   match(json: string, live: Bitmap): Matches {
     const kept = this.#cache.get(json)
     if (kept !== undefined) return kept
-    const slots = this.evaluate(parseFilterText(json), live.words.length * 32)
-    slots.intersect(live)
-    const matches = { slots, count: slots.count() }
+    const matches = this.matchAmong(json, live)
     if (this.#cache.size >= CACHED_FILTERS_MAX) {
       const [oldest] = this.#cache.keys()
       if (oldest !== undefined) this.#cache.delete(oldest)
     }
     this.#cache.set(json, matches)
     return matches
+  }
+
+  /** As `match`, of any slots; nothing is remembered. */
+  matchAmong(json: string, among: Bitmap): Matches {
+    const slots = this.evaluate(parseFilterText(json), among.words.length * 32)
+    slots.intersect(among)
+    return { slots, count: slots.count() }
   }
 
   /** Slots below `capacity` that match, dead ones included. */

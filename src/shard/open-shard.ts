@@ -37,7 +37,7 @@ export async function openShard(
   onProgress: (fraction: number) => void,
 ): Promise<Shard> {
   await mkdir(spec.scratch, { recursive: true })
-  const table = new PointTable(spec.dimension, spec.metric)
+  const table = new PointTable(spec.dimension, spec.metric, spec.keepLastVersions)
   const metadata = new MetadataIndex()
   const start =
     spec.checkpoint === null

@@ -1,15 +1,25 @@
 /**
  * Reads the parts of a checkpoint back into a point table: each is checked against its length and
  * SHA-256 before a byte of it is used. The next part is fetched while one is read.
+ *
+ * A part says when a row began; when it ended is told by what comes after it, the first delete or the
+ * next row of its id. That is exact for every row that the table keeps: what came right after it is
+ * newer, so it is kept too.
  */
 
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import { hashFile } from '../codecs/file-hash.ts'
-import { readDeletesPart, readPointsPart, type PointRows } from '../codecs/parquet-part.ts'
+import {
+  readDeletesPart,
+  readPointsPart,
+  type DeleteRows,
+  type PointRows,
+} from '../codecs/parquet-part.ts'
 import type { PartRef, StoredFile } from '../domain/checkpoint.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
+import { DeletedIds } from './deleted-ids.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
 import { inSteps } from './steps.ts'
@@ -54,8 +64,8 @@ export interface PartTarget {
   readonly table: PointTable
   /** Null where only vectors are wanted: then metadata and texts are left out. */
   readonly metadata: MetadataIndex | null
-  /** Lsn of the delete of each id, over all deletes parts. */
-  readonly deleted: ReadonlyMap<string, number>
+  /** Over all deletes parts. */
+  readonly deleted: DeletedIds
   readonly onRows: (rows: number) => void
 }
 
@@ -80,16 +90,18 @@ export async function loadPoints(
   }
 }
 
+/** @param kind.only the last delete of each id is enough. */
 export async function loadDeletes(
   fetcher: Fetcher,
   parts: readonly PartRef[],
-): Promise<Map<string, number>> {
-  const deleted = new Map<string, number>()
+  kind: { readonly only: boolean },
+): Promise<DeletedIds> {
+  const deleted = new DeletedIds()
   for (const part of parts) {
     const path = await fetcher.fetch(part)
     try {
       for await (const { ids, lsns } of readDeletesPart(path)) {
-        noteDeletes(deleted, ids, lsns)
+        noteAll(deleted, { ids, lsns }, kind)
       }
     } finally {
       await rm(path, { force: true })
@@ -98,14 +110,24 @@ export async function loadDeletes(
   return deleted
 }
 
-function noteDeletes(
-  deleted: Map<string, number>,
-  ids: readonly string[],
-  lsns: Float64Array,
+function noteAll(
+  deleted: DeletedIds,
+  { ids, lsns }: DeleteRows,
+  kind: { readonly only: boolean },
 ): void {
-  for (const [i, id] of ids.entries()) {
-    deleted.set(id, Math.max(deleted.get(id) ?? 0, lsns[i] ?? 0))
-  }
+  for (const [i, id] of ids.entries()) deleted.note(id, lsns[i] ?? 0, kind)
+}
+
+/** Ends what a delete ended last: to be called once, when every row is in. */
+export async function endDeleted(table: PointTable, deleted: DeletedIds): Promise<void> {
+  const ids = [...deleted.ids()]
+  await inSteps(ids.length, (n) => {
+    const id = ids[n] ?? ''
+    const slot = table.slotOf(id)
+    if (slot === undefined) return
+    const lsn = deleted.firstAfter(id, table.lsn(slot))
+    if (lsn !== Infinity) table.end(slot, { lsn, by: 'delete' })
+  })
 }
 
 /** Begins a fetch at once; its failure waits for whoever asks. */
@@ -146,9 +168,17 @@ function addRow(target: PartTarget, part: PartRef, rows: PointRows, i: number): 
   if (!isOrdered || lsn < part.firstLsn || lsn > part.lastLsn) {
     throw corrupt(part.key, 'its rows are out of order')
   }
+  const isHidden = table.keepLastVersions === 1 && deleted.lastOf(id) > lsn
   const older = table.slotOf(id)
-  if (older !== undefined) table.kill(older)
-  if ((deleted.get(id) ?? 0) > lsn) return
+  if (older !== undefined) {
+    const deleteLsn = deleted.firstAfter(id, table.lsn(older))
+    const isByDelete = deleteLsn < lsn || isHidden
+    table.end(older, { lsn: Math.min(deleteLsn, lsn), by: isByDelete ? 'delete' : 'upsert' })
+  }
+  if (isHidden) {
+    table.raiseHorizon(deleted.lastOf(id))
+    return
+  }
   const offset = i * table.vectors.dimension
   const point = { id, lsn, row, vectors: rows.vectors, offset }
   if (metadata === null) {

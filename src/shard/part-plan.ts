@@ -11,16 +11,16 @@ import type { PartRef } from '../domain/checkpoint.ts'
 
 /** Points parts that a checkpoint may have: each is a request at the next start. */
 export const PARTS_MAX = 16
-/** A part is written anew when at least this share of its rows is dead. */
+/** A part is written anew when at least this share of its rows is dead: neither live nor kept. */
 const DEAD_SHARE_MAX = 0.2
 
 export interface PartState {
   readonly ref: PartRef
-  /** Rows of the part that are live. */
+  /** Rows of the part that can be read: live ones, and older versions that are kept. */
   readonly live: number
 }
 
-/** A range of lsn whose live rows are one part: `kept` names a part that is already there. */
+/** A range of lsn whose readable rows are one part: `kept` names a part that is already there. */
 export interface Segment {
   readonly firstLsn: number
   readonly lastLsn: number

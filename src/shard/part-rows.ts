@@ -1,5 +1,5 @@
 /**
- * The live rows of a range of slots, in the batches that a points part is written from.
+ * The readable rows of a range of slots, in the batches that a points part is written from.
  */
 
 import type { PointRows } from '../codecs/parquet-part.ts'
@@ -22,17 +22,17 @@ export function slotRange(
 }
 
 /**
- * @param live what was live at the snapshot; the table is held since then.
+ * @param readable what was live or kept at the snapshot; the table is held since then.
  * @param batchRows rows of each batch but the last.
  */
-export function* liveRows(
+export function* readableRows(
   table: PointTable,
-  live: Bitmap,
+  readable: Bitmap,
   { from, to }: SlotRange,
   batchRows: number,
 ): Generator<PointRows> {
   let slots: number[] = []
-  for (let slot = live.next(from); slot !== -1 && slot < to; slot = live.next(slot + 1)) {
+  for (let slot = readable.next(from); slot !== -1 && slot < to; slot = readable.next(slot + 1)) {
     slots.push(slot)
     if (slots.length < batchRows) continue
     yield rowsOf(table, slots)

@@ -3,7 +3,8 @@
  *
  * Distances of hits are always computed from the stored vectors in double precision, and equal ones
  * are ordered by slot: a point has one distance and one place, whichever path found it. Where the
- * graph finds fewer than it should, a scan answers: k hits whenever k live points match.
+ * graph finds fewer than it should, a scan answers: k hits whenever k live points match. What was live
+ * as of an earlier write is in no graph and always scanned.
  */
 
 import { defaultEf } from '../domain/hnsw-config.ts'
@@ -48,20 +49,23 @@ const top = new TopK()
 
 export function search(shard: Searched, query: ShardQuery, lsn: number): ShardAnswer {
   const { table, graph } = shard
-  const { vector, self } = targetOf(table, query)
+  const { asOf, filter } = query
+  const visible = asOf === undefined ? null : table.visibleAt(asOf)
+  const { vector, self } = targetOf(table, query, visible)
   const prepared = table.vectors.prepare(vector)
-  const { slots: mask, count: matching } = matchesOf(shard, query.filter)
+  const { slots: mask, count: matching } =
+    visible === null ? matchesOf(shard, filter) : matchesAmong(shard, filter, visible)
   const others = matching - (self !== null && mask.has(self) ? 1 : 0)
   const task = {
     vector,
     prepared,
     mask,
     matching,
-    filtered: query.filter !== null,
+    filtered: filter !== null,
     wanted: Math.min(query.k, others) + (matching - others),
     ef: Math.max(query.ef ?? graph.config.efSearch ?? defaultEf(query.k), query.k),
   }
-  const found = query.exact ? scan(shard, task) : findNearest(shard, task)
+  const found = query.exact || visible !== null ? scan(shard, task) : findNearest(shard, task)
   return {
     hits: hitsOf(table, found.nearest, { self, k: query.k, include: query.include }),
     path: found.path,
@@ -69,15 +73,20 @@ export function search(shard: Searched, query: ShardQuery, lsn: number): ShardAn
     generation: graph.generation,
     exhausted: others < query.k,
     lsn,
+    ...(visible !== null && { completeFrom: table.horizonLsn }),
   }
 }
 
 function targetOf(
   table: PointTable,
   { target }: ShardQuery,
+  visible: Bitmap | null,
 ): { readonly vector: Float32Array; readonly self: number | null } {
   if ('vector' in target) return { vector: target.vector, self: null }
-  const self = table.slotOf(target.id)
+  const self =
+    visible === null
+      ? table.slotOf(target.id)
+      : table.slotsOf(target.id).find((slot) => visible.has(slot))
   if (self === undefined) {
     throw new VectordError('point_not_found', 'The index holds no point with the id to search by.')
   }
@@ -91,6 +100,15 @@ export function matchesOf(
 ): { readonly slots: Bitmap; readonly count: number } {
   if (filter === null) return { slots: table.live, count: table.livePoints }
   return metadata.match(filter, table.live)
+}
+
+function matchesAmong(
+  { metadata }: Searched,
+  filter: string | null,
+  among: Bitmap,
+): { readonly slots: Bitmap; readonly count: number } {
+  if (filter === null) return { slots: among, count: among.count() }
+  return metadata.matchAmong(filter, among)
 }
 
 function findNearest(shard: Searched, task: Task): Found {

@@ -13,7 +13,6 @@ import type { CheckpointContent, Clearance, GraphRef } from '../domain/checkpoin
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
-  GenerationInfo,
   Include,
   ScrollPage,
   ScrollPosition,
@@ -22,12 +21,16 @@ import type {
   ShardStats,
   StoredPoint,
   TableCompacted,
+  TrimmedVersions,
   VerifyFault,
+  VersionsPage,
+  VersionsRequest,
 } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import { invariant } from '../lib/invariant.ts'
 import { applyBatch } from './apply.ts'
 import { Checkpointer } from './checkpointer.ts'
+import { generationInfos } from './generation-infos.ts'
 import { Generations, generationNotFound } from './generations.ts'
 import type { GraphIdentity, ShardGraph } from './graph.ts'
 import type { GraphAdopter } from './graph-adopter.ts'
@@ -38,6 +41,8 @@ import { sampleRecall } from './recall-sampler.ts'
 import { matchesOf, search, type Searched } from './searcher.ts'
 import { whileTrue } from './steps.ts'
 import { isWorthCompacting, TableCompaction } from './table-compaction.ts'
+import { readVersions } from './read-versions.ts'
+import { trimVersions } from './trim-versions.ts'
 import { verifyShard } from './verify.ts'
 
 /** What `openShard` has put together. */
@@ -117,6 +122,10 @@ export class Shard {
       const slot = this.#table.slotOf(id)
       return slot === undefined ? null : this.#table.read(slot, include)
     })
+  }
+
+  versions(request: VersionsRequest): VersionsPage {
+    return readVersions(this.#table, request)
   }
 
   scroll(
@@ -234,6 +243,16 @@ export class Shard {
     })
   }
 
+  /** How many versions of each id are kept from now on; gives up what is beyond that. */
+  retain(keepLastVersions: number): Promise<TrimmedVersions> {
+    return this.#inBackground(() => {
+      const table = this.#table
+      if (keepLastVersions > table.keepLastVersions) this.#checkpointer.keepsMore()
+      table.keepVersions(keepLastVersions)
+      return trimVersions(table)
+    })
+  }
+
   verify(): Promise<readonly VerifyFault[]> {
     return this.#inBackground(() => verifyShard(this.#searchedIn(null)))
   }
@@ -246,11 +265,17 @@ export class Shard {
       livePoints: table.livePoints,
       rows: table.slots,
       deadRows: table.deadRows,
+      keptVersions: table.keptVersions,
+      keptBytes: table.keptBytes,
+      keepLastVersions: table.keepLastVersions,
       deltaPoints: waiting === -1 ? 0 : table.live.countFrom(graph.indexedSlot),
       graphElements: graph.elements,
       tombstones: graph.tombstones,
       generation: graph.generation,
-      generations: this.#generationInfos(),
+      generations: generationInfos({
+        ...{ table, generations: this.#generations, stored: this.#checkpointer.storedGraphs },
+        isFlat: (of) => this.#isFlat(of),
+      }),
       appliedLsn: this.#appliedLsn,
       indexedLsn: waiting === -1 ? this.#appliedLsn : table.lsn(waiting) - 1,
       memoryBytes: this.#memoryBytes,
@@ -336,30 +361,6 @@ export class Shard {
     const stored = this.#checkpointer.storedGraph(generation)
     if (stored === null) throw generationNotFound(generation)
     return stored
-  }
-
-  #generationInfos(): GenerationInfo[] {
-    const { published, visible } = this.#generations
-    const inMemory = visible.map((graph): GenerationInfo => {
-      const { generation, config, graphId } = graph.identity
-      return {
-        ...{ generation, config, graphId },
-        state: graph === published ? 'published' : 'candidate',
-        elements: graph.elements,
-        tombstones: graph.tombstones,
-        deltaPoints: this.#isFlat(graph) ? 0 : graph.deltaPoints,
-      }
-    })
-    const stored = this.#checkpointer.storedGraphs
-      .filter(({ generation }) => !this.#generations.has(generation))
-      .map(({ generation, config, graphId, elements, indexedLsn }): GenerationInfo => {
-        const live = this.#table.liveUpTo(indexedLsn)
-        return {
-          ...{ generation, config, graphId, elements },
-          ...{ state: 'stored', tombstones: Math.max(0, elements - live), deltaPoints: 0 },
-        }
-      })
-    return [...inMemory, ...stored].sort((a, b) => a.generation - b.generation)
   }
 
   get #matched(): Pick<Searched, 'table' | 'metadata'> {

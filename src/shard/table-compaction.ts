@@ -1,11 +1,14 @@
 /**
  * Gives the rows of a shard new slots without the dead ones, in short steps beside serving.
  *
- *     old table    a – b – – c d │ e        rows that are written meanwhile go to the old table, too
+ *     old table    a – b – – c d │ e        rows that are written meanwhile go to the old table
  *                  ╰──carried──╯   ╰ at last
  *     new table    a b c d         e        the same rows in the same (lsn, row) order
  *
  *     step … step ─▶ finish: the rest of the rows and labels, graphs go over, the old table ends
+ *
+ * Kept versions are carried like live rows, and end in the new table as they did in the old one: when
+ * the next version of their id is carried, or at once where a delete ended them.
  *
  * Until `finish` everything reads and writes the old table, so that giving up changes nothing. A row
  * that dies after it was carried dies in both (`died`). Labels of the graphs move after the rows, also
@@ -17,7 +20,8 @@ import { Int32Column } from './growing.ts'
 import type { ShardGraph } from './graph.ts'
 import { NONE, type LabelMove } from './label-map.ts'
 import { MetadataIndex, parseMetadata } from './metadata-index.ts'
-import { PointTable } from './point-table.ts'
+import { PointTable, type NewPoint } from './point-table.ts'
+import type { VersionEnd } from './version-chains.ts'
 
 /** Rows and labels of a step: some tens of microseconds, or hundreds where metadata is long. */
 export const STEP_ROWS = 64
@@ -41,7 +45,7 @@ export class TableCompaction {
 
   constructor(old: PointTable) {
     const { dimension, metric } = old.vectors
-    this.table = new PointTable(dimension, metric)
+    this.table = new PointTable(dimension, metric, old.keepLastVersions)
     this.#old = old
   }
 
@@ -64,9 +68,15 @@ export class TableCompaction {
     return this.#left(graphs) > LEFT_MAX
   }
 
-  /** A live row of the old table just died. */
+  /** A live row of the old table just ended. */
   died(slot: number): void {
-    if (slot < this.#slots.length) this.table.kill(this.#slots.get(slot))
+    if (slot >= this.#slots.length) return
+    const to = this.#slots.get(slot)
+    // Where versions are kept, the next one ends it: its newest is always carried.
+    if (this.#old.endedByDelete(slot)) this.table.end(to, this.#deleteOf(slot))
+    else if (this.#old.keepLastVersions === 1) {
+      this.table.end(to, { lsn: this.#old.lsn(slot), by: 'upsert' })
+    }
   }
 
   /** Carries the rest over and takes the graphs to the new table; the old one is then given up. */
@@ -74,6 +84,7 @@ export class TableCompaction {
     invariant(this.#left(graphs) <= LEFT_MAX, 'the last turn of a compaction is short')
     this.#carry(Infinity)
     this.#moveLabels(graphs, Infinity)
+    this.table.raiseHorizon(this.#old.horizonLsn)
     for (const graph of graphs) graph.move(this.table, this.#moveOf(graph).to, this.#slots)
     this.#old.retire()
   }
@@ -95,9 +106,17 @@ export class TableCompaction {
   }
 
   #carryRow(slot: number): void {
-    const to = this.table.carry(this.#old, slot)
-    this.metadata.add(to, parseMetadata(this.#old.metadata(slot)))
+    const old = this.#old
+    const before = this.table.slotOf(old.id(slot))
+    if (before !== undefined) this.table.end(before, { lsn: old.lsn(slot), by: 'upsert' })
+    const to = this.table.append(pointAt(old, slot))
+    this.metadata.add(to, parseMetadata(old.metadata(slot)))
+    if (old.endedByDelete(slot)) this.table.end(to, this.#deleteOf(slot))
     this.#slots.push(to)
+  }
+
+  #deleteOf(slot: number): VersionEnd {
+    return { lsn: this.#old.endOf(slot), by: 'delete' }
   }
 
   #moveLabels(graphs: readonly ShardGraph[], count: number): void {
@@ -122,5 +141,17 @@ export class TableCompaction {
     const move = graph.beginMove(this.#slots)
     this.#moves.set(graph, move)
     return move
+  }
+}
+
+function pointAt(table: PointTable, slot: number): NewPoint {
+  return {
+    id: table.id(slot),
+    lsn: table.lsn(slot),
+    row: table.row(slot),
+    vectors: table.vectors.view(slot),
+    offset: 0,
+    text: table.text(slot),
+    metadata: table.metadata(slot),
   }
 }

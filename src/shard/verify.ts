@@ -31,13 +31,17 @@ export async function verifyShard(shard: Searched): Promise<VerifyFault[]> {
   })
   const live = table.live.count()
   if (live !== table.livePoints) add('point table', [`${live} live slots, ${table.livePoints} ids`])
+  const kept = table.kept.count()
+  if (kept !== table.keptVersions) {
+    add('point table', [`${kept} kept slots, ${table.keptVersions} counted`])
+  }
   add('graph', graph.faults())
   add('findability', await checkFindability(shard))
   return faults
 }
 
 function postingsAgree({ table, metadata }: Searched, slot: number): boolean {
-  if (!table.live.has(slot)) return true
+  if (!table.live.has(slot) && !table.kept.has(slot)) return true
   return metadata.agrees(slot, parseMetadata(table.metadata(slot)))
 }
 

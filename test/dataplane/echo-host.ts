@@ -31,6 +31,9 @@ const STATS: ShardStats = {
   payloadBytes: 0,
   deadRows: 0,
   insertRate: 0,
+  keptVersions: 0,
+  keptBytes: 0,
+  keepLastVersions: 1,
 }
 
 export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
@@ -38,6 +41,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     apply: () => undefined,
     search: echo,
     fetch: (ids) => ids.map(() => null),
+    versions: () => ({ versions: [], isKnown: false, done: true }),
     scroll: () => ({ points: [], positions: [], done: true }),
     matchingIds: () => [],
     count: () => HITS.length,
@@ -47,6 +51,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     adopt: async () => undefined,
     publish: async () => undefined,
     drop: async () => undefined,
+    retain: async () => ({ versions: 0, bytes: 0 }),
     sample: async () => {
       throw new Error('no samples here')
     },

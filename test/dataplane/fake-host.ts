@@ -14,6 +14,8 @@ import type {
   ShardQuery,
   ShardStats,
   TableCompacted,
+  TrimmedVersions,
+  VersionsPage,
 } from '../../src/domain/search.ts'
 import type { ShardSpec } from '../../src/domain/shard-spec.ts'
 import type { HostedShard } from '../../src/dataplane/shard-host.ts'
@@ -45,6 +47,7 @@ class FakeShard implements HostedShard {
   readonly #records: string[] = []
   #lsn: number
   #waiting = 0
+  #keepLastVersions = 1
 
   constructor(spec: ShardSpec) {
     this.#spec = spec
@@ -89,6 +92,10 @@ class FakeShard implements HostedShard {
     return ids.map(() => null)
   }
 
+  versions(): VersionsPage {
+    return { versions: [], isKnown: false, done: true }
+  }
+
   scroll(): ScrollPage {
     return { points: [], positions: [], done: true }
   }
@@ -126,6 +133,11 @@ class FakeShard implements HostedShard {
     // As above.
   }
 
+  async retain(keepLastVersions: number): Promise<TrimmedVersions> {
+    this.#keepLastVersions = keepLastVersions
+    return { versions: this.#records.length, bytes: 10 }
+  }
+
   async sample(): Promise<never> {
     throw new Error('no samples here')
   }
@@ -150,6 +162,9 @@ class FakeShard implements HostedShard {
       payloadBytes: 0,
       deadRows: 0,
       insertRate: 0,
+      keptVersions: 0,
+      keptBytes: 0,
+      keepLastVersions: this.#keepLastVersions,
     }
   }
 

@@ -80,6 +80,24 @@ function holds<T>(
   )
 }
 
+const asOf = fc.tuple(query, lsn).map(([of, write]) => ({ ...of, asOf: write }))
+const answerAsOf = fc.tuple(answer, lsn).map(([of, from]) => ({ ...of, completeFrom: from }))
+const version = fc
+  .tuple(
+    point,
+    fc.constantFrom('live' as const, 'kept' as const, 'deleted' as const),
+    fc.option(lsn),
+  )
+  .map(([of, kind, endedAt]) => ({ ...of, kind, endedAt }))
+const versions = fc.record({
+  versions: fc.array(version, { maxLength: 10 }),
+  isKnown: fc.boolean(),
+  done: fc.boolean(),
+})
+
+it('queries as of a write', () => holds(asOf, codec.writeQuery, codec.readQuery))
+it('answers as of a write', () => holds(answerAsOf, codec.writeAnswer, codec.readAnswer))
+it('versions', () => holds(versions, codec.writeVersions, codec.readVersions))
 it('queries', () => holds(query, codec.writeQuery, codec.readQuery))
 it('answers', () => holds(answer, codec.writeAnswer, codec.readAnswer))
 it('points, and the absence of points', () =>

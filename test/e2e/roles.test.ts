@@ -17,6 +17,7 @@ const NEEDS: readonly (readonly [method: string, path: string, least: Role])[] =
   ['POST', '/vectors/indexes/{index}/points', 'write'],
   ['POST', '/vectors/indexes/{index}/points/delete', 'write'],
   ['GET', '/vectors/indexes/{index}/points/{id}', 'read'],
+  ['GET', '/vectors/indexes/{index}/points/{id}/versions', 'read'],
   ['GET', '/vectors/indexes/{index}/points', 'read'],
   ['POST', '/vectors/indexes/{index}/search', 'read'],
   ['POST', '/vectors/indexes/{index}/search/batch', 'read'],

@@ -71,6 +71,7 @@ const searchFields = {
   vector_encoding: fc.constantFrom('array', 'base64'),
   min_lsn: fc.nat(),
   deadline_ms: fc.integer({ min: 1, max: 10_000 }),
+  as_of: fc.integer({ min: 0, max: 2 }),
 }
 const plain = fc.record({ vector, ...searchFields }, { requiredKeys: ['vector'] })
 const filtered = fc.record({ id, filter, ...searchFields }, { requiredKeys: ['id', 'filter'] })
@@ -214,6 +215,16 @@ it('paths, queries and headers', async (t) => {
     const text = new URLSearchParams(fields).toString()
     return survives(app, 'GET', `/vectors/indexes/words/points?${text}`)
   })
+  for (const path of ['points/a', 'points/a/versions']) {
+    const one = fc.tuple(query, fc.option(value, { nil: '1' })).map(([fields, version]) => ({
+      ...fields,
+      ...(path === 'points/a' && { version }),
+    }))
+    await fuzz(one, (fields) => {
+      const text = new URLSearchParams(fields).toString()
+      return survives(app, 'GET', `/vectors/indexes/words/${path}?${text}`)
+    })
+  }
   const segment = fc.oneof(fc.constantFrom('a', 'words', '..', '%2F'), fc.string({ maxLength: 8 }))
   await fuzz(fc.tuple(segment, fc.boolean()), ([part, raw]) => {
     const last = raw

@@ -25,6 +25,8 @@ const EMPTY: ShardStats = {
     payloadBytes: 0,
     insertRate: 0,
   },
+  ...{ keptVersions: 0, keptBytes: 0, keepLastVersions: 1 },
+  ...{ appliedLsn: 0, indexedLsn: 0, memoryBytes: 0, rawBytes: 0, payloadBytes: 0, insertRate: 0 },
 }
 
 function batchOf(rows: number, string: string | null = null): UpsertBatch {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { MemoryStore } from '../../src/buckets/memory-store.ts'
-import type { CheckpointContent, PartRef } from '../../src/domain/checkpoint.ts'
+import { retentionOf, type CheckpointContent, type PartRef } from '../../src/domain/checkpoint.ts'
 import { CheckpointStore } from '../../src/log/checkpoint-store.ts'
 import { decodeManifest, encodeManifest } from '../../src/log/checkpoint-manifest.ts'
 
@@ -49,6 +49,27 @@ it('checkpoints are found newest first and come back as they were written', asyn
     { lsn: 20, content: content(20, ['p']) },
     { lsn: 7, content: content(7, ['p']) },
   ])
+})
+
+it('what was kept of older versions comes back; where nothing was told, nothing older is known', async () => {
+  const store = new MemoryStore()
+  const retention = [
+    { shard: 0, keepLastVersions: 3, horizonLsn: 5 },
+    { shard: 1, keepLastVersions: 2, horizonLsn: 0 },
+  ]
+  await open(store).write({ ...content(7, ['p']), retention })
+  const [found] = await open(store).found()
+  assert.ok(found !== undefined && 'content' in found)
+  assert.deepEqual(found.content.retention, retention)
+  assert.deepEqual(retentionOf(found.content, 1), retention[1])
+  const unknown = { shard: 0, keepLastVersions: 1, horizonLsn: 7 }
+  assert.deepEqual(retentionOf(content(7, ['p']), 0), unknown)
+  assert.deepEqual(retentionOf(null, 0), { ...unknown, horizonLsn: 0 })
+  const bytes = encodeManifest({
+    ...{ index: 'x', incarnation: 'one', createdMs: 0 },
+    content: { ...content(7, []), retention: [{ shard: 0, keepLastVersions: -1, horizonLsn: 5 }] },
+  })
+  assert.throws(() => decodeManifest('k', bytes), { code: 'object_corrupt' })
 })
 
 it('a later checkpoint at the same lsn replaces the first', async () => {

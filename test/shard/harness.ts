@@ -83,11 +83,12 @@ export class Harness {
 
   async open(
     checkpoint: CheckpointContent | null = null,
+    change: Partial<ShardSpec> = {},
     onProgress: (fraction: number) => void = () => undefined,
   ): Promise<Shard> {
     await this.#shard?.close()
     this.#shard = null
-    const spec = { ...this.spec, checkpoint, flatRowsMax: this.#flatRowsMax }
+    const spec = { ...this.spec, ...change, checkpoint, flatRowsMax: this.#flatRowsMax }
     this.#shard = await openShard(spec, this.store, onProgress)
     return this.#shard
   }

@@ -97,7 +97,7 @@ async function restart(
   const fractions: number[] = []
   // As from a manifest: nothing but JSON survives.
   const stored = JSON.parse(JSON.stringify(checkpoint)) as CheckpointContent | null
-  const shard = await harness.open(stored, (fraction) => fractions.push(fraction))
+  const shard = await harness.open(stored, {}, (fraction) => fractions.push(fraction))
   assert.deepEqual(shard.notices, [])
   assert.equal(fractions.at(-1), 1)
   assert.equal(shard.stats().appliedLsn, checkpoint?.lsn ?? 0)

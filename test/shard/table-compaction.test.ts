@@ -12,6 +12,7 @@ import { HNSW_DEFAULTS } from '../../src/domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../../src/domain/metric.ts'
 import type { ShardAnswer, ShardQuery } from '../../src/domain/search.ts'
 import { applyBatch } from '../../src/shard/apply.ts'
+import { DeletedIds } from '../../src/shard/deleted-ids.ts'
 import { ShardGraph } from '../../src/shard/graph.ts'
 import { MetadataIndex } from '../../src/shard/metadata-index.ts'
 import { PointTable } from '../../src/shard/point-table.ts'
@@ -124,7 +125,12 @@ class Rows {
     }
     const { table, metadata, metric } = this
     const owner = { shard: 0, shards: 1, dimension: DIMENSION, metric }
-    applyBatch({ table, metadata, graphs: { remove }, deletes: new Map() }, owner, batch, this.lsn)
+    applyBatch(
+      { table, metadata, graphs: { remove }, deletes: new DeletedIds() },
+      owner,
+      batch,
+      this.lsn,
+    )
   }
 }
 

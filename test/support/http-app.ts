@@ -18,6 +18,7 @@ import { pointRoutes } from '../../routes/points.ts'
 import { searchRoutes } from '../../routes/search.ts'
 import { storageRoutes } from '../../routes/storage.ts'
 import { trialRoutes } from '../../routes/trials.ts'
+import { versionRoutes } from '../../routes/versions.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
@@ -92,6 +93,7 @@ export async function openApp(
   const forIndexes = { indexes, limits, metrics, nowMs: () => NOW_MS }
   await app.register(indexRoutes, forIndexes)
   await app.register(pointRoutes, forIndexes)
+  await app.register(versionRoutes, forIndexes)
   await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })
   await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
   const journals = memoryJournals({ indexes, operations: longOperations, nowMs: () => NOW_MS })

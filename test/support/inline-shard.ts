@@ -41,6 +41,7 @@ export async function inlineShard(source: ShardSource, store: ObjectStore): Prom
       }),
     search: (query) => live(() => shard.search(query)),
     fetch: (ids, include) => live(() => shard.fetch(ids, include)),
+    versions: (request) => live(() => shard.versions(request)),
     scroll: ({ after, limit, filter, include }) =>
       live(() => shard.scroll(after, limit, filter, include)),
     matchingIds: (filter, limit) => live(() => shard.matchingIds(filter, limit)),
@@ -56,6 +57,7 @@ export async function inlineShard(source: ShardSource, store: ObjectStore): Prom
     },
     publish: (generation) => shard.publish(generation),
     drop: (generation) => shard.drop(generation),
+    retain: (keepLastVersions) => shard.retain(keepLastVersions),
     sample: (request) => shard.sample(request),
     verify: () => shard.verify(),
     detach: async () => {

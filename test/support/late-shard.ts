@@ -68,6 +68,8 @@ export function lateShard(source: ShardSource, store: ObjectStore): ShardClient 
     },
     search: async (query, bounds) => ready().search(query, bounds),
     fetch: async (ids, include, bounds) => ready().fetch(ids, include, bounds),
+    versions: async (request, bounds) => ready().versions(request, bounds),
+    retain: async (keepLastVersions) => ready().retain(keepLastVersions),
     scroll: async (request, bounds) => ready().scroll(request, bounds),
     matchingIds: async (filter, limit, bounds) => ready().matchingIds(filter, limit, bounds),
     count: async (filter, bounds) => ready().count(filter, bounds),

@@ -3,7 +3,7 @@
  * by plainness: arrays and maps, every distance computed.
  */
 
-import { parseFilter, type Filter, type Scalar } from '../../src/domain/filter.ts'
+import { parseFilter } from '../../src/domain/filter.ts'
 import type { Metric } from '../../src/domain/metric.ts'
 import type {
   Hit,
@@ -11,8 +11,11 @@ import type {
   ScrollPosition,
   ShardAnswer,
   ShardQuery,
+  PointVersion,
   ShardStats,
   StoredPoint,
+  VersionsPage,
+  VersionsRequest,
 } from '../../src/domain/search.ts'
 import type { WriteBatch } from '../../src/domain/write-batch.ts'
 import type {
@@ -27,7 +30,9 @@ import type {
   VerifyReport,
   WriteOptions,
 } from '../../src/indexes/index-api.ts'
+import { notWrittenYet } from '../../src/indexes/index-refusals.ts'
 import { VectordError } from '../../src/lib/errors.ts'
+import { matches } from './plain-filter.ts'
 
 interface Row {
   readonly id: string
@@ -38,10 +43,20 @@ interface Row {
   readonly metadata: string | null
 }
 
+/** A version that is over. */
+interface Ended {
+  readonly row: Row
+  readonly end: number
+  readonly byDelete: boolean
+}
+
 const CREATED_MS = 1_700_000_000_000
 
 export class MemoryIndex implements ManagedIndex {
   readonly #rows = new Map<string, Row>()
+  /** Of each id, newest first. */
+  readonly #ended = new Map<string, Ended[]>()
+  #horizon = 0
   /** What the next calls throw, until it is null again. */
   failure: Error | null = null
   state: IndexState = 'ready'
@@ -100,7 +115,7 @@ export class MemoryIndex implements ManagedIndex {
     this.#check()
     this.lastWrite = { batch, options }
     this.#lsn += 1
-    if (batch.kind === 'delete') for (const id of batch.ids) this.#rows.delete(id)
+    if (batch.kind === 'delete') for (const id of batch.ids) this.#end(id, true)
     else this.#upsert(batch)
     return { lsn: this.#lsn }
   }
@@ -111,16 +126,19 @@ export class MemoryIndex implements ManagedIndex {
     this.#check()
     this.#lsn += 1
     const ids = this.#matching(filter).map((row) => row.id)
-    for (const id of ids) this.#rows.delete(id)
+    for (const id of ids) this.#end(id, true)
     return { lsn: this.#lsn, deleted: ids.length }
   }
 
   async search(query: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
     this.#check()
     this.lastRead = options
-    const from = 'id' in query.target ? this.#need(query.target.id).vector : query.target.vector
+    const { asOf } = query
+    if (asOf !== undefined && asOf > this.#lsn) throw notWrittenYet(asOf, this.#lsn)
+    const all = asOf === undefined ? [...this.#rows.values()] : this.#visibleAt(asOf)
+    const from = 'id' in query.target ? need(all, query.target.id).vector : query.target.vector
     const leftOut = 'id' in query.target ? query.target.id : null
-    const rows = this.#matching(query.filter).filter((row) => row.id !== leftOut)
+    const rows = matching(all, query.filter).filter((row) => row.id !== leftOut)
     const hits = rows
       .map((row): Hit => {
         const distance = distanceOf(this.settings.metric, from, row.vector)
@@ -129,7 +147,27 @@ export class MemoryIndex implements ManagedIndex {
       .sort((a, b) => a.distance - b.distance)
       .slice(0, query.k)
     const exhausted = rows.length < query.k
-    return { hits, path: 'exact', efUsed: 0, generation: 1, exhausted, lsn: this.#lsn }
+    const answer = { hits, path: 'exact', efUsed: 0, generation: 1, exhausted } as const
+    const past = asOf === undefined ? {} : { completeFrom: this.#horizon }
+    return { ...answer, lsn: this.#lsn, ...past }
+  }
+
+  async versions(
+    { id, include, before, limit, only }: VersionsRequest,
+    options: ReadOptions,
+  ): Promise<VersionsPage & { readonly lsn: number }> {
+    this.#check()
+    this.lastRead = options
+    const all = this.#versionsOf(id, include)
+    const wanted = all.filter(({ version, endedAt, kind }) => {
+      if (only === null) return version < (before ?? Infinity)
+      if (kind === 'deleted') return false
+      if ('version' in only) return version === only.version
+      return version <= only.asOf && only.asOf < (endedAt ?? Infinity)
+    })
+    const versions = wanted.slice(0, limit)
+    const done = versions.length === wanted.length
+    return { versions, isKnown: all.length > 0, done, lsn: this.#lsn }
   }
 
   async fetch(
@@ -181,6 +219,7 @@ export class MemoryIndex implements ManagedIndex {
   #upsert(batch: WriteBatch & { kind: 'upsert' }): void {
     const { dimension } = batch
     for (const [row, id] of batch.ids.entries()) {
+      this.#end(id, false)
       this.#rows.set(id, {
         ...{ id, lsn: this.#lsn, row },
         vector: batch.vectors.slice(row * dimension, (row + 1) * dimension),
@@ -190,17 +229,46 @@ export class MemoryIndex implements ManagedIndex {
     }
   }
 
-  #need(id: string): Row {
+  #end(id: string, byDelete: boolean): void {
     const row = this.#rows.get(id)
-    if (row === undefined) throw new VectordError('point_not_found', 'There is no such point.')
-    return row
+    this.#rows.delete(id)
+    const ended = this.#ended.get(id) ?? []
+    if (row !== undefined) ended.unshift({ row, end: this.#lsn, byDelete })
+    // The version that comes next, or the delete, is the first.
+    let count = 1
+    const kept = ended.filter((one, i) => {
+      count += i > 0 && one.byDelete ? 2 : 1
+      if (i === 0 && one.byDelete && !byDelete) count += 1
+      return count <= this.settings.keepLastVersions
+    })
+    for (const one of ended.slice(kept.length)) this.#horizon = Math.max(this.#horizon, one.end)
+    this.#ended.set(id, kept)
+  }
+
+  #versionsOf(id: string, include: Include): PointVersion[] {
+    const live = this.#rows.get(id)
+    const versions: PointVersion[] = []
+    if (live !== undefined) versions.push({ ...shown(live, include), kind: 'live', endedAt: null })
+    for (const { row, end, byDelete } of this.#ended.get(id) ?? []) {
+      const nothing = { metadata: null, text: null, vector: null }
+      const endedAt = versions.at(-1)?.version ?? null
+      if (byDelete) versions.push({ id, version: end, kind: 'deleted', endedAt, ...nothing })
+      versions.push({ ...shown(row, include), kind: 'kept', endedAt: end })
+    }
+    return versions
+  }
+
+  #visibleAt(lsn: number): Row[] {
+    const live = [...this.#rows.values()].filter((row) => row.lsn <= lsn)
+    const ended = [...this.#ended.values()].flat()
+    return [
+      ...live,
+      ...ended.filter(({ row, end }) => row.lsn <= lsn && lsn < end).map(({ row }) => row),
+    ]
   }
 
   #matching(filter: string | null): Row[] {
-    const parsed = filter === null ? null : parseFilter(JSON.parse(filter))
-    return [...this.#rows.values()].filter(
-      (row) => parsed === null || matches(parsed, JSON.parse(row.metadata ?? '{}')),
-    )
+    return matching([...this.#rows.values()], filter)
   }
 
   #stats(): ShardStats {
@@ -215,6 +283,9 @@ export class MemoryIndex implements ManagedIndex {
         indexedLsn: this.#lsn,
       },
       ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, deadRows: 0, insertRate: 0 },
+      ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, insertRate: 0 },
+      ...{ keptVersions: [...this.#ended.values()].flat().length, keptBytes: 0 },
+      keepLastVersions: this.settings.keepLastVersions,
     }
   }
 }
@@ -277,6 +348,17 @@ export class MemoryIndexes implements Indexes {
   }
 }
 
+function need(rows: readonly Row[], id: string): Row {
+  const row = rows.find((one) => one.id === id)
+  if (row === undefined) throw new VectordError('point_not_found', 'There is no such point.')
+  return row
+}
+
+function matching(rows: readonly Row[], filter: string | null): Row[] {
+  const parsed = filter === null ? null : parseFilter(JSON.parse(filter))
+  return rows.filter((row) => parsed === null || matches(parsed, JSON.parse(row.metadata ?? '{}')))
+}
+
 function checkRevision(index: MemoryIndex, expected: number | null): void {
   if (expected === null || expected === index.revision) return
   throw new VectordError('revision_mismatch', 'The index has changed since.')
@@ -303,34 +385,4 @@ function distanceOf(metric: Metric, a: Float32Array, b: Float32Array): number {
   if (metric === 'l2') return a.reduce((sum, value, i) => sum + (value - at(b, i)) ** 2, 0)
   if (metric === 'ip') return 1 - dot(a, b)
   return 1 - dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
-}
-
-function matches(filter: Filter, metadata: unknown): boolean {
-  switch (filter.kind) {
-    case 'and':
-      return filter.of.every((part) => matches(part, metadata))
-    case 'or':
-      return filter.of.some((part) => matches(part, metadata))
-    case 'not':
-      return !matches(filter.of, metadata)
-    case 'exists':
-      return valuesAt(metadata, filter.field).length > 0
-    case 'equals':
-      return valuesAt(metadata, filter.field).some((value) => filter.anyOf.includes(value))
-    case 'range':
-      return valuesAt(metadata, filter.field).some((value) => inRange(value, filter))
-  }
-}
-
-function inRange(value: Scalar, { op, bound }: Filter & { kind: 'range' }): boolean {
-  if (typeof value !== typeof bound) return false
-  if (op === '$gt') return value > bound
-  if (op === '$gte') return value >= bound
-  return op === '$lt' ? value < bound : value <= bound
-}
-
-function valuesAt(metadata: unknown, field: string): Scalar[] {
-  const value = (metadata as Record<string, Scalar | Scalar[] | null | undefined>)[field]
-  if (value === undefined || value === null) return []
-  return Array.isArray(value) ? value : [value]
 }

@@ -55,6 +55,7 @@ export interface ServerOptions {
   readonly bucket: ObjectStore
   readonly scratch: string
   readonly shards?: number
+  readonly keepLastVersions?: number
 }
 
 /** Puts the index into the bucket. */
@@ -64,11 +65,12 @@ export async function createIndex(bucket: ObjectStore, shards = 1): Promise<void
 }
 
 /** A server that is started; it ends with `runner.close`. */
-export function startServer({ name, bucket, scratch, shards = 1 }: ServerOptions): Server {
+export function startServer(options: ServerOptions): Server {
+  const { name, bucket, scratch, shards = 1, keepLastVersions = 1 } = options
   const store = new HookedStore(bucket)
   const clock = { ms: 0 }
   const monotonicMs = (): number => clock.ms
-  const meta = { ...META, shards }
+  const meta = { ...META, shards, keepLastVersions }
   const troubles: string[] = []
   let loads = 0
   const index = new ServedIndex({
@@ -104,6 +106,7 @@ export function startServer({ name, bucket, scratch, shards = 1 }: ServerOptions
               ...{ dimension: META.dimension, metric: META.metric, hnsw: META.hnsw },
               ...{ flatRowsMax: 0, bucket: { backend: 'local', root: '/nowhere' } as const },
               scratch: join(scratch, randomUUID()),
+              keepLastVersions: index.meta.keepLastVersions,
               checkpoint:
                 checkpoint === null
                   ? null
@@ -111,6 +114,7 @@ export function startServer({ name, bucket, scratch, shards = 1 }: ServerOptions
                       lsn: checkpoint.lsn,
                       parts: checkpoint.parts.filter(isOwn),
                       graphs: checkpoint.graphs.filter(isOwn),
+                      retention: checkpoint.retention?.filter(isOwn) ?? [],
                     },
             }
           },
