@@ -23,6 +23,7 @@ import { storageRoutes } from '../routes/storage.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
 import type { Config } from './config/schema.ts'
+import { dropGauges } from './drop-parts.ts'
 import { coreJson, coreGauges, liveRecallGauges, memoryGauges, residenceOf } from './core-report.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
@@ -58,6 +59,8 @@ const JOURNALS_MS = 10_000
 /** How often it is looked whether a rollout is to be ended. */
 const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
+/** How often it is looked whether an index came into service, which may have something to sweep. */
+const SWEEPS_MS = 1000
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const { config, log, nowMs } = options
@@ -72,6 +75,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
+  dropGauges(metrics, parts.drops.worker)
   liveRecallGauges(metrics, tuning.recall)
   for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
   const http = await openHttp(options, metrics)
@@ -100,6 +104,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await parts.builders.close()
       await tuning.close()
       await memory.close()
+      await parts.drops.worker.close()
       await parts.indexes.close()
       await parts.dataplane.close()
       await parts.buckets.close()
@@ -173,7 +178,9 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
   }
 }
 
-type Timers = Readonly<Record<'refresh' | 'health' | 'memory' | 'journals' | 'alarms', Periodic>>
+type Timers = Readonly<
+  Record<'refresh' | 'health' | 'memory' | 'journals' | 'alarms' | 'sweeps', Periodic>
+>
 
 function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
   const { buckets, indexes, dataplane, memory } = parts
@@ -205,11 +212,12 @@ function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
         trouble(error, 'look for alarms of rollouts')
       },
     ),
+    sweeps: new Periodic(() => parts.drops.sweep(), lookTrouble),
   }
 }
 
 function timersOf(
-  { refresh, health, memory, journals, alarms }: Timers,
+  { refresh, health, memory, journals, alarms, sweeps }: Timers,
   config: Config,
 ): { readonly work: Periodic; readonly everyMs: number }[] {
   return [
@@ -218,6 +226,7 @@ function timersOf(
     { work: memory, everyMs: MEMORY_MS },
     { work: journals, everyMs: JOURNALS_MS },
     { work: alarms, everyMs: ALARMS_MS },
+    { work: sweeps, everyMs: SWEEPS_MS },
   ]
 }
 

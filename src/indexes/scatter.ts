@@ -4,6 +4,7 @@
  * Pure. Shards hold disjoint ids, so nothing has to be made unique.
  */
 
+import type { CheckpointContent } from '../domain/checkpoint.ts'
 import type {
   GenerationInfo,
   Hit,
@@ -53,6 +54,22 @@ export function mergePages(
   return {
     points: kept.map((row) => row.point),
     next: isEnd ? null : (kept.at(-1)?.position ?? null),
+  }
+}
+
+/** The checkpoint that those of all shards make. */
+export function wholeCheckpoint(contents: readonly CheckpointContent[]): CheckpointContent {
+  const [first] = contents
+  invariant(first !== undefined, 'an index has a shard')
+  const { lsn } = first
+  invariant(
+    contents.every((content) => content.lsn === lsn),
+    'the shards of a checkpoint hold the same writes',
+  )
+  return {
+    lsn,
+    parts: contents.flatMap((content) => content.parts),
+    graphs: contents.flatMap((content) => content.graphs),
   }
 }
 

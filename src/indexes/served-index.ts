@@ -17,8 +17,9 @@ import type { Include, ShardAnswer, ShardQuery, StoredPoint } from '../domain/se
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
-import { invariant } from '../lib/invariant.ts'
+import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import type { LogRecord } from '../log/log-store.ts'
+import type { Pins } from '../versions/pins.ts'
 import { AppliedWatch } from './applied-watch.ts'
 import { withDeadline } from './deadline.ts'
 import { DeltaGauge, type DeltaReport } from './delta-gauge.ts'
@@ -36,10 +37,11 @@ import type { IndexMeta } from './index-meta.ts'
 import { afterLogging, otherDimension, refusal } from './index-refusals.ts'
 import type { IndexStorage, RecordSink } from './index-storage.ts'
 import type { IndexMemory } from './memory-quota.ts'
-import { mergePages, sumStats } from './scatter.ts'
+import { mergePages, sumStats, wholeCheckpoint } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
 import { fetchFromShards, sampleShards, searchShards } from './shard-reads.ts'
 import { Steering } from './steering.ts'
+import { storedSide } from './stored-side.ts'
 
 /** What was reserved for a write before it is logged. */
 interface Admitted {
@@ -54,9 +56,9 @@ const DELETE_BATCH_IDS = 10_000
 /** Ids that one delete by filter resolves at the most, on each shard. */
 const DELETE_IDS_MAX = 100_000_000
 
-/** What is known of the durable side. */
-type Stored = Pick<IndexInfo, 'role' | 'owner' | 'lsn' | 'checkpointLsn' | 'logBytes'> & {
-  readonly fault: VectordError | null
+export interface IndexDropping {
+  readonly pins: Pins
+  readonly onCheckpoint: () => Promise<void>
 }
 
 export interface ServedIndexOptions {
@@ -66,6 +68,8 @@ export interface ServedIndexOptions {
   /** Its account in the memory of the service, loaded by whoever calls `serve`. */
   readonly memory: IndexMemory
   readonly nowMs: () => number
+  /** What readers have open, and whom to tell of a checkpoint: older ones may go. */
+  readonly drops?: IndexDropping
   /** What cores and builders must know of each shard, with the newest checkpoint. */
   readonly specs: (storage: IndexStorage) => readonly ShardSpec[]
 }
@@ -80,12 +84,14 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   readonly #delta: DeltaGauge
   readonly #specs: ServedIndexOptions['specs']
   readonly #memory: IndexMemory
+  readonly #drops: ServedIndexOptions['drops']
+  /** Checkpoints, and what must not happen beside one. */
+  readonly #turns = new KeyedMutex()
   #meta: IndexMeta
   #revision: number
   #storage: IndexStorage | null = null
   #shards: readonly ShardClient[] = []
   #trouble: VectordError | null = null
-  #checkpointing: Promise<unknown> = Promise.resolve()
 
   constructor(options: ServedIndexOptions) {
     this.#nowMs = options.nowMs
@@ -94,6 +100,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     this.#delta = new DeltaGauge(options.deltaPointsMax)
     this.#specs = options.specs
     this.#memory = options.memory
+    this.#drops = options.drops
   }
 
   get meta(): IndexMeta {
@@ -102,7 +109,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   get info(): IndexInfo {
     const { name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions } = this.#meta
-    const { fault, ...stored } = this.#stored()
+    const { fault, ...stored } = storedSide(this.#storage, this.#applied.lsn)
     return {
       ...{ name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions },
       revision: this.#revision,
@@ -114,6 +121,11 @@ export class ServedIndex implements ManagedIndex, RecordSink {
       ...stored,
       stats: sumStats(this.#shards.map((shard) => shard.lastStats)),
     }
+  }
+
+  /** Null while it is not in service. */
+  get storage(): IndexStorage | null {
+    return this.#storage
   }
 
   get configSource(): string {
@@ -248,13 +260,25 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   /** @param options.force writes one also where no write came since the last. */
-  checkpoint(
+  async checkpoint(
     graph: 'always' | 'if_worth' = 'if_worth',
     { force = graph === 'always' }: { readonly force?: boolean } = {},
   ): Promise<{ readonly lsn: number; readonly written: boolean }> {
-    const turn = this.#checkpointing.then(() => this.#checkpoint(graph, force))
-    this.#checkpointing = turn.catch(() => undefined)
-    return turn
+    const made = await this.#turns.run('', () => this.#checkpoint(graph, force))
+    // Outside the turn: it may wait for drops that wait for their turn here.
+    if (made.written) await this.#drops?.onCheckpoint()
+    return made
+  }
+
+  /** Keeps the newest checkpoint in the bucket until it is let go; what was adopted too. */
+  pin(): () => void {
+    const lsn = this.#storage?.checkpointLsn ?? 0
+    return this.#drops?.pins.pinReader(this.#meta.name, lsn) ?? (() => undefined)
+  }
+
+  /** Runs `work` while no checkpoint is made. @throws what keeps it from serving, `not_owner`. */
+  betweenCheckpoints(work: (storage: IndexStorage) => Promise<void>): Promise<void> {
+    return this.#turns.run('', async () => work(this.#owned()))
   }
 
   async verify(): Promise<VerifyReport> {
@@ -312,19 +336,9 @@ export class ServedIndex implements ManagedIndex, RecordSink {
       return { lsn: storage.checkpointLsn, written: false }
     }
     // Sent in one turn, so that every shard takes it after the same write.
-    const contents = await Promise.all(this.#shards.map((shard) => shard.checkpoint(graph)))
-    const [first] = contents
-    invariant(first !== undefined, 'an index has a shard')
-    const { lsn } = first
-    invariant(
-      contents.every((content) => content.lsn === lsn),
-      'the shards of a checkpoint hold the same writes',
+    const { lsn } = await storage.saveCheckpoint(async () =>
+      wholeCheckpoint(await Promise.all(this.#shards.map((shard) => shard.checkpoint(graph)))),
     )
-    await storage.saveCheckpoint({
-      lsn,
-      parts: contents.flatMap((content) => content.parts),
-      graphs: contents.flatMap((content) => content.graphs),
-    })
     return { lsn, written: true }
   }
 
@@ -364,13 +378,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     return this.#shards.find((shard) => shard.error !== null)?.error ?? null
   }
 
-  #stored(): Stored {
-    if (this.#storage === null) return NOTHING_STORED
-    const { holding, log, checkpointLsn } = this.#storage
-    const lsn = holding.role === 'follower' ? this.#applied.lsn : log.lastLsn
-    return { ...holding, lsn, checkpointLsn, logBytes: log.bytes }
-  }
-
   #progress(): number {
     if (this.#shards.length === 0) return 0
     return Math.min(...this.#shards.map((shard) => shard.progress))
@@ -388,9 +395,4 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     if (state === 'ready' && this.#storage !== null) return this.#storage
     throw refusal({ index: this.#meta.name, state, progress: this.#progress() }, this.#fault())
   }
-}
-
-const NOTHING_STORED: Stored = {
-  ...{ role: null, owner: null, fault: null },
-  ...{ lsn: 0, checkpointLsn: 0, logBytes: 0 },
 }

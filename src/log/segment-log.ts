@@ -49,6 +49,8 @@ export interface SegmentLogOptions {
   readonly files?: LogFiles
 }
 
+type OnDeleted = (bytes: number) => void
+
 interface Segment extends ChainLink {
   readonly path: string
   /** Up to here the file is durable. */
@@ -187,19 +189,25 @@ class SegmentLog implements LogStore {
     }
   }
 
-  truncate(lsn: number): Promise<void> {
+  truncate(lsn: number, onDeleted: OnDeleted = () => undefined): Promise<void> {
     return this.#turns.run('', async () => {
       try {
-        await this.#dropUpTo(lsn)
+        await this.#dropUpTo(lsn, onDeleted)
         const last = this.#segments.at(-1)
         if (last === undefined || last.lastLsn > lsn || last.bytes === LOG_HEADER_BYTES) return
         await this.#repair()
         await this.#startSegment(this.#nextLsn)
-        await this.#dropUpTo(lsn)
+        await this.#dropUpTo(lsn, onDeleted)
       } catch (error) {
         throw fileFault(error, 'be shortened', this.#options.folder)
       }
     })
+  }
+
+  startOf(lsn: number): Promise<string | null> {
+    const last = this.#segments.at(-1)
+    const start = this.#segments.find(({ lastLsn }) => lastLsn > lsn) ?? last
+    return Promise.resolve(start === undefined ? null : segmentName(start.firstLsn))
   }
 
   async verify(): Promise<{ readonly records: number; readonly bytes: number }> {
@@ -329,7 +337,7 @@ class SegmentLog implements LogStore {
   }
 
   /** Oldest first, each durably, so that a crash leaves a log without a hole. */
-  async #dropUpTo(lsn: number): Promise<void> {
+  async #dropUpTo(lsn: number, onDeleted: OnDeleted): Promise<void> {
     const needed = Math.min(...[...this.#readers].map(({ from }) => from))
     const kept = this.#segments.findIndex(
       ({ lastLsn, firstLsn }, i) =>
@@ -340,9 +348,11 @@ class SegmentLog implements LogStore {
     // By what is there and not by what is known: a failed start may have left a segment behind.
     for (const firstLsn of await listSegments(files, folder)) {
       if (firstLsn >= first) break
+      const known = this.#segments.find((segment) => segment.firstLsn === firstLsn)
       await files.unlink(join(folder, segmentName(firstLsn)))
       this.#segments = this.#segments.filter((segment) => segment.firstLsn > firstLsn)
       await syncFolder(files, folder)
+      onDeleted(known?.bytes ?? LOG_HEADER_BYTES)
     }
   }
 
