@@ -9,6 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { agentRoutes } from '../routes/agent.ts'
+import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
 import { generationRoutes } from '../routes/generations.ts'
 import { indexRoutes } from '../routes/indexes.ts'
@@ -136,6 +137,8 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
     },
   })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
+  const { drops, reports } = parts
+  await http.register(dropRoutes, { indexes, drops: drops.worker, reports })
   await http.register(generationRoutes, { ...forIndexes, rebuilds })
   await http.register(promotionRoutes, { indexes, promotions, changes })
   await http.register(evalRoutes, { ...forIndexes, evals, evalSets })

@@ -22,6 +22,7 @@ import type { EffectiveConfig } from './indexes/index-api.ts'
 import { IndexRegistry } from './indexes/index-registry.ts'
 import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
 import { makeRunner, type OpenIndexOptions } from './indexes/open-index.ts'
+import { StorageReports } from './indexes/storage-report.ts'
 import { VectordError } from './lib/errors.ts'
 import { FolderLocks } from './log/folder-locks.ts'
 
@@ -44,6 +45,7 @@ export interface Parts {
   readonly builders: Builders
   readonly graphs: GraphCache
   readonly drops: DropParts
+  readonly reports: StorageReports
   readonly memory: MemoryQuota
   readonly schedule: CheckpointSchedule
   readonly locks: FolderLocks
@@ -99,7 +101,12 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     bytesMax: config.generations.cacheBytes,
     onStored: (index) => drops.graphStored(index),
   })
-  const serving = { buckets, bucketNames, indexes, dataplane, builders, graphs, drops }
+  const reports = new StorageReports({
+    served: (index) => indexes.get(index),
+    store: (bucket) => buckets.get(bucket),
+    graphs,
+  })
+  const serving = { buckets, bucketNames, indexes, dataplane, builders, graphs, drops, reports }
   return { ...serving, memory, schedule, locks }
 }
 

@@ -164,7 +164,19 @@ export class BatchLog<T> {
 
   /** @returns what was merged; a single object is left as it is. */
   async #merge(): Promise<readonly ObjectInfo[]> {
-    const { codec, kept, onReplaced } = this.#options
+    const { codec, kept } = this.#options
+    const { merged, found } = await this.#mergeable()
+    if (merged.length < 2) return merged
+    const entries = inOrder(found)
+    await this.#put(encodeBatch(kept === undefined ? entries : kept(entries), codec))
+    await this.#giveUp(merged)
+    return merged
+  }
+
+  async #mergeable(): Promise<{
+    readonly merged: readonly ObjectInfo[]
+    readonly found: ReadonlyMap<string, BatchEntry<T>>
+  }> {
     const merged: ObjectInfo[] = []
     const found = new Map<string, BatchEntry<T>>()
     let bytes = 0
@@ -176,13 +188,7 @@ export class BatchLog<T> {
       merged.push(object)
       for (const entry of entries) found.set(entry.id, entry)
     }
-    if (merged.length < 2) return merged
-    const entries = inOrder(found)
-    const store = this.#options.store()
-    await this.#put(encodeBatch(kept === undefined ? entries : kept(entries), codec))
-    if (onReplaced === undefined) for (const { key } of merged) await store.delete(key)
-    else this.#setAside(store, merged)
-    return merged
+    return { merged, found }
   }
 
   /** Frees the memory of what was read; it is read again when it is asked for. */
@@ -233,7 +239,13 @@ export class BatchLog<T> {
     }
   }
 
-  #setAside(store: ObjectStore, merged: readonly ObjectInfo[]): void {
+  /** Deletes what was merged, or reads it no more while somebody else does. */
+  async #giveUp(merged: readonly ObjectInfo[]): Promise<void> {
+    const store = this.#options.store()
+    if (this.#options.onReplaced === undefined) {
+      for (const { key } of merged) await store.delete(key)
+      return
+    }
     const before = this.#replaced?.store === store ? this.#replaced.keys : []
     this.#replaced = { store, keys: new Set([...before, ...merged.map(({ key }) => key)]) }
   }

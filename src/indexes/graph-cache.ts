@@ -81,6 +81,21 @@ export class GraphCache implements DropHandler {
     await this.#options.onStored(index)
   }
 
+  /** The keys of every graph that can be found: its description and the files that it names. */
+  async describedFiles(index: string): Promise<string[]> {
+    const keys: string[] = []
+    for (const { graphId, isDescribed, files } of await this.#graphs(index)) {
+      const graphs = isDescribed ? await this.find(index, graphId) : null
+      if (graphs === null) continue
+      const named = new Set(graphs.flatMap(({ graph, labels }) => [graph.key, labels.key]))
+      const description = descriptionKey(index, graphId)
+      keys.push(
+        ...files.map(({ key }) => key).filter((key) => key === description || named.has(key)),
+      )
+    }
+    return keys
+  }
+
   /** Removes every graph of an index that is gone. */
   async clear(index: string): Promise<void> {
     const store = this.#options.storeOf(index)
