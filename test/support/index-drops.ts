@@ -10,6 +10,8 @@ import { Pins } from '../../src/versions/pins.ts'
 export interface TestDrops {
   readonly worker: DropWorker
   readonly pins: Pins
+  /** False leaves what checkpoints ask for waiting. Default true. */
+  isPrompt: boolean
   /** What a `ServedIndex` is given. */
   readonly ofIndex: IndexDropping
   /** Asks for everything that a crash may have left, as after a start, and drops it. */
@@ -31,13 +33,13 @@ export function indexDrops(index: () => ServedIndex, keep: number): TestDrops {
     onTrouble: () => undefined,
   })
   const request = (): Promise<void> => requestDrops(worker, index().info, keep)
-  return {
-    ...{ worker, pins },
+  const drops: TestDrops = {
+    ...{ worker, pins, isPrompt: true },
     ofIndex: {
       pins,
       onCheckpoint: async () => {
         await request()
-        await worker.flush()
+        if (drops.isPrompt) await worker.flush()
       },
     },
     sweep: async () => {
@@ -45,4 +47,5 @@ export function indexDrops(index: () => ServedIndex, keep: number): TestDrops {
       await worker.flush()
     },
   }
+  return drops
 }
