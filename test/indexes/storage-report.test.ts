@@ -93,6 +93,12 @@ async function agrees(store: ObjectStore, report: StorageReport): Promise<void> 
   }
 }
 
+function of(name: string, report: StorageReport): StorageReport['classes'] {
+  const found = report.folders.find(({ folder }) => folder === name)
+  assert.ok(found !== undefined, name)
+  return found.classes
+}
+
 for (const [backend, open] of Object.entries(BACKENDS)) {
   it(`${backend}: live, superseded, orphaned and dropped bytes agree with the bucket`, async (t) => {
     const bench = await open(t)
@@ -109,13 +115,11 @@ for (const [backend, open] of Object.entries(BACKENDS)) {
     const before = await report()
     await agrees(store, before)
     assert.equal(before.classes.orphaned.objects, 0)
-    const of = (name: string, from: StorageReport) =>
-      from.folders.find(({ folder }) => folder === name)?.classes
-    assert.equal(of('checkpoints', before)?.live.objects, 1)
-    assert.equal(of('checkpoints', before)?.superseded.objects, 3)
-    assert.ok((of('log', before)?.superseded.bytes ?? 0) > 0)
-    assert.ok((of('log', before)?.live.bytes ?? 0) > 0)
-    assert.ok((of('parts', before)?.live.bytes ?? 0) > 0)
+    const isLive = (name: string): boolean => of(name, before).live.bytes > 0
+    const superseded = (name: string): boolean => of(name, before).superseded.bytes > 0
+    assert.equal(of('checkpoints', before).live.objects, 1)
+    assert.equal(of('checkpoints', before).superseded.objects, 3)
+    assert.ok(superseded('log') && isLive('log') && isLive('parts'))
 
     // What crashes leave: a part, a graph of a trial, something that nobody knows.
     await store.put('_indexes/docs/parts/one-0-9-abc.parquet', Buffer.alloc(1000))
@@ -125,7 +129,7 @@ for (const [backend, open] of Object.entries(BACKENDS)) {
     const littered = await report()
     await agrees(store, littered)
     assert.deepEqual(littered.classes.orphaned, { objects: 3, bytes: 1507 })
-    assert.equal(of('_hnsw_trials', littered)?.live.bytes, 3)
+    assert.equal(of('_hnsw_trials', littered).live.bytes, 3)
 
     await opened.drops.sweep()
     const after = await report()
@@ -135,7 +139,7 @@ for (const [backend, open] of Object.entries(BACKENDS)) {
       { objects: 2, bytes: 507 },
       'another kind drops graphs',
     )
-    assert.equal(of('checkpoints', after)?.superseded.objects, 1)
+    assert.equal(of('checkpoints', after).superseded.objects, 1)
     const { checkpoints, log_segments: log } = opened.drops.worker.droppedOf('docs')
     const gone = (which: 'objects' | 'bytes'): number => littered.total[which] - after.total[which]
     // A log in files begins a new one where all of the last was given up.
