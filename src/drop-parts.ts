@@ -21,6 +21,7 @@ import { CACHE_VERSION, Pins } from './versions/pins.ts'
 
 export interface DropPartsOptions {
   readonly config: Config
+  readonly store: (bucket: string) => ObjectStore
   readonly indexes: () => IndexRegistry
   readonly graphs: () => DropHandler
   readonly nowMs: () => number
@@ -31,17 +32,21 @@ export class DropParts {
   readonly pins = new Pins()
   readonly worker: DropWorker
   /** Copies of indexes that moved to another bucket. */
-  readonly left = new LeftPlaces()
+  readonly left: LeftPlaces
   readonly #replaced = new ReplacedObjects()
   readonly #sweeps: IndexSweeps
   readonly #indexes: () => IndexRegistry
   readonly #checkpointsKept: number
 
-  constructor({ config, indexes, graphs, nowMs, onTrouble }: DropPartsOptions) {
+  constructor({ config, store, indexes, graphs, nowMs, onTrouble }: DropPartsOptions) {
     this.#indexes = indexes
     this.#checkpointsKept = config.checkpoint.keep
     const find = (index: string): ServedIndex | null =>
       indexes().has(index) ? indexes().get(index) : null
+    this.left = new LeftPlaces((index, place) => {
+      const home = find(index)?.meta.bucket
+      return home !== undefined && store(home) === place
+    })
     this.worker = new DropWorker({
       handlers: {
         checkpoints: new CheckpointDrops(find),

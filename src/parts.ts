@@ -60,6 +60,7 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
   await rm(scratchOf(config), { recursive: true, force: true })
   const drops: DropParts = new DropParts({
     ...{ config, nowMs, onTrouble },
+    store: (bucket) => buckets.get(bucket),
     indexes: () => indexes,
     graphs: () => graphs,
   })

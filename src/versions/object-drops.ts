@@ -62,19 +62,27 @@ export interface LeftPlace {
   readonly prefixes: readonly string[]
 }
 
+/** Version of every copy: whoever reads or writes one, such as a move into its bucket, pins it. */
+export const COPY_VERSION = 0
+
 export class LeftPlaces implements DropHandler {
   readonly #left = new Map<string, LeftPlace[]>()
+  readonly #isHome: (key: string, store: ObjectStore) => boolean
 
-  /** To be called before the drop of `key` is requested, with any `commitVersion`. */
+  /** @param isHome true where what was left is used again: it moved back. */
+  constructor(isHome: (key: string, store: ObjectStore) => boolean) {
+    this.#isHome = isHome
+  }
+
+  /** To be called before the drop of `key` is requested, with `COPY_VERSION` as its commit. */
   add(key: string, place: LeftPlace): void {
     this.#left.set(key, [...(this.#left.get(key) ?? []), place])
   }
 
   async drop(work: DropWork): Promise<void> {
-    // Whoever still reads there has pinned version 0.
-    if (work.doomed([0]).length === 0) return
     for (const place of this.#left.get(work.key) ?? []) {
       await this.#clear(work, place)
+      if (work.isHeld) return
       const rest = (this.#left.get(work.key) ?? []).filter((one) => one !== place)
       if (rest.length === 0) this.#left.delete(work.key)
       else this.#left.set(work.key, rest)
@@ -85,6 +93,8 @@ export class LeftPlaces implements DropHandler {
     for (const prefix of prefixes) {
       for await (const { key, bytes } of store.list(prefix)) {
         await work.turn()
+        const isSpared = work.doomed([COPY_VERSION]).length === 0
+        if (isSpared || this.#isHome(work.key, store)) return
         await store.delete(key)
         work.deleted(bytes)
       }
