@@ -9,7 +9,7 @@ const ROWS = [
   ['src/app.ts'],
   ['src/tuning-parts.ts'],
   ['src/parts.ts'],
-  ['src/log-lines.ts', 'src/core-report.ts'],
+  ['src/log-lines.ts', 'src/core-report.ts', 'src/drop-parts.ts'],
   ['routes'],
   ['src/http', 'src/services'],
   ['src/autotune', 'src/ingest', 'src/projection', 'src/profiles'],

@@ -9,6 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { agentRoutes } from '../routes/agent.ts'
+import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
 import { generationRoutes } from '../routes/generations.ts'
 import { indexRoutes } from '../routes/indexes.ts'
@@ -32,6 +33,7 @@ import {
   memoryGauges,
   residenceOf,
 } from './core-report.ts'
+import { dropGauges } from './drop-parts.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'
@@ -66,6 +68,8 @@ const JOURNALS_MS = 10_000
 /** How often it is looked whether a rollout is to be ended. */
 const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
+/** How often it is looked whether an index came into service, which may have something to sweep. */
+const SWEEPS_MS = 1000
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const { config, log, nowMs } = options
@@ -80,6 +84,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
+  dropGauges(metrics, parts.drops.worker)
   liveRecallGauges(metrics, tuning.recall)
   compactionGauges(metrics, tuning.compactions)
   for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
@@ -109,6 +114,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await parts.builders.close()
       await tuning.close()
       await memory.close()
+      await parts.drops.worker.close()
       await parts.indexes.close()
       await parts.dataplane.close()
       await parts.buckets.close()
@@ -141,6 +147,8 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
     },
   })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
+  const { drops, reports } = parts
+  await http.register(dropRoutes, { indexes, drops: drops.worker, reports })
   await http.register(generationRoutes, { ...forIndexes, rebuilds })
   await http.register(promotionRoutes, { indexes, promotions, changes })
   await http.register(evalRoutes, { ...forIndexes, evals, evalSets })
@@ -184,7 +192,10 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
 }
 
 type Timers = Readonly<
-  Record<'refresh' | 'health' | 'memory' | 'journals' | 'alarms' | 'compactions', Periodic>
+  Record<
+    'refresh' | 'health' | 'memory' | 'journals' | 'alarms' | 'compactions' | 'sweeps',
+    Periodic
+  >
 >
 
 function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
@@ -223,11 +234,12 @@ function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
         trouble(error, 'compact indexes')
       },
     ),
+    sweeps: new Periodic(() => parts.drops.sweep(), lookTrouble),
   }
 }
 
 function timersOf(
-  { refresh, health, memory, journals, alarms, compactions }: Timers,
+  { refresh, health, memory, journals, alarms, compactions, sweeps }: Timers,
   config: Config,
 ): { readonly work: Periodic; readonly everyMs: number }[] {
   return [
@@ -237,6 +249,7 @@ function timersOf(
     { work: journals, everyMs: JOURNALS_MS },
     { work: alarms, everyMs: ALARMS_MS },
     { work: compactions, everyMs: config.compaction.intervalS * 1000 },
+    { work: sweeps, everyMs: SWEEPS_MS },
   ]
 }
 

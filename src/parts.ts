@@ -4,7 +4,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
@@ -12,6 +12,7 @@ import type { BucketLocation } from './buckets/bucket-location.ts'
 import { BucketRegistry } from './buckets/bucket-registry.ts'
 import type { ConfiguredSource } from './buckets/credentials.ts'
 import type { Config } from './config/schema.ts'
+import { DropParts } from './drop-parts.ts'
 import { Builders } from './dataplane/builders.ts'
 import type { DataplaneLog } from './dataplane/core-status.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
@@ -21,6 +22,7 @@ import type { EffectiveConfig } from './indexes/index-api.ts'
 import { IndexRegistry } from './indexes/index-registry.ts'
 import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
 import { makeRunner, type OpenIndexOptions } from './indexes/open-index.ts'
+import { StorageReports } from './indexes/storage-report.ts'
 import { VectordError } from './lib/errors.ts'
 import { FolderLocks } from './log/folder-locks.ts'
 
@@ -42,6 +44,8 @@ export interface Parts {
   readonly dataplane: Dataplane
   readonly builders: Builders
   readonly graphs: GraphCache
+  readonly drops: DropParts
+  readonly reports: StorageReports
   readonly memory: MemoryQuota
   readonly schedule: CheckpointSchedule
   readonly locks: FolderLocks
@@ -52,6 +56,14 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
   const onTrouble = troubleLog(log)
   const buckets = await openBuckets(options, (bucket) => indexes.namesIn(bucket))
   const locks = new FolderLocks(config.storage.root)
+  // Whatever an earlier process left there: nobody else writes to it while we hold the root.
+  await rm(scratchOf(config), { recursive: true, force: true })
+  const drops: DropParts = new DropParts({
+    ...{ config, nowMs, onTrouble },
+    store: (bucket) => buckets.get(bucket),
+    indexes: () => indexes,
+    graphs: () => graphs,
+  })
   const dataplane = openDataplane(options)
   const builders = new Builders({ ...config.builders, log: dataplaneLog(log) })
   const memory = new MemoryQuota(
@@ -62,18 +74,22 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
   )
   const serverId = await readServerId(config.storage.root)
   const open = {
-    ...{ dataplane, memory, serverId, nowMs, onTrouble, promoted: options.promoted },
+    ...{ dataplane, memory, serverId, nowMs, onTrouble, promoted: options.promoted, drops },
     bucket: (name: string) => ({ store: buckets.get(name), spec: buckets.spec(name) }),
     lockFolder: (root: string) => locks.lock(root),
     ...openBounds(config),
   }
   const bucketNames = (): string[] =>
     buckets.list().flatMap(({ name, role }) => (role === 'rescue' ? [] : [name]))
-  const indexes = new IndexRegistry({
+  const indexes: IndexRegistry = new IndexRegistry({
     buckets: { names: bucketNames, store: (name) => buckets.get(name) },
     indexesMax: config.limits.indexesMax,
     makeRunner: (meta, revision) => makeRunner(open, meta, revision),
-    onDelete: options.onDelete,
+    onRetention: (index, keepLastVersions) => drops.retained(index, keepLastVersions),
+    onDelete: async (index, bucket) => {
+      await options.onDelete(index, bucket)
+      drops.forget(index)
+    },
     ...{ nowMs, onTrouble },
   })
   const schedule = new CheckpointSchedule({
@@ -82,11 +98,17 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     logBytes: config.checkpoint.logBytes,
     ...{ nowMs, onTrouble },
   })
-  const graphs = new GraphCache(
-    (index) => buckets.get(indexes.get(index).meta.bucket),
-    config.generations.cacheBytes,
-  )
-  const serving = { buckets, bucketNames, indexes, dataplane, builders, graphs }
+  const graphs: GraphCache = new GraphCache({
+    storeOf: (index) => buckets.get(indexes.get(index).meta.bucket),
+    bytesMax: config.generations.cacheBytes,
+    onStored: (index) => drops.graphStored(index),
+  })
+  const reports = new StorageReports({
+    served: (index) => indexes.get(index),
+    store: (bucket) => buckets.get(bucket),
+    graphs,
+  })
+  const serving = { buckets, bucketNames, indexes, dataplane, builders, graphs, drops, reports }
   return { ...serving, memory, schedule, locks }
 }
 
@@ -117,7 +139,7 @@ function openBounds(
   | 'groupBytesMax'
 > {
   return {
-    scratch: join(config.storage.root, 'scratch'),
+    scratch: scratchOf(config),
     deltaPointsMax: config.dataplane.deltaPointsMax,
     flatRowsMax: config.search.flatThreshold,
     generationsKept: config.generations.keep,
@@ -125,6 +147,10 @@ function openBounds(
     segmentBytesMax: config.log.segmentBytes,
     groupBytesMax: config.log.groupBytesMax,
   }
+}
+
+function scratchOf(config: Config): string {
+  return join(config.storage.root, 'scratch')
 }
 
 function dataplaneLog(log: Logger): DataplaneLog {

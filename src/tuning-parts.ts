@@ -13,6 +13,7 @@ import type { CurvePoint } from './domain/trial.ts'
 import type { EffectiveConfig } from './indexes/index-api.ts'
 import { DecisionLog } from './journal/decision-log.ts'
 import { EvalStore } from './journal/eval-store.ts'
+import type { JournalOptions } from './journal/index-logs.ts'
 import { QueryReservoir } from './journal/query-reservoir.ts'
 import { TrialJournal } from './journal/trial-journal.ts'
 import { hasCode } from './lib/errors.ts'
@@ -95,7 +96,9 @@ export class TuningParts {
         void this.agent.promotionsChanged(index)
       },
     })
-    const journal = { storeOf, nowMs, onTrouble }
+    const onReplaced: JournalOptions['onReplaced'] = (index, objects) =>
+      parts.drops.replaced(index, storeOf(index), objects)
+    const journal = { storeOf, nowMs, onTrouble, onReplaced }
     this.trials = new TrialJournal(journal)
     this.decisions = new DecisionLog(journal)
     this.evals = new EvalStore({

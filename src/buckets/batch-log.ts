@@ -5,6 +5,8 @@
  *                                                {prefix}batch_{µs}.jsonl
  *
  * - Objects are never changed: a flush and a compaction each put one new object where none is.
+ * - What a compaction merged is not read any more and is deleted, by this log or by whoever takes that
+ *   over (`onReplaced`). What a crash leaves of it is merged again.
  * - Each entry has an id. A flush whose answer was lost, and a crash between the writing of a merged
  *   object and the deletion of its sources, leave entries twice; they are read once.
  * - Ids grow with time, and entries are read in their order, wherever they lie.
@@ -64,6 +66,8 @@ export interface BatchLogOptions<T> {
   readonly flushAt?: number
   /** What a compaction keeps, of entries in the order of their ids. Default: all. */
   readonly kept?: (entries: readonly BatchEntry<T>[]) => readonly BatchEntry<T>[]
+  /** Deletes what a compaction has merged. Default: the compaction does. */
+  readonly onReplaced?: (objects: readonly ObjectInfo[]) => Promise<void>
   /** Bytes of objects whose entries are kept in memory, so that they are not read again. Default 0. */
   readonly cacheBytesMax?: number
   /** True takes lines without a checksum, as an older layout wrote them. Default false. */
@@ -76,6 +80,8 @@ export class BatchLog<T> {
   /** By key, least lately read first. */
   readonly #cache = new Map<string, { readonly bytes: number; readonly batch: Batch<T> }>()
   #cacheBytes = 0
+  /** Merged and not deleted yet: keys, and the bucket that they are in. */
+  #replaced: { readonly store: ObjectStore; readonly keys: Set<string> } | null = null
   /** By id, in order. */
   readonly #waiting = new Map<string, BatchEntry<T>>()
   #dropped = 0
@@ -149,26 +155,40 @@ export class BatchLog<T> {
   }
 
   /** Merges the objects that can be read whole into a new one. @returns how many there were. */
-  compact(): Promise<number> {
-    return this.#turns.run('', async () => {
-      const { codec, kept } = this.#options
-      const keys: string[] = []
-      const found = new Map<string, BatchEntry<T>>()
-      let bytes = 0
-      for (const object of await this.#list()) {
-        if (object.bytes > MERGE_BYTES_MAX / 2 || bytes + object.bytes > MERGE_BYTES_MAX) continue
-        const { entries, problems } = await this.#loadIfThere(object)
-        if (problems.length > 0 || entries.length === 0) continue
-        bytes += object.bytes
-        keys.push(object.key)
-        for (const entry of entries) found.set(entry.id, entry)
-      }
-      if (keys.length < 2) return keys.length
-      const entries = inOrder(found)
-      await this.#put(encodeBatch(kept === undefined ? entries : kept(entries), codec))
-      for (const key of keys) await this.#options.store().delete(key)
-      return keys.length
-    })
+  async compact(): Promise<number> {
+    const merged = await this.#turns.run('', () => this.#merge())
+    // Outside the turn: whoever takes them over may have to wait.
+    if (merged.length > 1) await this.#options.onReplaced?.(merged)
+    return merged.length
+  }
+
+  /** @returns what was merged; a single object is left as it is. */
+  async #merge(): Promise<readonly ObjectInfo[]> {
+    const { codec, kept } = this.#options
+    const { merged, found } = await this.#mergeable()
+    if (merged.length < 2) return merged
+    const entries = inOrder(found)
+    await this.#put(encodeBatch(kept === undefined ? entries : kept(entries), codec))
+    await this.#giveUp(merged)
+    return merged
+  }
+
+  async #mergeable(): Promise<{
+    readonly merged: readonly ObjectInfo[]
+    readonly found: ReadonlyMap<string, BatchEntry<T>>
+  }> {
+    const merged: ObjectInfo[] = []
+    const found = new Map<string, BatchEntry<T>>()
+    let bytes = 0
+    for (const object of await this.#list()) {
+      if (object.bytes > MERGE_BYTES_MAX / 2 || bytes + object.bytes > MERGE_BYTES_MAX) continue
+      const { entries, problems } = await this.#loadIfThere(object)
+      if (problems.length > 0 || entries.length === 0) continue
+      bytes += object.bytes
+      merged.push(object)
+      for (const entry of entries) found.set(entry.id, entry)
+    }
+    return { merged, found }
   }
 
   /** Frees the memory of what was read; it is read again when it is asked for. */
@@ -181,6 +201,7 @@ export class BatchLog<T> {
   drop(): Promise<void> {
     return this.#turns.run('', async () => {
       this.#waiting.clear()
+      this.#replaced = null
       const store = this.#options.store()
       for (const { key } of await this.#list()) {
         if (NAME.test(this.#nameOf(key))) await store.delete(key)
@@ -218,6 +239,17 @@ export class BatchLog<T> {
     }
   }
 
+  /** Deletes what was merged, or reads it no more while somebody else does. */
+  async #giveUp(merged: readonly ObjectInfo[]): Promise<void> {
+    const store = this.#options.store()
+    if (this.#options.onReplaced === undefined) {
+      for (const { key } of merged) await store.delete(key)
+      return
+    }
+    const before = this.#replaced?.store === store ? this.#replaced.keys : []
+    this.#replaced = { store, keys: new Set([...before, ...merged.map(({ key }) => key)]) }
+  }
+
   async #readOnce(limit: number): Promise<Batch<T>> {
     // Before the list: what a flush takes meanwhile is found in one of the two.
     const found = new Map(this.#waiting)
@@ -235,10 +267,15 @@ export class BatchLog<T> {
 
   async #list(): Promise<readonly ObjectInfo[]> {
     const objects: ObjectInfo[] = []
-    for await (const object of this.#options.store().list(this.#options.prefix)) {
-      objects.push(object)
+    const store = this.#options.store()
+    // In another bucket, where the index moved to, nobody deletes them.
+    const replaced = this.#replaced?.store === store ? this.#replaced.keys : new Set<string>()
+    const gone = new Set(replaced)
+    for await (const object of store.list(this.#options.prefix)) {
       this.#learnStamp(this.#nameOf(object.key))
+      if (!gone.delete(object.key)) objects.push(object)
     }
+    for (const key of gone) replaced.delete(key)
     this.#knowsNames = true
     this.#objects = objects.length
     return objects

@@ -178,6 +178,28 @@ export const SCHEMA = {
       'Files of graphs that trials have built, kept for each index; the oldest go first.',
     ),
   },
+  drops: {
+    queue_max: int(
+      256,
+      [1, 100_000],
+      'things',
+      'Things with old versions that may wait to be dropped; past it, who makes more waits.',
+    ),
+    batch_max: int(100, [1, 100_000], 'things', 'Drops that start together at once.'),
+    batch_ms: int(
+      50,
+      [0, HOUR_MS],
+      'ms',
+      'How long fewer wait for more: requests for one thing become one.',
+    ),
+    slice_deletes: int(
+      64,
+      [1, 100_000],
+      'objects',
+      'Objects that are deleted between two pauses, so that searches and writes go first.',
+    ),
+    tick_ms: int(10, [1, HOUR_MS], 'ms', 'Length of such a pause.'),
+  },
   dataplane: {
     cores: int(
       0,

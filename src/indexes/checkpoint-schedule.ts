@@ -67,7 +67,12 @@ export class CheckpointSchedule {
       this.#last.set(info.name, { atMs: nowMs(), logBytes: 0 })
       return info.logBytes >= logBytes
     }
-    return nowMs() - last.atMs >= intervalMs || info.logBytes - last.logBytes >= logBytes
+    // What the checkpoint made old is dropped after it: the log may have become shorter since.
+    const shortest = Math.min(last.logBytes, info.logBytes)
+    if (shortest < last.logBytes && last.logBytes !== Infinity) {
+      this.#last.set(info.name, { ...last, logBytes: shortest })
+    }
+    return nowMs() - last.atMs >= intervalMs || info.logBytes - shortest >= logBytes
   }
 
   async #run(index: ManagedIndex): Promise<void> {

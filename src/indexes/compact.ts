@@ -12,7 +12,7 @@
 import type { GraphRef } from '../domain/checkpoint.ts'
 import type { TableCompacted } from '../domain/search.ts'
 import { generationsOf } from './generation-swap.ts'
-import type { CachedGraph } from './graph-cache.ts'
+import type { FoundGraph } from './graph-cache.ts'
 import { rebuild, type RebuildControl, type RebuildParts, type Rebuilt } from './rebuild.ts'
 import type { ServedIndex } from './served-index.ts'
 
@@ -88,7 +88,7 @@ function staleGenerations(index: ServedIndex, deadShareMax: number): number[] {
 }
 
 /** Of each graph its lsn on the shard; 0 where it has no points there. */
-function lsnsOf(cached: readonly CachedGraph[], shard: number): number[] {
+function lsnsOf(cached: readonly FoundGraph[], shard: number): number[] {
   return cached.map(({ graphs }) => refOf(graphs, shard)?.indexedLsn ?? 0)
 }
 

@@ -7,16 +7,18 @@
  *     _hnsw_graphs/{index}/{graph_id}-{shard}.labels
  *
  * A cache: what is not there is built again. It is bounded by bytes; the one that was stored first
- * goes first.
+ * goes first. The drop worker does that, and not while anybody reads or writes graphs of the index.
  */
 
 import { createHash } from 'node:crypto'
-import type { ObjectStore } from '../buckets/object-store.ts'
+import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
 import type { GraphRef } from '../domain/checkpoint.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import { canonicalKey } from '../domain/trial.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { graphsFromJson, graphToJson } from '../log/checkpoint-manifest.ts'
+import type { DropHandler, DropWork } from '../versions/drop-work.ts'
+import { CACHE_VERSION } from '../versions/pins.ts'
 
 const FORMAT = 1
 
@@ -26,20 +28,34 @@ export function graphIdOf(fingerprint: string, config: HnswConfig): string {
   return hash.digest('hex').slice(0, 32)
 }
 
-export interface CachedGraph {
+export interface FoundGraph {
   readonly graphId: string
   /** One for each shard that has points. */
   readonly graphs: readonly GraphRef[]
 }
 
-export class GraphCache {
-  readonly #storeOf: (index: string) => ObjectStore
-  readonly #bytesMax: number
+interface CachedGraph {
+  readonly graphId: string
+  readonly bytes: number
+  readonly storedMs: number
+  /** The description first: a graph without one is not found. */
+  readonly files: readonly ObjectInfo[]
+  readonly isDescribed: boolean
+}
 
-  /** @param bytesMax of each index. */
-  constructor(storeOf: (index: string) => ObjectStore, bytesMax: number) {
-    this.#storeOf = storeOf
-    this.#bytesMax = bytesMax
+export interface GraphCacheOptions {
+  readonly storeOf: (index: string) => ObjectStore
+  /** Of each index. */
+  readonly bytesMax: number
+  /** Called when a graph was stored: others may be over the bound now. */
+  readonly onStored: (index: string) => Promise<void>
+}
+
+export class GraphCache implements DropHandler {
+  readonly #options: GraphCacheOptions
+
+  constructor(options: GraphCacheOptions) {
+    this.#options = options
   }
 
   /** What the keys of a graph's files begin with. */
@@ -55,7 +71,7 @@ export class GraphCache {
   async find(index: string, graphId: string): Promise<readonly GraphRef[] | null> {
     const key = descriptionKey(index, graphId)
     try {
-      const bytes = await this.#storeOf(index).get(key)
+      const bytes = await this.#options.storeOf(index).get(key)
       return describe(key, bytes)
     } catch (error) {
       if (hasCode(error, 'object_not_found', 'object_corrupt', 'format_too_new')) return null
@@ -63,61 +79,92 @@ export class GraphCache {
     }
   }
 
-  /** Makes files that are in the bucket already findable, and clears away what is over the bound. */
+  /** Makes files that are in the bucket already findable. */
   async put(index: string, graphId: string, graphs: readonly GraphRef[]): Promise<void> {
     const json = { format: FORMAT, graphs: graphs.map(graphToJson) }
     const body = Buffer.from(`${JSON.stringify(json, null, 1)}\n`)
-    await this.#storeOf(index).put(descriptionKey(index, graphId), body)
-    await this.#trim(index, graphId)
+    await this.#options.storeOf(index).put(descriptionKey(index, graphId), body)
+    await this.#options.onStored(index)
+  }
+
+  /** The keys of every graph that can be found: its description and the files that it names. */
+  async describedFiles(index: string): Promise<string[]> {
+    const keys: string[] = []
+    for (const { graphId, isDescribed, files } of await this.#graphs(index)) {
+      const graphs = isDescribed ? await this.find(index, graphId) : null
+      if (graphs === null) continue
+      const named = new Set(graphs.flatMap(({ graph, labels }) => [graph.key, labels.key]))
+      const description = descriptionKey(index, graphId)
+      keys.push(
+        ...files.map(({ key }) => key).filter((key) => key === description || named.has(key)),
+      )
+    }
+    return keys
   }
 
   /** Every graph that can be found, in no order. @throws {VectordError} what the bucket fails with. */
-  async list(index: string): Promise<readonly CachedGraph[]> {
-    const found: { graphId: string; graphs: readonly GraphRef[] }[] = []
-    for await (const { key } of this.#storeOf(index).list(folderOf(index))) {
-      const graphId = /^([0-9a-f]+)\.json$/.exec(key.slice(folderOf(index).length))?.[1]
-      const graphs = graphId === undefined ? null : await this.find(index, graphId)
-      if (graphId !== undefined && graphs !== null) found.push({ graphId, graphs })
+  async list(index: string): Promise<readonly FoundGraph[]> {
+    const found: FoundGraph[] = []
+    for (const { graphId, isDescribed } of await this.#graphs(index)) {
+      const graphs = isDescribed ? await this.find(index, graphId) : null
+      if (graphs !== null) found.push({ graphId, graphs })
     }
     return found
   }
 
   async remove(index: string, graphId: string): Promise<void> {
-    const store = this.#storeOf(index)
-    // The description is the first to go: a graph without one is not found.
-    await store.delete(descriptionKey(index, graphId))
-    for await (const { key } of store.list(this.prefixOf(index, graphId))) await store.delete(key)
+    const graph = (await this.#graphs(index)).find((one) => one.graphId === graphId)
+    const store = this.#options.storeOf(index)
+    for (const { key } of graph?.files ?? []) await store.delete(key)
   }
 
   /** Removes every graph of an index that is gone. */
   async clear(index: string): Promise<void> {
-    const store = this.#storeOf(index)
+    const store = this.#options.storeOf(index)
     for await (const { key } of store.list(folderOf(index))) await store.delete(key)
   }
 
-  /** Whole graphs go, oldest first, never the one just stored. Files without a description go too. */
-  async #trim(index: string, newest: string): Promise<void> {
-    const store = this.#storeOf(index)
-    const graphs = new Map<string, { bytes: number; storedMs: number; readonly keys: string[] }>()
-    for await (const { key, bytes, modifiedMs } of store.list(folderOf(index))) {
-      const graphId = /^([0-9a-f]+)[-.]/.exec(key.slice(folderOf(index).length))?.[1]
-      if (graphId === undefined) continue
-      const graph = graphs.get(graphId) ?? { bytes: 0, storedMs: 0, keys: [] }
-      graph.bytes += bytes
-      graph.storedMs = Math.max(graph.storedMs, modifiedMs)
-      // The description is the first to go: a graph without one is not found.
-      if (key.endsWith('.json')) graph.keys.unshift(key)
-      else graph.keys.push(key)
-      graphs.set(graphId, graph)
+  /**
+   * Deletes files without a description, which a crash left, and whole graphs that are over the
+   * bound, oldest first, never the one that was stored last.
+   */
+  async drop(work: DropWork): Promise<void> {
+    const graphs = await this.#graphs(work.key)
+    const described = graphs.filter(({ isDescribed }) => isDescribed)
+    let total = described.reduce((sum, { bytes }) => sum + bytes, 0)
+    for (const graph of graphs) {
+      const isOver = total > this.#options.bytesMax && graph !== described.at(-1)
+      if (graph.isDescribed && !isOver) continue
+      if (graph.isDescribed) total -= graph.bytes
+      for (const { key, bytes } of graph.files) {
+        await work.turn()
+        // A builder that began meanwhile may be writing these very files.
+        if (work.doomed([CACHE_VERSION]).length === 0) return
+        await this.#options.storeOf(work.key).delete(key)
+        work.deleted(bytes)
+      }
     }
-    let total = [...graphs.values()].reduce((sum, { bytes }) => sum + bytes, 0)
-    const oldest = [...graphs].sort(([, a], [, b]) => a.storedMs - b.storedMs)
-    for (const [graphId, { bytes, keys }] of oldest) {
-      if (total <= this.#bytesMax) return
-      if (graphId === newest) continue
-      for (const key of keys) await store.delete(key)
-      total -= bytes
+  }
+
+  /** Ascending by the time at which they were stored. */
+  async #graphs(index: string): Promise<CachedGraph[]> {
+    const files = new Map<string, ObjectInfo[]>()
+    for await (const object of this.#options.storeOf(index).list(folderOf(index))) {
+      const graphId = /^([0-9a-f]+)[-.]/.exec(object.key.slice(folderOf(index).length))?.[1]
+      if (graphId !== undefined) files.set(graphId, [...(files.get(graphId) ?? []), object])
     }
+    return [...files].map(asGraph).sort((a, b) => a.storedMs - b.storedMs)
+  }
+}
+
+function asGraph([graphId, files]: readonly [string, readonly ObjectInfo[]]): CachedGraph {
+  const isDescription = ({ key }: ObjectInfo): boolean => key.endsWith('.json')
+  return {
+    graphId,
+    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    storedMs: Math.max(...files.map(({ modifiedMs }) => modifiedMs)),
+    files: [...files.filter(isDescription), ...files.filter((file) => !isDescription(file))],
+    isDescribed: files.some(isDescription),
   }
 }
 

@@ -12,6 +12,23 @@ export function indexFolder(index: string): string {
   return `${ROOT}${index}/`
 }
 
+/** Folders outside `_indexes/` in which an index has a folder of its name, by their owners. */
+const OTHER_FOLDERS = [
+  '_hnsw_promotions',
+  '_hnsw_trials',
+  '_hnsw_decisions',
+  '_hnsw_agent',
+  '_hnsw_agent_state',
+  '_hnsw_graphs',
+]
+
+/** What the keys of all objects of an index begin with. Eval sets have names of their own. */
+export function ownPrefixes(index: string): string[] {
+  const others = OTHER_FOLDERS.map((folder) => `${folder}/${index}/`)
+  // Beside its folder the promotions have a copy for people.
+  return [indexFolder(index), ...others, `_hnsw_promotions/${index}.json`]
+}
+
 /**
  * The names of all indexes that have objects in the bucket: two requests a name, however many
  * objects each has.

@@ -39,6 +39,8 @@ export interface IndexRegistryOptions {
   /** Makes what serves an index; the registry starts and closes it. */
   readonly makeRunner: (meta: IndexMeta, revision: number) => IndexRunner
   readonly onTrouble: (error: unknown, what: string) => void
+  /** Told how many versions of points an index keeps, when that was set. */
+  readonly onRetention: (index: string, keepLastVersions: number) => Promise<void>
   /** Clears away what others keep of an index, before its meta goes. */
   readonly onDelete: (index: string, bucket: string) => Promise<void>
 }
@@ -205,15 +207,8 @@ export class IndexRegistry implements Indexes {
     if (stored !== null && isActive) this.#serve(stored)
   }
 
-  /** Shards that are not ready are told when they are: see `IndexRunner`. */
-  async #retain(index: ServedIndex): Promise<void> {
-    const { name, keepLastVersions } = index.meta
-    try {
-      await index.trimVersions(keepLastVersions)
-    } catch (error) {
-      if (hasCode(error, 'index_loading', 'index_unavailable', 'core_unavailable')) return
-      this.#options.onTrouble(error, `give up versions of index "${name}"`)
-    }
+  #retain({ meta }: ServedIndex): Promise<void> {
+    return this.#options.onRetention(meta.name, meta.keepLastVersions)
   }
 
   #serve(stored: Revision<IndexMeta>): IndexRunner {

@@ -37,6 +37,14 @@ export interface RecordSink {
   follow(record: LogRecord): Promise<void>
 }
 
+/** Asks what may go of old checkpoints, and is told what went. */
+export interface CheckpointDropWork {
+  doomed(lsns: readonly number[]): readonly number[]
+  /** Resolves when the next deletion may be made. */
+  turn(): Promise<void>
+  deleted(bytes: number): void
+}
+
 export interface IndexStorageOptions {
   readonly index: string
   readonly store: ObjectStore
@@ -49,6 +57,8 @@ export interface IndexStorageOptions {
   /** Only where the index may be written by another server. */
   readonly sharing?: {
     readonly holding: () => Holding
+    /** Asks the bucket whether this server still writes the index. @throws `not_owner`. */
+    readonly confirm: () => Promise<void>
     /** Reads what the owner writes, until closed. */
     readonly follow: (sink: RecordSink) => { close(): Promise<void> }
   }
@@ -63,6 +73,10 @@ export class IndexStorage {
   readonly #options: IndexStorageOptions
   /** Usable checkpoints, newest first; the first is the one to load. */
   #usable: readonly CheckpointContent[]
+  /** Shards may use parts that no manifest names: a checkpoint is being made, or one has failed. */
+  #unnamed = false
+  /** Checkpoints before this lsn were given up by a compaction. */
+  #aloneLsn = 0
   readonly #lost = Promise.withResolvers<VectordError>()
   #lostBy: VectordError | null = null
 
@@ -147,29 +161,63 @@ export class IndexStorage {
   }
 
   /**
-   * Makes the checkpoint exist; then gives up what nothing needs any more.
+   * Makes the checkpoint exist whose parts and graphs `write` writes.
    *
-   * @param options.alone every older checkpoint is given up: the parts of this one were read back.
+   * @param options.alone every older one is given up: the parts of this one were read back.
    */
   async saveCheckpoint(
-    content: CheckpointContent,
+    write: () => Promise<CheckpointContent>,
     { alone = false }: { readonly alone?: boolean } = {},
-  ): Promise<void> {
-    const { checkpoints, index, onTrouble } = this.#options
-    const keep = alone ? 1 : this.#options.keep
+  ): Promise<CheckpointContent> {
+    this.#unnamed = true
+    const content = await write()
     this.checkOwned()
-    await checkpoints.write(content)
-    const older = this.#usable.filter(({ lsn }) => lsn < content.lsn)
-    this.#usable = [content, ...older].slice(0, keep)
-    try {
-      // What a new owner is writing is named by no manifest yet.
-      this.checkOwned()
-      await checkpoints.retain(keep)
-      // With fewer than `keep` checkpoints the oldest way back is the log from its start.
-      if (this.#usable.length === keep) await this.log.truncate(this.#usable.at(-1)?.lsn ?? 0)
-    } catch (error) {
-      onTrouble(error, `clear away old checkpoints of index "${index}"`)
-    }
+    await this.#options.checkpoints.write(content)
+    if (alone) this.#aloneLsn = content.lsn
+    const older = this.#usable.filter(({ lsn }) => lsn < content.lsn && lsn >= this.#aloneLsn)
+    this.#usable = [content, ...older].slice(0, this.#options.keep)
+    this.#unnamed = false
+    return content
+  }
+
+  /**
+   * Deletes old checkpoints, and parts and graphs that none names. Those that are to be kept stay
+   * whatever is asked, and the one that the index stands on. No checkpoint may be made meanwhile.
+   *
+   * @throws {VectordError} `not_owner`, and what the bucket throws.
+   */
+  async dropCheckpoints(work: CheckpointDropWork): Promise<void> {
+    this.checkOwned()
+    // The next checkpoint names what shards use: then there is nothing to be mistaken about.
+    if (this.#unnamed) return
+    const { checkpoints, store, keep, sharing } = this.#options
+    const inUse = this.checkpointLsn
+    await checkpoints.drop({
+      doomed: (lsns) => {
+        const wanted = lsns.filter((lsn) => lsn >= this.#aloneLsn).slice(-keep)
+        const kept = new Set([...wanted, inUse])
+        return work.doomed(lsns).filter((lsn) => !kept.has(lsn))
+      },
+      confirm: async () => sharing?.confirm(),
+      deleting: async ({ key, bytes }) => {
+        await work.turn()
+        this.checkOwned()
+        await store.delete(key)
+        work.deleted(bytes)
+      },
+    })
+  }
+
+  /**
+   * Gives up the log before `lsn`, as far as none of the checkpoints that are kept needs it.
+   *
+   * @throws {VectordError} `not_owner`, and what the bucket throws.
+   */
+  async dropLog(beforeLsn: number, onDeleted: (bytes: number) => void): Promise<void> {
+    this.checkOwned()
+    // With fewer than `keep` checkpoints the oldest way back is the log from its start.
+    const oldest = this.#usable[this.#options.keep - 1]?.lsn ?? this.#aloneLsn
+    await this.log.truncate(Math.min(oldest, beforeLsn - 1), onDeleted)
   }
 
   /** Reads log and checkpoint whole and compares them with their checksums. */

@@ -20,7 +20,7 @@ import { IndexRunner } from './index-runner.ts'
 import { IndexStorage } from './index-storage.ts'
 import type { MemoryQuota } from './memory-quota.ts'
 import { closingOnFailure, openShared } from './open-shared.ts'
-import { ServedIndex } from './served-index.ts'
+import { ServedIndex, type IndexDropping } from './served-index.ts'
 
 export interface OpenIndexOptions {
   readonly dataplane: Dataplane
@@ -40,6 +40,8 @@ export interface OpenIndexOptions {
   /** Older generations whose graphs stay in the bucket. */
   readonly generationsKept: number
   readonly checkpointsKept: number
+  /** What is dropped of an index, and not while readers have it open. */
+  readonly drops: { ofIndex(index: () => ServedIndex): IndexDropping }
   readonly segmentBytesMax: number
   readonly groupBytesMax: number
   /** What was promoted for an index; null where its settings hold. Asked before it is opened. */
@@ -58,6 +60,7 @@ export function makeRunner(
   const memory = options.memory.open(meta, () => index.info.stats)
   const index: ServedIndex = new ServedIndex({
     ...{ meta, revision, nowMs, memory },
+    drops: options.drops.ofIndex(() => index),
     deltaPointsMax: deltaPointsMax * meta.shards,
     specs: (storage) =>
       shardSpecs(storage, options, { meta: index.meta, hnsw: index.steering.config.hnsw }),

@@ -48,6 +48,7 @@ export async function openShared(options: SharedIndexOptions): Promise<IndexStor
         log: new SharedLog(index, { role: 'owner', log }),
         sharing: {
           holding: () => ({ role: 'owner', owner: server, fault: null }),
+          confirm: () => lease.confirm(),
           follow: () => ({ close: () => Promise.resolve() }),
         },
         release: () => lease.end(),
@@ -81,6 +82,7 @@ async function openFollower(
         log.role === 'owner'
           ? { role: 'owner', owner: server, fault: null }
           : { role: 'follower', owner: seen.owner, fault: seen.fault },
+      confirm: () => lease.confirm(),
       follow: (sink) => follower.start(sink),
     },
     release: () => lease.end(),

@@ -72,6 +72,21 @@ export async function prepareGeneration(
   wish: RebuildWish,
   control: RebuildControl,
 ): Promise<Omit<Rebuilt, 'before'> | null> {
+  // A graph that is found in the cache stays there until it is in memory.
+  const unpin = index.pin()
+  try {
+    return await broughtIn(index, parts, wish, control)
+  } finally {
+    unpin()
+  }
+}
+
+async function broughtIn(
+  index: ServedIndex,
+  parts: RebuildParts,
+  wish: RebuildWish,
+  control: RebuildControl,
+): Promise<Omit<Rebuilt, 'before'> | null> {
   const { config } = wish
   if (!wish.always) {
     if (sameGenerations(index, config).some(({ state }) => state === 'published')) return null
@@ -182,7 +197,10 @@ async function buildGraphs(
   })
 }
 
-/** Runs `work` with a builder over a fresh checkpoint; again where that one goes away meanwhile. */
+/**
+ * Runs `work` with a builder over a fresh checkpoint, which stays until it is done; again where that
+ * one goes away all the same: another server may own the index by then.
+ */
 export async function onDataset<T>(
   index: ServedIndex,
   builders: Pick<Builders, 'session'>,
@@ -191,10 +209,13 @@ export async function onDataset<T>(
 ): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     await index.checkpoint()
+    const unpin = index.pin()
     try {
       return await builders.session({ shards: index.specs() }, control, work)
     } catch (error) {
       if (!hasCode(error, 'object_corrupt') || tries === TRIES_MAX) throw error
+    } finally {
+      unpin()
     }
   }
 }

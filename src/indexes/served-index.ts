@@ -26,7 +26,9 @@ import type {
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
+import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import type { LogRecord } from '../log/log-store.ts'
+import type { Pins } from '../versions/pins.ts'
 import { AppliedWatch } from './applied-watch.ts'
 import { withDeadline } from './deadline.ts'
 import { DeltaGauge, type DeltaReport } from './delta-gauge.ts'
@@ -42,7 +44,7 @@ import type {
 } from './index-api.ts'
 import type { IndexMeta } from './index-meta.ts'
 import { afterLogging, notWrittenYet, otherDimension, refusal } from './index-refusals.ts'
-import { progressOf, stateOf, storedOf, type Stored } from './index-state.ts'
+import { progressOf, stateOf } from './index-state.ts'
 import type { IndexStorage, RecordSink } from './index-storage.ts'
 import { deleteBatches, matchingIds } from './matching-deletes.ts'
 import type { IndexMemory } from './memory-quota.ts'
@@ -51,6 +53,7 @@ import type { ShardClient } from './shard-client.ts'
 import { fetchFromShards, sampleShards, searchShards, versionsFromShards } from './shard-reads.ts'
 import { alignRetention, retainInShards } from './shard-retention.ts'
 import { Steering } from './steering.ts'
+import { storedSide } from './stored-side.ts'
 import { writeCheckpoint } from './write-checkpoint.ts'
 
 /** What was reserved for a write before it is logged. */
@@ -61,6 +64,12 @@ interface Admitted {
 
 const NOTHING_ADMITTED: Admitted = { rows: 0, bytes: 0 }
 
+export interface IndexDropping {
+  readonly pins: Pins
+  /** @param isAlone the checkpoint that was made is to be the only one. */
+  readonly onCheckpoint: (isAlone: boolean) => Promise<void>
+}
+
 export interface ServedIndexOptions {
   readonly meta: IndexMeta
   readonly revision: number
@@ -68,6 +77,8 @@ export interface ServedIndexOptions {
   /** Its account in the memory of the service, loaded by whoever calls `serve`. */
   readonly memory: IndexMemory
   readonly nowMs: () => number
+  /** What readers have open, and whom to tell of a checkpoint: older ones may go. */
+  readonly drops?: IndexDropping
   /** What cores and builders must know of each shard, with the newest checkpoint. */
   readonly specs: (storage: IndexStorage) => readonly ShardSpec[]
 }
@@ -82,12 +93,14 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   readonly #delta: DeltaGauge
   readonly #specs: ServedIndexOptions['specs']
   readonly #memory: IndexMemory
+  readonly #drops: ServedIndexOptions['drops']
+  /** Checkpoints, and what must not happen beside one. */
+  readonly #turns = new KeyedMutex()
   #meta: IndexMeta
   #revision: number
   #storage: IndexStorage | null = null
   #shards: readonly ShardClient[] = []
   #trouble: VectordError | null = null
-  #checkpointing: Promise<unknown> = Promise.resolve()
   #compactedMs: number | null = null
 
   constructor(options: ServedIndexOptions) {
@@ -97,6 +110,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     this.#delta = new DeltaGauge(options.deltaPointsMax)
     this.#specs = options.specs
     this.#memory = options.memory
+    this.#drops = options.drops
   }
 
   get meta(): IndexMeta {
@@ -105,7 +119,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   get info(): IndexInfo {
     const { name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions } = this.#meta
-    const { fault, ...stored } = this.#stored()
+    const { fault, ...stored } = storedSide(this.#storage, this.#applied.lsn)
     return {
       ...{ name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions },
       revision: this.#revision,
@@ -118,6 +132,11 @@ export class ServedIndex implements ManagedIndex, RecordSink {
       compactedMs: this.#compactedMs,
       stats: sumStats(this.#shards.map((shard) => shard.lastStats)),
     }
+  }
+
+  /** Null while it is not in service. */
+  get storage(): IndexStorage | null {
+    return this.#storage
   }
 
   get configSource(): string {
@@ -255,17 +274,21 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   /** @param options.force writes one also where no write came since the last. */
-  checkpoint(
+  async checkpoint(
     graph: 'always' | 'if_worth' = 'if_worth',
     { force = graph === 'always' }: { readonly force?: boolean } = {},
   ): Promise<{ readonly lsn: number; readonly written: boolean }> {
-    return this.#inTurn(() => this.#checkpoint(graph, force))
+    const made = await this.#turns.run('', () => this.#checkpoint(graph, force))
+    // Outside the turn: it may wait for drops that wait for their turn here.
+    if (made.written) await this.#drops?.onCheckpoint(false)
+    return made
   }
 
   /** A checkpoint without dead rows and without what `clearance` names; the only one afterwards. */
   async clear(clearance: Clearance): Promise<void> {
     const wish = { graph: 'if_worth', clearance } as const
-    await this.#inTurn(async () => writeCheckpoint(this.#owned(), this.#shards, wish))
+    await this.betweenCheckpoints((storage) => writeCheckpoint(storage, this.#shards, wish))
+    await this.#drops?.onCheckpoint(true)
     this.#compactedMs = this.#nowMs()
   }
 
@@ -278,6 +301,17 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   /** Tells shards that were loaded while the settings changed how many versions they keep. */
   alignRetention(): Promise<void> {
     return alignRetention(this.#shards, this.#meta.keepLastVersions)
+  }
+
+  /** Keeps the newest checkpoint in the bucket until it is let go; what was adopted too. */
+  pin(): () => void {
+    const lsn = this.#storage?.checkpointLsn ?? 0
+    return this.#drops?.pins.pinReader(this.#meta.name, lsn) ?? (() => undefined)
+  }
+
+  /** Runs `work` while no checkpoint is made. @throws what keeps it from serving, `not_owner`. */
+  betweenCheckpoints<T>(work: (storage: IndexStorage) => Promise<T>): Promise<T> {
+    return this.#turns.run('', async () => work(this.#owned()))
   }
 
   async verify(): Promise<VerifyReport> {
@@ -337,12 +371,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     return { lsn: await writeCheckpoint(storage, this.#shards, { graph }), written: true }
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#checkpointing.then(work)
-    this.#checkpointing = turn.catch(() => undefined)
-    return turn
-  }
-
   #admit(batch: UpsertBatch): Admitted {
     if (batch.dimension !== this.#meta.dimension) throw otherDimension(this.#meta, batch)
     for (const shard of this.#shards) shard.admit()
@@ -368,7 +396,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   /** The points as of a write that is still to come are not known. */
   async #seenAsOf(asOf: number, options: ReadOptions): Promise<void> {
-    const { lsn } = this.#stored()
+    const { lsn } = storedSide(this.#storage, this.#applied.lsn)
     if (asOf > lsn) throw notWrittenYet(asOf, lsn)
     await this.#seen({ ...options, minLsn: Math.max(options.minLsn, asOf) })
   }
@@ -380,10 +408,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   #fault(): VectordError | null {
     if (this.#trouble !== null) return this.#trouble
     return this.#shards.find((shard) => shard.error !== null)?.error ?? null
-  }
-
-  #stored(): Stored {
-    return storedOf(this.#storage, this.#applied.lsn)
   }
 
   /** As `#ready`, for what changes the index. @throws also `not_owner`. */

@@ -54,8 +54,12 @@ export class SharedLog implements LogStore {
     return this.#side.log.read(afterLsn)
   }
 
-  async truncate(lsn: number): Promise<void> {
-    await this.#owned().truncate(lsn)
+  async truncate(lsn: number, onDeleted?: (bytes: number) => void): Promise<void> {
+    await this.#owned().truncate(lsn, onDeleted)
+  }
+
+  async startOf(lsn: number): Promise<string | null> {
+    return this.#side.role === 'owner' ? this.#side.log.startOf(lsn) : null
   }
 
   async verify(): Promise<{ readonly records: number; readonly bytes: number }> {

@@ -19,9 +19,13 @@ export async function writeCheckpoint(
   shards: readonly ShardClient[],
   { graph, clearance }: CheckpointWish,
 ): Promise<number> {
-  // Sent in one turn, so that every shard takes it after the same write.
-  const contents = await Promise.all(shards.map((shard) => shard.checkpoint(graph, clearance)))
-  const content = mergeContents(contents)
-  await storage.saveCheckpoint(content, { alone: clearance !== undefined })
-  return content.lsn
+  const { lsn } = await storage.saveCheckpoint(
+    async () => {
+      // Sent in one turn, so that every shard takes it after the same write.
+      const contents = shards.map((shard) => shard.checkpoint(graph, clearance))
+      return mergeContents(await Promise.all(contents))
+    },
+    { alone: clearance !== undefined },
+  )
+  return lsn
 }

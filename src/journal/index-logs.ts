@@ -5,7 +5,7 @@
 
 import type { BatchCodec, BatchEntry } from '../buckets/batch-line.ts'
 import { BatchLog, FLUSH_AT } from '../buckets/batch-log.ts'
-import type { ObjectStore } from '../buckets/object-store.ts'
+import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
 import { checkName } from '../domain/names.ts'
 import { VectordError } from '../lib/errors.ts'
 
@@ -24,6 +24,8 @@ export interface JournalOptions {
   /** The home bucket of an index. @throws `index_not_found`. */
   readonly storeOf: (index: string) => ObjectStore
   readonly nowMs: () => number
+  /** Deletes what a compaction has merged. Default: the compaction does. */
+  readonly onReplaced?: (index: string, objects: readonly ObjectInfo[]) => Promise<void>
   /** Hears of what failed without anybody who waits for it. */
   readonly onTrouble: (error: unknown, what: string) => void
 }
@@ -83,7 +85,7 @@ export class IndexLogs<T> {
 
   #open(index: string): BatchLog<T> {
     if (this.#isClosed) throw new VectordError('shutting_down', 'The journal is closed.')
-    const { folder, codecOf, kept, storeOf, nowMs } = this.#options
+    const { folder, codecOf, kept, storeOf, nowMs, onReplaced } = this.#options
     // Where there is no such index nothing is opened: names of requests must not pile up here.
     storeOf(index)
     return new BatchLog({
@@ -98,6 +100,9 @@ export class IndexLogs<T> {
       whenFull: 'refuse',
       flushAt: FLUSH_AT,
       kept,
+      ...(onReplaced !== undefined && {
+        onReplaced: (objects: readonly ObjectInfo[]) => onReplaced(index, objects),
+      }),
       cacheBytesMax: CACHE_BYTES_MAX,
     })
   }

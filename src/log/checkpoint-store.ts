@@ -7,7 +7,7 @@
  * A checkpoint exists when its manifest does. Only the owner of the index writes here.
  */
 
-import type { ObjectStore } from '../buckets/object-store.ts'
+import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
 import type { CheckpointContent } from '../domain/checkpoint.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { decodeManifest, encodeManifest } from './checkpoint-manifest.ts'
@@ -25,6 +25,20 @@ export interface CheckpointStoreOptions {
 export type FoundCheckpoint =
   | { readonly lsn: number; readonly content: CheckpointContent }
   | { readonly lsn: number; readonly fault: VectordError }
+
+/** How old checkpoints are dropped. */
+export interface CheckpointDrop {
+  /** Which of the checkpoints that are there go. */
+  readonly doomed: (lsns: readonly number[]) => readonly number[]
+  /** Asks the bucket whether this server still writes the index. @throws where it does not. */
+  readonly confirm: () => Promise<void>
+  /** Deletes one object. */
+  readonly deleting: (object: ObjectInfo) => Promise<void>
+}
+
+interface FoundManifest extends ObjectInfo {
+  readonly lsn: number
+}
 
 export class CheckpointStore {
   readonly #options: CheckpointStoreOptions
@@ -58,35 +72,50 @@ export class CheckpointStore {
   }
 
   /**
-   * Deletes all but the newest `keep` checkpoints, and every part and graph that none of the kept
-   * ones names. Nothing may be writing parts meanwhile. Where a kept manifest cannot be read it is
-   * not known what it names, so no part is deleted.
+   * Deletes the checkpoints that `doomed` names of those there, and every part and graph that none of
+   * the others names. Nothing may be writing parts meanwhile. Where one of the others cannot be read
+   * it is not known what it names, so no part is deleted.
    */
-  async retain(keep: number): Promise<void> {
+  async drop({ doomed, confirm, deleting }: CheckpointDrop): Promise<void> {
+    const manifests = await this.#manifests()
+    const old = new Set(doomed(manifests.map(({ lsn }) => lsn)))
+    if (old.size > 0) await confirm()
+    for (const manifest of manifests) if (old.has(manifest.lsn)) await deleting(manifest)
+    const unnamed = await this.#unnamed(manifests.filter(({ lsn }) => !old.has(lsn)))
+    // Only now: what another server writes since it took over is named by no manifest yet.
+    if (unnamed.length > 0) await confirm()
+    for (const object of unnamed) await deleting(object)
+  }
+
+  /** Parts and graphs that none of the manifests names; none where one of those is not readable. */
+  async #unnamed(manifests: readonly FoundManifest[]): Promise<ObjectInfo[]> {
     const { store } = this.#options
-    const lsns = (await this.#lsns()).reverse()
-    const kept = await Promise.all(lsns.slice(0, keep).map((lsn) => this.#read(lsn)))
-    for (const lsn of lsns.slice(keep)) await store.delete(this.#manifestKey(lsn))
+    const found: ObjectInfo[] = []
+    for (const kind of ['parts', 'graphs']) {
+      for await (const object of store.list(`${this.#folder}${kind}/`)) found.push(object)
+    }
     const named = new Set<string>()
-    for (const checkpoint of kept) {
-      if (!('content' in checkpoint)) return
+    for (const { lsn } of manifests) {
+      const checkpoint = await this.#read(lsn)
+      if (!('content' in checkpoint)) return []
       for (const key of keysOf(checkpoint.content)) named.add(key)
     }
-    for (const kind of ['parts', 'graphs']) {
-      for await (const { key } of store.list(`${this.#folder}${kind}/`)) {
-        if (!named.has(key)) await store.delete(key)
-      }
-    }
+    return found.filter(({ key }) => !named.has(key))
   }
 
   async #lsns(): Promise<number[]> {
-    const lsns: number[] = []
+    return (await this.#manifests()).map(({ lsn }) => lsn)
+  }
+
+  /** Ascending. */
+  async #manifests(): Promise<FoundManifest[]> {
+    const manifests: FoundManifest[] = []
     const prefix = `${this.#folder}checkpoints/`
-    for await (const { key } of this.#options.store.list(prefix)) {
-      const digits = /^(\d{20})\/manifest\.json$/.exec(key.slice(prefix.length))?.[1]
-      if (digits !== undefined) lsns.push(Number(digits))
+    for await (const object of this.#options.store.list(prefix)) {
+      const digits = /^(\d{20})\/manifest\.json$/.exec(object.key.slice(prefix.length))?.[1]
+      if (digits !== undefined) manifests.push({ ...object, lsn: Number(digits) })
     }
-    return lsns
+    return manifests
   }
 
   async #read(lsn: number): Promise<FoundCheckpoint> {

@@ -37,7 +37,11 @@ export class GroupObjects {
   }
 
   key(sequence: number): string {
-    return `${this.#prefix}${String(sequence).padStart(SEQUENCE_DIGITS, '0')}.group`
+    return `${this.#prefix}${this.nameOf(sequence)}`
+  }
+
+  nameOf(sequence: number): string {
+    return `${String(sequence).padStart(SEQUENCE_DIGITS, '0')}.group`
   }
 
   /** Every group that is there, ascending. */

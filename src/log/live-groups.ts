@@ -84,20 +84,26 @@ export class LiveGroups {
   /**
    * Gives up the groups whose records are all up to `lsn`, except the last and what readers need.
    *
-   * @returns the sequences of the objects to delete, oldest first; `gone` tells when that is done.
+   * @returns the objects to delete, oldest first; `gone` tells when that is done.
    */
-  async giveUp(lsn: number): Promise<number[]> {
+  async giveUp(lsn: number): Promise<ListedGroup[]> {
     const [start] = this.#live.length === 0 ? [] : await this.#from(lsn, 'any')
     const needed = Math.min(start?.sequence ?? 0, ...[...this.#readers].map(({ from }) => from))
     this.#before.push(...this.#live.filter(({ sequence }) => sequence < needed))
     this.#live = this.#live.filter(({ sequence }) => sequence >= needed)
     const fences = this.#before.filter(({ bytes }) => bytes === LOG_HEADER_BYTES)
     const kept = new Set(fences.slice(-FENCES_KEPT))
-    return this.#before.filter((group) => !kept.has(group)).map(({ sequence }) => sequence)
+    return this.#before.filter((group) => !kept.has(group))
   }
 
-  gone(sequences: readonly number[]): void {
-    this.#before = this.#before.filter(({ sequence }) => !sequences.includes(sequence))
+  gone(groups: readonly ListedGroup[]): void {
+    this.#before = this.#before.filter((group) => !groups.includes(group))
+  }
+
+  /** The sequence of the group where reading after `lsn` starts; null where there is none. */
+  async startOf(lsn: number): Promise<number | null> {
+    const [start] = await this.#from(lsn, 'any')
+    return start?.sequence ?? null
   }
 
   /** Remembers no group whose records are known to be all up to `lsn`, except the last. */

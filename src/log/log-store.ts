@@ -41,8 +41,18 @@ export interface LogStore {
    */
   read(afterLsn: number): AsyncIterable<LogRecord>
 
-  /** Gives up the records up to and including `lsn`, by whole segments or groups. */
-  truncate(lsn: number): Promise<void>
+  /**
+   * Gives up the records up to and including `lsn`, by whole segments or groups.
+   *
+   * @param onDeleted is told the bytes of each that is gone.
+   */
+  truncate(lsn: number, onDeleted?: (bytes: number) => void): Promise<void>
+
+  /**
+   * The name, within the folder of the log, of the first segment or group that holds a record after
+   * `lsn` or may come to; null where none is known.
+   */
+  startOf(lsn: number): Promise<string | null>
 
   /** Reads everything and checks it. @throws as `read`. */
   verify(): Promise<{ readonly records: number; readonly bytes: number }>

@@ -116,15 +116,21 @@ class ObjectLog implements LogStore {
     return this.#live.read(afterLsn)
   }
 
-  truncate(lsn: number): Promise<void> {
+  truncate(lsn: number, onDeleted: (bytes: number) => void = () => undefined): Promise<void> {
     return this.#turns.run('', async () => {
       const doomed = await this.#live.giveUp(lsn)
       for (let at = 0; at < doomed.length; at += DELETES_MAX) {
         const some = doomed.slice(at, at + DELETES_MAX)
-        await Promise.all(some.map((sequence) => this.#objects.delete(sequence)))
+        await Promise.all(some.map(({ sequence }) => this.#objects.delete(sequence)))
         this.#live.gone(some)
+        for (const { bytes } of some) onDeleted(bytes)
       }
     })
+  }
+
+  async startOf(lsn: number): Promise<string | null> {
+    const sequence = await this.#live.startOf(lsn)
+    return sequence === null ? null : this.#objects.nameOf(sequence)
   }
 
   async verify(): Promise<{ readonly records: number; readonly bytes: number }> {

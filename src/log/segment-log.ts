@@ -49,6 +49,8 @@ export interface SegmentLogOptions {
   readonly files?: LogFiles
 }
 
+type OnDeleted = (bytes: number) => void
+
 interface Segment extends ChainLink {
   readonly path: string
   /** Up to here the file is durable. */
@@ -130,7 +132,7 @@ async function recoverTail(handle: FileHandle, segment: Segment): Promise<void> 
 class SegmentLog implements LogStore {
   readonly #options: Required<SegmentLogOptions>
   /** Ascending; the last one may still grow. */
-  #segments: Segment[]
+  readonly #segments: Segment[]
   /** The last segment, open for writing; null until the next append opens or makes one. */
   #handle: FileHandle | null = null
   /** A new segment may be there already: the last one that is known is not appended to any more. */
@@ -142,6 +144,8 @@ class SegmentLog implements LogStore {
   readonly #commits: GroupCommit
   /** Groups and truncation take turns. */
   readonly #turns = new KeyedMutex()
+  /** Given up and not deleted yet: bytes by first lsn. */
+  readonly #doomed = new Map<number, number>()
   /** First lsn of the segment that each reader needs next. */
   readonly #readers = new Set<{ from: number }>()
 
@@ -187,19 +191,25 @@ class SegmentLog implements LogStore {
     }
   }
 
-  truncate(lsn: number): Promise<void> {
+  truncate(lsn: number, onDeleted: OnDeleted = () => undefined): Promise<void> {
     return this.#turns.run('', async () => {
       try {
-        await this.#dropUpTo(lsn)
+        await this.#dropUpTo(lsn, onDeleted)
         const last = this.#segments.at(-1)
         if (last === undefined || last.lastLsn > lsn || last.bytes === LOG_HEADER_BYTES) return
         await this.#repair()
         await this.#startSegment(this.#nextLsn)
-        await this.#dropUpTo(lsn)
+        await this.#dropUpTo(lsn, onDeleted)
       } catch (error) {
         throw fileFault(error, 'be shortened', this.#options.folder)
       }
     })
+  }
+
+  startOf(lsn: number): Promise<string | null> {
+    const last = this.#segments.at(-1)
+    const start = this.#segments.find(({ lastLsn }) => lastLsn > lsn) ?? last
+    return Promise.resolve(start === undefined ? null : segmentName(start.firstLsn))
   }
 
   async verify(): Promise<{ readonly records: number; readonly bytes: number }> {
@@ -328,22 +338,34 @@ class SegmentLog implements LogStore {
     return { segment, handle }
   }
 
-  /** Oldest first, each durably, so that a crash leaves a log without a hole. */
-  async #dropUpTo(lsn: number): Promise<void> {
-    const needed = Math.min(...[...this.#readers].map(({ from }) => from))
-    const kept = this.#segments.findIndex(
-      ({ lastLsn, firstLsn }, i) =>
-        i === this.#segments.length - 1 || lastLsn > lsn || firstLsn >= needed,
-    )
-    const first = this.#segments[kept]?.firstLsn ?? 0
+  /**
+   * Oldest first, each durably, so that a crash leaves a log without a hole. A reader that begins
+   * meanwhile does not see them any more.
+   */
+  async #dropUpTo(lsn: number, onDeleted: OnDeleted): Promise<void> {
+    const first = this.#giveUp(lsn)
     const { files, folder } = this.#options
     // By what is there and not by what is known: a failed start may have left a segment behind.
     for (const firstLsn of await listSegments(files, folder)) {
       if (firstLsn >= first) break
       await files.unlink(join(folder, segmentName(firstLsn)))
-      this.#segments = this.#segments.filter((segment) => segment.firstLsn > firstLsn)
       await syncFolder(files, folder)
+      onDeleted(this.#doomed.get(firstLsn) ?? LOG_HEADER_BYTES)
+      this.#doomed.delete(firstLsn)
     }
+  }
+
+  /** @returns the first lsn of the first segment that stays. */
+  #giveUp(lsn: number): number {
+    const needed = Math.min(...[...this.#readers].map(({ from }) => from))
+    const kept = this.#segments.findIndex(
+      ({ lastLsn, firstLsn }, i) =>
+        i === this.#segments.length - 1 || lastLsn > lsn || firstLsn >= needed,
+    )
+    for (const { firstLsn, bytes } of this.#segments.splice(0, Math.max(0, kept))) {
+      this.#doomed.set(firstLsn, bytes)
+    }
+    return this.#segments[0]?.firstLsn ?? 0
   }
 
   async #closeHandle(): Promise<void> {

@@ -40,6 +40,34 @@ it('the thirty-second entry that waits starts a flush of all of them as one obje
   assert.deepEqual(log.counts, { waiting: 0, dropped: 0 })
 })
 
+it('what was merged is not read or merged again while somebody else deletes it', async () => {
+  const store = new MemoryStore()
+  const replaced: string[] = []
+  const log = open(store, {
+    onReplaced: async (objects) => {
+      replaced.push(...objects.map(({ key }) => key))
+    },
+  })
+  for (const text of ['a', 'b', 'c']) {
+    log.append(text)
+    await log.flush()
+  }
+  const sources = await keysIn(store)
+  assert.equal(await log.compact(), 3)
+  assert.deepEqual(replaced, sources)
+  assert.equal((await keysIn(store)).length, 4)
+  assert.deepEqual(await textsOf(log), ['a', 'b', 'c'])
+  assert.equal(log.objects, 1)
+  assert.equal(await log.compact(), 1, 'there is one object to merge')
+  assert.equal(replaced.length, 3)
+  // A crash before they were deleted: they are there twice, read once, and merged again.
+  const after = open(store)
+  assert.deepEqual(await textsOf(after), ['a', 'b', 'c'])
+  assert.equal(await after.compact(), 4)
+  assert.deepEqual(await textsOf(after), ['a', 'b', 'c'])
+  assert.equal((await keysIn(store)).length, 1)
+})
+
 it('each flush is one new object whose name grows, also with a clock that is set back', async () => {
   const store = new MemoryStore()
   const clocks = [2000, 2000, 1000, 500]

@@ -6,6 +6,8 @@ import assert from 'node:assert/strict'
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, describe, it, type TestContext } from 'node:test'
+import type { ObjectStore } from '../../src/buckets/object-store.ts'
+import { openStore } from '../../src/buckets/open-store.ts'
 import { killLoop } from '../support/kill-loop.ts'
 import { startS3Server } from '../support/s3-server.ts'
 import { startService, temporaryFolder, type Service } from '../support/service.ts'
@@ -35,6 +37,15 @@ describe('on S3', { skip: s3 === null ? 'no S3 server can be had' : false }, () 
     }
   }
 
+  function openBucket(bucket: string): Promise<ObjectStore> {
+    assert.ok(s3 !== null)
+    const { endpoint, accessKeyId, secretAccessKey } = s3
+    return openStore({
+      ...{ backend: 's3', bucket, prefix: '', region: 'us-east-1', endpoint },
+      credentials: { accessKeyId, secretAccessKey },
+    })
+  }
+
   async function put(service: Service, id: string, vector: readonly number[]): Promise<number> {
     const points = [{ id, vector }]
     return (await service.request('POST', '/vectors/indexes/docs/points', { points })).status
@@ -46,7 +57,10 @@ describe('on S3', { skip: s3 === null ? 'no S3 server can be had' : false }, () 
     const seed = Date.now() % 2 ** 31
     t.diagnostic(`seed ${seed}`)
     const env = await environment(root, 'kills')
-    const counts = await killLoop({ root, seed, kills: KILLS, env })
+    const counts = await killLoop({
+      ...{ root, seed, kills: KILLS, env },
+      openBucket: () => openBucket('kills'),
+    })
     t.diagnostic(JSON.stringify(counts))
     assert.ok(counts.acknowledged > 50, 'the loop wrote')
   })

@@ -123,7 +123,20 @@ it('a newer format is refused by name', async () => {
   assert.equal(found.fault.code, 'format_too_new')
 })
 
-it('retain keeps what the kept checkpoints name and deletes the rest', async () => {
+/** Drops all but the newest `keep`. */
+async function dropOld(
+  store: MemoryStore,
+  keep: number,
+  confirm: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
+  await open(store).drop({
+    doomed: (lsns) => lsns.slice(0, -keep),
+    confirm,
+    deleting: ({ key }) => store.delete(key),
+  })
+}
+
+it('a drop keeps what the kept checkpoints name and deletes the rest', async () => {
   const store = new MemoryStore()
   const checkpoints = open(store)
   const names = ['a', 'b', 'c', 'orphan'].map((name) => `_indexes/x/parts/${name}`)
@@ -141,7 +154,7 @@ it('retain keeps what the kept checkpoints name and deletes the rest', async () 
     )
     await store.put(`_indexes/x/graphs/${lsn}.hnsw`, Buffer.from('x'))
   }
-  await checkpoints.retain(2)
+  await dropOld(store, 2)
   assert.deepEqual(
     (await keys(store)).map((key) => key.slice('_indexes/x/'.length)),
     [
@@ -159,6 +172,26 @@ it('while a kept manifest cannot be read, no part is deleted', async () => {
   await checkpoints.write(content(2, []))
   await store.put(`_indexes/x/checkpoints/${'2'.padStart(20, '0')}/manifest.json`, Buffer.from('{'))
   await store.put('_indexes/x/parts/maybe-needed', Buffer.from('x'))
-  await checkpoints.retain(2)
+  await dropOld(store, 2)
   assert.ok((await keys(store)).includes('_indexes/x/parts/maybe-needed'))
+})
+
+it('who is not the owner any more when it is asked deletes nothing', async () => {
+  const store = new MemoryStore()
+  for (const lsn of [1, 2, 3]) await open(store).write(content(lsn, []))
+  await store.put('_indexes/x/parts/of-the-new-owner', Buffer.from('x'))
+  const before = await keys(store)
+  const lost = (): Promise<void> => Promise.reject(new Error('another server writes it'))
+  await assert.rejects(dropOld(store, 2, lost))
+  await assert.rejects(dropOld(store, 3, lost))
+  assert.deepEqual(await keys(store), before)
+})
+
+it('what is written after the owner was confirmed is not deleted', async () => {
+  const store = new MemoryStore()
+  await open(store).write(content(1, []))
+  await store.put('_indexes/x/parts/orphan', Buffer.from('x'))
+  await dropOld(store, 1, () => store.put('_indexes/x/parts/later', Buffer.from('x')))
+  const left = (await keys(store)).filter((key) => key.includes('/parts/'))
+  assert.deepEqual(left, ['_indexes/x/parts/later'])
 })

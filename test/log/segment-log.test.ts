@@ -1,11 +1,14 @@
 /** The log in local files: the contract, and what a crash or a flipped byte at any place does. */
 
 import assert from 'node:assert/strict'
+import * as fs from 'node:fs/promises'
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, it } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
+import type { FileSystem } from '../../src/buckets/local-files.ts'
 import { hasCode } from '../../src/lib/errors.ts'
 import { LOG_HEADER_BYTES } from '../../src/log/log-header.ts'
 import type { LogStore } from '../../src/log/log-store.ts'
@@ -166,5 +169,34 @@ it('a log that format 1 wrote still opens', async () => {
   const expected = ['3:third', '4:', `5:${'long'.repeat(100)}`, '7:after a failed append']
   assert.deepEqual(await texts(log, 2), expected)
   assert.equal(await log.append(bytesOf('more')), 8)
+  await log.close()
+})
+
+it('a reader that begins while a truncation is under way is not disturbed', async () => {
+  const folder = newFolder()
+  const before = await open(folder)
+  for (let i = 1; i <= 20; i += 1) await before.append(Buffer.alloc(500))
+  await before.close()
+  const gate = Promise.withResolvers<null>()
+  let isTruncating = false
+  const readdir = async (path: string): Promise<string[]> => {
+    if (isTruncating) await gate.promise
+    return fs.readdir(path)
+  }
+  const files = new Proxy(fs, {
+    get: (target, name: keyof FileSystem) => (name === 'readdir' ? readdir : target[name]),
+  })
+  const bounds = { segmentBytesMax: 2000, groupBytesMax: 1000 }
+  const log = await openSegmentLog({ folder, incarnation: 'one', ...bounds, files })
+  isTruncating = true
+  const deleted: number[] = []
+  const truncated = log.truncate(10, (bytes) => deleted.push(bytes))
+  await turn()
+  const reading = log.verify()
+  gate.resolve(null)
+  await truncated
+  assert.ok(deleted.length >= 2 && deleted.every((bytes) => bytes > LOG_HEADER_BYTES))
+  const { records } = await reading
+  assert.ok(records >= 10 && records < 20, `${records} records`)
   await log.close()
 })

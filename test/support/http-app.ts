@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { dropRoutes } from '../../routes/drops.ts'
 import { evalRoutes } from '../../routes/evals.ts'
 import { indexRoutes } from '../../routes/indexes.ts'
 import { longOperationRoutes } from '../../routes/long-operations.ts'
@@ -24,6 +25,7 @@ import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { Operations } from '../../src/services/operations.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
+import { memoryDrops } from './memory-drops.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
 import { MemoryIndexes } from './memory-indexes.ts'
 
@@ -95,6 +97,7 @@ export async function openApp(
   await app.register(pointRoutes, forIndexes)
   await app.register(versionRoutes, forIndexes)
   await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })
+  await app.register(dropRoutes, { indexes, ...memoryDrops(NOW_MS) })
   await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
   const journals = memoryJournals({ indexes, operations: longOperations, nowMs: () => NOW_MS })
   await app.register(trialRoutes, { indexes, ...journals })

@@ -20,6 +20,7 @@ import { CheckpointStore } from '../../src/log/checkpoint-store.ts'
 import type { LogStore } from '../../src/log/log-store.ts'
 import { openObjectLog } from '../../src/log/object-log.ts'
 import { SimulatedCrash } from './faulty-store.ts'
+import { indexDrops, type TestDrops } from './index-drops.ts'
 import { inlineShard } from './inline-shard.ts'
 import type { Ledger } from './ledger.ts'
 
@@ -41,6 +42,8 @@ const bounds = { minLsn: 0, deadlineMs: Infinity }
 
 /** What stands between an index and its shard. */
 type Wrap = (shard: ShardClient) => ShardClient
+
+const KEEP = 2
 
 let epoch = 0
 
@@ -76,7 +79,7 @@ export async function openIndexIn(options: {
   const storage = await IndexStorage.open({
     ...{ index, store, log, server: 'test' },
     checkpoints: new CheckpointStore({ store, index, incarnation: 'one', nowMs: () => 0 }),
-    keep: 2,
+    keep: KEEP,
     release: () => Promise.resolve(),
     onTrouble: (error) => {
       const isExpected =
@@ -99,14 +102,18 @@ export async function openIndexIn(options: {
   const shard = await firstUsable(storage, () => inlineShard(source, store))
   const memory = (options.quota ?? new MemoryQuota(Infinity)).open(META, () => shard.lastStats)
   memory.load(storage.checkpoint, log.lastLsn)
-  const served = new ServedIndex({
+  const drops = indexDrops(() => served, KEEP)
+  const served: ServedIndex = new ServedIndex({
     ...{ meta: META, revision: 1, memory, deltaPointsMax: 1e6, nowMs: () => 0 },
     specs: () => [spec()],
+    drops: drops.ofIndex,
   })
   served.serve(storage, [wrap?.(shard) ?? shard])
   return {
     served,
+    drops,
     close: async () => {
+      await drops.worker.close()
       await shard.detach()
       await storage.close()
     },
@@ -115,6 +122,7 @@ export async function openIndexIn(options: {
 
 export interface Opened {
   readonly served: ServedIndex
+  readonly drops: TestDrops
   readonly close: () => Promise<void>
 }
 

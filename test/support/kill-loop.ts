@@ -5,10 +5,12 @@
  * After each restart: every acknowledged write is present with its version and found by searching
  * for its own vector, every acknowledged delete is absent, nothing was invented or duplicated, the
  * history of configurations is as it was answered, and `verify` is clean. Beside the writers graphs
- * are rebuilt, promoted and rolled back.
+ * are rebuilt, promoted and rolled back. At the end the bucket keeps nothing that nothing names.
  */
 
 import assert from 'node:assert/strict'
+import type { ObjectStore } from '../../src/buckets/object-store.ts'
+import { leavesNothing } from './bucket-rest.ts'
 import { KillSteward } from './kill-steward.ts'
 import { Ledger, type Version } from './ledger.ts'
 import { startService, type Service } from './service.ts'
@@ -25,6 +27,8 @@ export interface KillLoopOptions {
   readonly seed: number
   readonly kills: number
   readonly env?: Readonly<Record<string, string>>
+  /** The bucket of the index; left out, it is the local one. */
+  readonly openBucket?: () => Promise<ObjectStore>
   readonly onRound?: (round: number, counts: KillCounts) => void
 }
 
@@ -75,6 +79,10 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
       options.onRound?.(round + 1, counts)
     }
     Object.assign(counts, steward.counts)
+    await leavesNothing(service, INDEX, {
+      point: { id: 'at-rest', vector: vectorOf('at-rest', 1) },
+      openBucket: options.openBucket,
+    })
     return counts
   } finally {
     await service.kill()

@@ -17,6 +17,7 @@ import { MemoryQuota } from '../../src/indexes/memory-quota.ts'
 import { ServedIndex } from '../../src/indexes/served-index.ts'
 import { CheckpointStore } from '../../src/log/checkpoint-store.ts'
 import { FaultyStore } from './faulty-store.ts'
+import { indexDrops, type TestDrops } from './index-drops.ts'
 import { META } from './index-scenario.ts'
 import { lateShard } from './late-shard.ts'
 
@@ -41,6 +42,7 @@ export class HookedStore extends FaultyStore {
 export interface Server {
   readonly index: ServedIndex
   readonly runner: IndexRunner
+  readonly drops: TestDrops
   /** What only this server sees of the bucket. */
   readonly store: HookedStore
   readonly clock: { ms: number }
@@ -73,8 +75,10 @@ export function startServer(options: ServerOptions): Server {
   const meta = { ...META, shards, keepLastVersions }
   const troubles: string[] = []
   let loads = 0
-  const index = new ServedIndex({
+  const drops = indexDrops(() => index, 2)
+  const index: ServedIndex = new ServedIndex({
     ...{ meta, revision: 1, deltaPointsMax: 1e6, nowMs: () => 0 },
+    drops: drops.ofIndex,
     memory: new MemoryQuota(Infinity).open(meta, () => null),
     specs: () => [],
   })
@@ -127,7 +131,7 @@ export function startServer(options: ServerOptions): Server {
     onTrouble: (error) => troubles.push(codeOf(error)),
   })
   runner.start()
-  return { index, runner, store, clock, loads: () => loads, troubles }
+  return { index, runner, drops, store, clock, loads: () => loads, troubles }
 }
 
 /** Lets the event loop turn until `reached`; `each` runs before every look. */

@@ -32,6 +32,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   compaction: 'Dead points leave the graph, the memory of the cores and the bucket.',
   builders: 'The processes that build and measure graphs beside serving, when there is work.',
   generations: 'Graphs of an index: the one that searches use, and older and tried ones.',
+  drops: 'The worker that deletes what nothing needs any more.',
   dataplane: 'The processes (cores) that hold the graphs.',
   search: 'Searches.',
   recall: 'How good answers are: measured on some of the searches, and held by their ef.',
