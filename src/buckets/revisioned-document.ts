@@ -53,6 +53,8 @@ export interface Change<T> {
   /** Who did it: the name of an API key, or of a part of vectord. */
   readonly author: string
   readonly reason: string
+  /** For a document that had revisions elsewhere: the number of this one is greater than that. */
+  readonly after?: number
 }
 
 /** A revision of the past: a document, a removal, or one that cannot be read any more. */
@@ -166,7 +168,7 @@ export class RevisionedDocument<T> {
    * Removes the document by one more revision, so that a late writer cannot bring it back; a new
    * document at the same place goes on with the numbers. @throws as `update`.
    */
-  remove(expected: number, by: Omit<Change<T>, 'document'>): Promise<void> {
+  remove(expected: number, by: Omit<Change<T>, 'document' | 'after'>): Promise<void> {
     return this.#turns.run('', async () => {
       await this.#write(expected, { ...by, document: null })
       await this.#housekeep(() => this.#deleteCopy())
@@ -202,9 +204,10 @@ export class RevisionedDocument<T> {
     const isThere = (newest.stored?.document ?? null) !== null
     const current = isThere ? newest.number : null
     if (current !== expected) throw this.#mismatch(expected, current)
+    const { after = 0, ...rest } = change
     const stored: StoredRevision = {
-      ...change,
-      revision: newest.number + 1,
+      ...rest,
+      revision: Math.max(newest.number, after) + 1,
       parent: newest.stored?.nonce ?? null,
       writtenMs: (this.#options.nowMs ?? Date.now)(),
       nonce: randomUUID(),

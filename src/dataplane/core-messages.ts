@@ -3,7 +3,7 @@
  */
 
 import type { ShardStats } from '../domain/search.ts'
-import type { ShardSpec } from '../domain/shard-spec.ts'
+import type { BucketSpec, ShardSpec } from '../domain/shard-spec.ts'
 import type { WireError } from './error-codec.ts'
 
 /** A core sends a `beat` this often. */
@@ -40,6 +40,10 @@ export interface OpenReply {
 
 export interface CheckpointRequest {
   readonly graph: 'always' | 'if_worth'
+}
+
+export interface RehomeRequest {
+  readonly bucket: BucketSpec
 }
 
 export interface MatchingIdsRequest {

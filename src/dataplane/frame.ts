@@ -40,6 +40,8 @@ export const FRAME = {
   drop: 15,
   /** A live query is run again, exactly and at several ef. */
   sample: 16,
+  /** The shard's objects are in another bucket from now on. */
+  rehome: 17,
   /** Work for a builder: see `builder-jobs.ts`. */
   job: 32,
   answer: 64,

@@ -14,6 +14,7 @@ import type {
   MatchingIdsRequest,
   OpenReply,
   OpenRequest,
+  RehomeRequest,
 } from './core-messages.ts'
 import { FRAME, type Frame } from './frame.ts'
 import type { FrameWriter } from './frame-writer.ts'
@@ -129,6 +130,8 @@ export class OwnedShards {
       case FRAME.publish:
       case FRAME.drop:
         return this.#changeGeneration(frame)
+      case FRAME.rehome:
+        return this.#rehome(frame)
       case FRAME.sample: {
         const owned = this.#get(frame.shard)
         return beside(owned, owned.shard.sample(readSample(frame.body)))
@@ -160,6 +163,13 @@ export class OwnedShards {
       await beside(owned, owned.shard.publish(change as number))
     else await beside(owned, owned.shard.drop(change as number))
     return owned.shard.stats()
+  }
+
+  async #rehome(frame: Frame): Promise<null> {
+    const owned = this.#get(frame.shard)
+    const { bucket } = readJson(frame.body) as RehomeRequest
+    await beside(owned, owned.shard.rehome(bucket))
+    return null
   }
 
   async #openShard(frame: Frame): Promise<OpenReply> {

@@ -17,6 +17,7 @@ import type {
   StoredPoint,
   VerifyFault,
 } from '../domain/search.ts'
+import type { BucketSpec } from '../domain/shard-spec.ts'
 import type { VectordError } from '../lib/errors.ts'
 import type { CoreRequest } from './core-request.ts'
 import { FRAME } from './frame.ts'
@@ -181,6 +182,15 @@ export class RemoteShard {
       ...this.#head(FRAME.sample, bounds),
       write: (writer) => writeSample(writer, request),
       read: (body) => readJson(body) as RecallSample,
+    })
+  }
+
+  /** See `HostedShard`. Whoever calls it sees to it that no checkpoint runs. */
+  async rehome(bucket: BucketSpec): Promise<void> {
+    await this.#life.core.send({
+      ...this.#head(FRAME.rehome, UNBOUNDED),
+      write: (writer) => writeJson(writer, { bucket }),
+      read: () => undefined,
     })
   }
 

@@ -22,6 +22,7 @@ import type { LogRecord } from '../log/log-store.ts'
 import { AppliedWatch } from './applied-watch.ts'
 import { withDeadline } from './deadline.ts'
 import { DeltaGauge, type DeltaReport } from './delta-gauge.ts'
+import { EntryGate } from './entry-gate.ts'
 import type {
   IndexInfo,
   IndexState,
@@ -40,6 +41,7 @@ import { mergePages, sumStats } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
 import { fetchFromShards, sampleShards, searchShards } from './shard-reads.ts'
 import { Steering } from './steering.ts'
+import { storedSide } from './stored-side.ts'
 
 /** What was reserved for a write before it is logged. */
 interface Admitted {
@@ -47,17 +49,17 @@ interface Admitted {
   readonly bytes: number
 }
 
+type MakeCheckpoint = (
+  graph: 'always' | 'if_worth',
+  force: boolean,
+) => Promise<{ readonly lsn: number; readonly written: boolean }>
+
 const NOTHING_ADMITTED: Admitted = { rows: 0, bytes: 0 }
 
 /** Ids that one log record of a delete by filter holds. */
 const DELETE_BATCH_IDS = 10_000
 /** Ids that one delete by filter resolves at the most, on each shard. */
 const DELETE_IDS_MAX = 100_000_000
-
-/** What is known of the durable side. */
-type Stored = Pick<IndexInfo, 'role' | 'owner' | 'lsn' | 'checkpointLsn' | 'logBytes'> & {
-  readonly fault: VectordError | null
-}
 
 export interface ServedIndexOptions {
   readonly meta: IndexMeta
@@ -73,6 +75,10 @@ export interface ServedIndexOptions {
 export class ServedIndex implements ManagedIndex, RecordSink {
   /** What searches run with. */
   readonly steering = new Steering(() => this.#meta.hnsw)
+  /** Passed by all that changes its bucket, but checkpoints: see `alone`. */
+  readonly writes: EntryGate
+  /** Passed by builders, which read its bucket and write graphs there, before they write. */
+  readonly builds: EntryGate
   readonly #nowMs: () => number
   readonly #applied = new AppliedWatch()
   /** The last write that was acknowledged before the cores had it: reads have to see it too. */
@@ -90,6 +96,8 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   constructor(options: ServedIndexOptions) {
     this.#nowMs = options.nowMs
     this.#meta = options.meta
+    this.writes = new EntryGate(options.meta.name)
+    this.builds = new EntryGate(options.meta.name)
     this.#revision = options.revision
     this.#delta = new DeltaGauge(options.deltaPointsMax)
     this.#specs = options.specs
@@ -102,7 +110,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   get info(): IndexInfo {
     const { name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions } = this.#meta
-    const { fault, ...stored } = this.#stored()
+    const { fault, ...stored } = storedSide(this.#storage, this.#applied.lsn)
     return {
       ...{ name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions },
       revision: this.#revision,
@@ -184,10 +192,11 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
+    while (this.writes.isClosed) await this.writes.opened(options.deadlineMs - this.#nowMs())
     const storage = this.#owned()
     const admitted = batch.kind === 'upsert' ? this.#admit(batch) : NOTHING_ADMITTED
     const lsn = await withDeadline(
-      this.#commit(storage, batch, { admitted, ack: options.ack }),
+      this.writes.run(() => this.#commit(storage, batch, { admitted, ack: options.ack })),
       options.deadlineMs - this.#nowMs(),
       'The write was not finished in time; it may still become durable.',
     )
@@ -252,7 +261,12 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     graph: 'always' | 'if_worth' = 'if_worth',
     { force = graph === 'always' }: { readonly force?: boolean } = {},
   ): Promise<{ readonly lsn: number; readonly written: boolean }> {
-    const turn = this.#checkpointing.then(() => this.#checkpoint(graph, force))
+    return this.alone((checkpoint) => checkpoint(graph, force))
+  }
+
+  /** Runs `work` while no checkpoint runs but those that it makes itself. */
+  alone<T>(work: (checkpoint: MakeCheckpoint) => Promise<T>): Promise<T> {
+    const turn = this.#checkpointing.then(() => work((graph, force) => this.#checkpoint(graph, force)))
     this.#checkpointing = turn.catch(() => undefined)
     return turn
   }
@@ -364,13 +378,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     return this.#shards.find((shard) => shard.error !== null)?.error ?? null
   }
 
-  #stored(): Stored {
-    if (this.#storage === null) return NOTHING_STORED
-    const { holding, log, checkpointLsn } = this.#storage
-    const lsn = holding.role === 'follower' ? this.#applied.lsn : log.lastLsn
-    return { ...holding, lsn, checkpointLsn, logBytes: log.bytes }
-  }
-
   #progress(): number {
     if (this.#shards.length === 0) return 0
     return Math.min(...this.#shards.map((shard) => shard.progress))
@@ -388,9 +395,4 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     if (state === 'ready' && this.#storage !== null) return this.#storage
     throw refusal({ index: this.#meta.name, state, progress: this.#progress() }, this.#fault())
   }
-}
-
-const NOTHING_STORED: Stored = {
-  ...{ role: null, owner: null, fault: null },
-  ...{ lsn: 0, checkpointLsn: 0, logBytes: 0 },
 }

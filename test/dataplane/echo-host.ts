@@ -45,6 +45,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     adopt: async () => undefined,
     publish: async () => undefined,
     drop: async () => undefined,
+    rehome: async () => undefined,
     sample: async () => {
       throw new Error('no samples here')
     },

@@ -116,6 +116,10 @@ class FakeShard implements HostedShard {
     // As above.
   }
 
+  async rehome(): Promise<never> {
+    throw new Error('no other bucket here')
+  }
+
   async sample(): Promise<never> {
     throw new Error('no samples here')
   }

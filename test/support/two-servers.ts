@@ -120,6 +120,7 @@ export function startServer({ name, bucket, scratch, shards = 1 }: ServerOptions
         return lateShard(source, store)
       })
     },
+    rehome: () => Promise.reject(new Error('there is one bucket')),
     onTrouble: (error) => troubles.push(codeOf(error)),
   })
   runner.start()
