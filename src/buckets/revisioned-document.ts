@@ -204,10 +204,8 @@ export class RevisionedDocument<T> {
     const isThere = (newest.stored?.document ?? null) !== null
     const current = isThere ? newest.number : null
     if (current !== expected) throw this.#mismatch(expected, current)
-    const { after = 0, ...rest } = change
     const stored: StoredRevision = {
-      ...rest,
-      revision: Math.max(newest.number, after) + 1,
+      ...numbered(change, newest.number),
       parent: newest.stored?.nonce ?? null,
       writtenMs: (this.#options.nowMs ?? Date.now)(),
       nonce: randomUUID(),
@@ -373,4 +371,11 @@ export class RevisionedDocument<T> {
     const message = `Another change of ${this.#options.name} came first; read it and try again.`
     return new VectordError('revision_mismatch', message, { details: { expected, found } })
   }
+}
+
+function numbered(
+  { after = 0, ...rest }: Change<JsonObject | null>,
+  newest: number,
+): Omit<Change<JsonObject | null>, 'after'> & { readonly revision: number } {
+  return { ...rest, revision: Math.max(newest, after) + 1 }
 }

@@ -120,7 +120,11 @@ async function settled(work: readonly Promise<void>[]): Promise<void> {
 }
 
 function damaged(key: string): VectordError {
-  return new VectordError('object_corrupt', `The object "${key}" did not arrive as it was written.`, {
-    details: { key },
-  })
+  return new VectordError(
+    'object_corrupt',
+    `The object "${key}" did not arrive as it was written.`,
+    {
+      details: { key },
+    },
+  )
 }

@@ -145,7 +145,12 @@ export class IndexMoves {
    *
    * @throws {VectordError} as `check`; `operation_cancelled` and other reasons of the signal.
    */
-  async run(runner: IndexRunner, to: string, control: MoveControl, hands: MoveHands): Promise<void> {
+  async run(
+    runner: IndexRunner,
+    to: string,
+    control: MoveControl,
+    hands: MoveHands,
+  ): Promise<void> {
     const { index } = runner
     const id = randomUUID()
     const isFirst = this.#alive.size === 0

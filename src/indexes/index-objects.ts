@@ -61,10 +61,7 @@ export async function deleteIndexObjects(store: ObjectStore, index: string): Pro
  * What goes with an index to another bucket, but its checkpoint, its log, and eval sets, which have
  * names of their own.
  */
-export async function* homeObjects(
-  store: ObjectStore,
-  index: string,
-): AsyncGenerator<ObjectInfo> {
+export async function* homeObjects(store: ObjectStore, index: string): AsyncGenerator<ObjectInfo> {
   const folder = indexFolder(index)
   for await (const object of store.list(folder)) {
     const path = object.key.slice(folder.length)
@@ -93,13 +90,10 @@ export async function dropHomeObjects(
 }
 
 async function* sideObjects(store: ObjectStore, index: string): AsyncGenerator<ObjectInfo> {
-  for (const folder of SIDE_FOLDERS) {
-    yield* store.list(`${folder}/${index}/`)
-    // The promotions have a copy for people beside their folder.
-    for await (const object of store.list(`${folder}/${index}.json`)) {
-      if (object.key === `${folder}/${index}.json`) yield object
-    }
-  }
+  for (const folder of SIDE_FOLDERS) yield* store.list(`${folder}/${index}/`)
+  // The promotions have a copy for people beside their folder.
+  const copy = `_hnsw_promotions/${index}.json`
+  for await (const object of store.list(copy)) if (object.key === copy) yield object
 }
 
 async function firstKey(store: ObjectStore, startAfter: string): Promise<string | null> {

@@ -172,15 +172,19 @@ export class IndexRegistry implements Indexes {
     if (this.#moving.has(name)) throw indexMoving(name)
     const abort = new AbortController()
     const signal = AbortSignal.any([control.signal, abort.signal])
-    const moved = this.#options.moves.run(runner, bucket, { ...control, signal }, {
-      turn: (work) =>
-        this.#changes.run(name, () => {
-          if (this.#runner(name) !== runner) throw notFound(name)
-          return work()
-        }),
-      intend: (move) =>
-        this.#changeMeta(name, condition, 'move', (meta) => ({ ...meta, move })),
-    })
+    const moved = this.#options.moves.run(
+      runner,
+      bucket,
+      { ...control, signal },
+      {
+        turn: (work) =>
+          this.#changes.run(name, () => {
+            if (this.#runner(name) !== runner) throw notFound(name)
+            return work()
+          }),
+        intend: (move) => this.#changeMeta(name, condition, 'move', (meta) => ({ ...meta, move })),
+      },
+    )
     this.#moving.set(name, { abort, ended: moved.catch(() => undefined) })
     try {
       await moved
@@ -255,23 +259,21 @@ export class IndexRegistry implements Indexes {
   async #refreshKnown(store: ObjectStore, runner: IndexRunner): Promise<void> {
     const { meta, info } = runner.index
     const document = metaDocument(store, meta.name)
-    // Of a move that failed while the bucket could not be told so.
-    const isStale = meta.move !== undefined && !this.#options.moves.isAlive(meta.move)
-    if (isStale && info.role === 'owner') await callOffMove(store, meta)
+    // It may be of a move that failed while the bucket could not be told so.
+    if (info.role === 'owner') await callOffMove(store, meta)
     // A deletion that failed half-way is found again at the revision that is known already.
     if (meta.state === 'active' && (await document.isNewest(info.revision))) return
     const stored = await document.read()
-    const isActive = stored?.document.state === 'active'
-    if (isActive && stored.document.incarnation === meta.incarnation) {
+    if (stored !== null && isSame(stored.document, meta)) {
       runner.index.changeMeta(stored.document, stored.revision)
       return
     }
-    // It was deleted, and perhaps another server has made a new one of the same name since; or moved.
+    // It was deleted, and perhaps another server has made a new one of the same name since; or it
+    // has moved.
     await runner.close({ checkpoint: false })
     if (stored?.document.state === 'deleting') await this.#finishDeletion(store, stored)
     this.#runners.delete(meta.name)
-    if (stored !== null && isActive) this.#serve(stored)
-    else if (stored?.document.move !== undefined) await this.#settle(stored, meta.bucket)
+    await this.#discover(store, meta.bucket, meta.name)
   }
 
   #serve(stored: Revision<IndexMeta>): IndexRunner {
@@ -368,6 +370,11 @@ function exists(name: string): VectordError {
   return new VectordError('index_exists', `There is an index "${name}" already.`, {
     details: { index: name },
   })
+}
+
+/** True where the index is still the one that is known, and lives in the same bucket. */
+function isSame(stored: IndexMeta, known: IndexMeta): boolean {
+  return stored.state === 'active' && stored.incarnation === known.incarnation
 }
 
 function checkRevision(name: string, revision: number, { ifRevision }: WriteCondition): void {

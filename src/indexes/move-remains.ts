@@ -49,13 +49,10 @@ export class MoveRemains {
   }
 
   /** Makes the copy the index, once the switch was made. @throws where the copy is not there. */
-  async activate(
-    target: ObjectStore,
-    name: string,
-    move: IndexMove,
-  ): Promise<Revision<IndexMeta>> {
+  async activate(target: ObjectStore, name: string, move: IndexMove): Promise<Revision<IndexMeta>> {
     const stored = await metaDocument(target, name).modify((current) => {
-      if (current?.document.state !== 'arriving' || current.document.move?.id !== move.id) return null
+      if (current?.document.state !== 'arriving' || current.document.move?.id !== move.id)
+        return null
       const document = { ...withoutMove(current.document), state: 'active' as const }
       return { document, ...BY, reason: `arrived from "${move.from}"` }
     })

@@ -266,7 +266,9 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   /** Runs `work` while no checkpoint runs but those that it makes itself. */
   alone<T>(work: (checkpoint: MakeCheckpoint) => Promise<T>): Promise<T> {
-    const turn = this.#checkpointing.then(() => work((graph, force) => this.#checkpoint(graph, force)))
+    const turn = this.#checkpointing.then(() =>
+      work((graph, force) => this.#checkpoint(graph, force)),
+    )
     this.#checkpointing = turn.catch(() => undefined)
     return turn
   }
