@@ -27,6 +27,9 @@ import {
 } from '../support/moving-world.ts'
 import { until } from '../support/two-servers.ts'
 
+/** Operations of the bucket from one write to the next. */
+const PACE = 12
+
 async function temporary(t: TestContext): Promise<string> {
   const scratch = await mkdtemp(join(tmpdir(), 'vectord-moves-'))
   t.after(() => rm(scratch, { recursive: true, force: true }))
@@ -50,7 +53,13 @@ function writer(world: MovingWorld, ledger: Ledger): { stop(): Promise<number> }
   let stopped = false
   async function run(): Promise<number> {
     let acknowledged = 0
+    let written = 0
     for (let version = 10; !stopped; version += 1) {
+      // In step with the move, however fast the machine is.
+      while (!stopped && world.store.operations < written + PACE) {
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      written = world.store.operations
       const id = `w${version % 7}`
       try {
         await write(world.served, ledger, [id], version)
@@ -60,7 +69,6 @@ function writer(world: MovingWorld, ledger: Ledger): { stop(): Promise<number> }
         else if (error instanceof VectordError) throw error
         else return acknowledged
       }
-      await new Promise((resolve) => setImmediate(resolve))
     }
     return acknowledged
   }
