@@ -3,7 +3,7 @@
  *
  * How the crash test works: an index with points and a thing of each kind beside it moves while it is
  * written to, on a store that ends at operation N, before it is done or after, for N = 1, 2, … until
- * the move comes through. A server that starts then finds the index in one bucket, with
+ * the move comes through; a run takes the odd ones or the even ones. A server that starts then finds the index in one bucket, with
  * every acknowledged write, and clears the other one.
  */
 
@@ -84,10 +84,12 @@ function writer(world: MovingWorld, ledger: Ledger): { stop(): Promise<number> }
 it('a crash at any object operation of a move leaves the index whole in one bucket', async (t) => {
   const scratch = await temporary(t)
   const homes: string[] = []
-  for (let n = 1; ; n += 1) {
+  const first = 1 + (Date.now() % 2)
+  t.diagnostic(`from operation ${first} on`)
+  for (let n = first; ; n += 2) {
     const bucket = new MemoryStore()
     const [world, ledger] = await prepared(bucket, scratch)
-    world.store.crashAt(n, n % 2 === 0 ? 'after' : 'before')
+    world.store.crashAt(n, n % 4 < 2 ? 'after' : 'before')
     const writing = writer(world, ledger)
     await world.move(COLD).catch((error: unknown) => {
       if (!world.store.crashed) throw error
