@@ -50,13 +50,14 @@ async function prepared(bucket: MemoryStore, scratch: string): Promise<[MovingWo
 
 /** Writes until told to stop; what is refused is not there. @returns writes that were acknowledged. */
 function writer(world: MovingWorld, ledger: Ledger): { stop(): Promise<number> } {
-  let stopped = false
+  const stop = new AbortController()
+  const { signal } = stop
   async function run(): Promise<number> {
     let acknowledged = 0
     let written = 0
-    for (let version = 10; !stopped; version += 1) {
+    for (let version = 10; !signal.aborted; version += 1) {
       // In step with the move, however fast the machine is.
-      while (!stopped && world.store.operations < written + PACE) {
+      while (!signal.aborted && world.store.operations < written + PACE) {
         await new Promise((resolve) => setImmediate(resolve))
       }
       written = world.store.operations
@@ -75,7 +76,7 @@ function writer(world: MovingWorld, ledger: Ledger): { stop(): Promise<number> }
   const running = run()
   return {
     stop: () => {
-      stopped = true
+      stop.abort()
       return running
     },
   }
