@@ -57,9 +57,8 @@ function writer(world: MovingWorld, ledger: Ledger): { stop(): Promise<number> }
     let written = 0
     for (let version = 10; !signal.aborted; version += 1) {
       // In step with the move, however fast the machine is.
-      while (!signal.aborted && world.store.operations < written + PACE) {
-        await new Promise((resolve) => setImmediate(resolve))
-      }
+      const isDue = (): boolean => world.store.operations >= written + PACE
+      await until('the next write is due', () => signal.aborted || isDue())
       written = world.store.operations
       const id = `w${version % 7}`
       try {
