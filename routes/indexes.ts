@@ -17,10 +17,21 @@ import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { badField } from '../src/http/body-field.ts'
 import { etagOf, ifMatch } from '../src/http/conditional.ts'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
-import { IndexParams, Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
-import type { IndexInfo, NewIndex } from '../src/indexes/index-api.ts'
+import {
+  IndexParams,
+  Lsn,
+  Name,
+  NoQuery,
+  Nullable,
+  replies,
+  started,
+  StartedJson,
+  WaitQuery,
+} from '../src/http/schemas.ts'
+import type { IndexChange, IndexInfo, ManagedIndex, NewIndex } from '../src/indexes/index-api.ts'
 import { VectordError } from '../src/lib/errors.ts'
 import { deadShareOf } from '../src/services/compaction-cycle.ts'
+import type { Moves } from '../src/services/moves.ts'
 
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['indexes']
@@ -188,11 +199,14 @@ const CHANGE = {
   config: { role: 'admin' },
   schema: {
     tags: TAGS,
-    summary: 'Change settings of an index',
+    summary: 'Change settings of an index, or move it to another bucket',
+    description:
+      'A move is an operation: 202 with its id, or with `?wait=true` the index as it is then. The ' +
+      'index serves meanwhile; for a moment at the end writes wait.',
     params: IndexParams,
-    querystring: NoQuery,
+    querystring: WaitQuery,
     body: PatchBody,
-    response: replies({ 200: IndexJson }),
+    response: replies({ 200: IndexJson, 202: StartedJson }),
   },
 } as const
 
@@ -207,7 +221,11 @@ const DROP = {
   },
 } as const
 
-export const indexRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
+export interface IndexChangeRoutesOptions extends IndexRoutesOptions {
+  readonly moves: Moves
+}
+
+export const indexRoutes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
   app,
   options,
   done,
@@ -240,24 +258,28 @@ export const indexRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
 }
 
 /** PATCH and DELETE: both honour `If-Match`. */
-const changes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, { indexes }, done) => {
+const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
+  app,
+  { indexes, moves },
+  done,
+) => {
   app.patch('/vectors/indexes/:index', CHANGE, async (request, reply) => {
     const { index } = request.params
-    const { hnsw, retention, bucket } = request.body
-    const before = findIndex(indexes, request, index).info
-    if (bucket !== undefined && bucket !== before.bucket) {
-      throw new VectordError(
-        'not_configured',
-        'Moving an index to another bucket is not available.',
-      )
-    }
-    const change = {
-      ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
-      ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
-    }
+    const { bucket, ...settings } = request.body
+    const before = findIndex(indexes, request, index)
+    const isMove = bucket !== undefined && bucket !== before.info.bucket
     const author = { ifRevision: ifMatch(request), by: request.caller.name }
-    const { info } = await indexes.update(index, change, author)
-    return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
+    if (isMove) await moves.check(index, bucket, author)
+    const isChanged = !isMove || Object.keys(settings).length > 0
+    const { info } = isChanged ? await indexes.update(index, toChange(settings), author) : before
+    if (!isMove) return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
+    const condition = isChanged ? { ...author, ifRevision: info.revision } : author
+    const answer = (moved: ManagedIndex): IndexAnswer => indexJson(moved.info)
+    const operation = moves.start(index, { bucket, condition, answer })
+    if (!request.query.wait) return reply.code(202).send(started(reply, operation.id))
+    await operation.result()
+    const moved = indexes.get(index).info
+    return reply.header('etag', etagOf(moved.revision)).send(indexJson(moved))
   })
 
   app.delete('/vectors/indexes/:index', DROP, async (request, reply) => {
@@ -267,6 +289,13 @@ const changes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, { indexe
     return reply.code(204).send(null)
   })
   done()
+}
+
+function toChange({ hnsw, retention }: Static<typeof PatchBody>): IndexChange {
+  return {
+    ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
+    ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
+  }
 }
 
 function toSettings(
@@ -298,7 +327,9 @@ function toSettings(
   }
 }
 
-function indexJson(info: IndexInfo): Static<typeof IndexJson> {
+type IndexAnswer = Static<typeof IndexJson>
+
+function indexJson(info: IndexInfo): IndexAnswer {
   const { name, dimension, metric, bucket, backend, hnsw, shards, stats } = info
   const { revision, state, reason, progress, role, owner, lsn } = info
   return {

@@ -42,6 +42,7 @@ import { Metrics } from './http/metrics.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
 import { agentGauges } from './services/agent-gauges.ts'
+import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
 import { TuningParts } from './tuning-parts.ts'
 
@@ -78,6 +79,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     ...{ config, log, nowMs },
     promoted: (index) => tuning.promoted(index),
     onDelete: (index, bucket) => tuning.forget(index, bucket),
+    evalKeys: (index, bucket) => tuning.evals.keysOf(index, bucket),
   })
   const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
@@ -137,7 +139,8 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
   const forIndexes = { indexes, metrics, limits, nowMs: options.nowMs }
-  await http.register(indexRoutes, forIndexes)
+  const moves = new Moves({ operations, indexes })
+  await http.register(indexRoutes, { ...forIndexes, moves })
   await http.register(pointRoutes, forIndexes)
   await http.register(versionRoutes, forIndexes)
   await http.register(searchRoutes, {

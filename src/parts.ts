@@ -21,7 +21,9 @@ import { GraphCache } from './indexes/graph-cache.ts'
 import type { EffectiveConfig } from './indexes/index-api.ts'
 import { IndexRegistry } from './indexes/index-registry.ts'
 import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
-import { makeRunner, type OpenIndexOptions } from './indexes/open-index.ts'
+import { HomeStores } from './indexes/home-stores.ts'
+import { IndexMoves } from './indexes/index-moves.ts'
+import { beginLog, makeRunner, type OpenIndexOptions } from './indexes/open-index.ts'
 import { StorageReports } from './indexes/storage-report.ts'
 import { VectordError } from './lib/errors.ts'
 import { FolderLocks } from './log/folder-locks.ts'
@@ -34,6 +36,8 @@ export interface PartsOptions {
   readonly promoted: (index: string) => Promise<EffectiveConfig | null>
   /** Clears away what else belongs to an index, before it is gone. */
   readonly onDelete: (index: string, bucket: string) => Promise<void>
+  /** Keys of the eval sets of an index in a bucket. */
+  readonly evalKeys: (index: string, bucket: string) => Promise<readonly string[]>
 }
 
 export interface Parts {
@@ -41,6 +45,8 @@ export interface Parts {
   /** Of the buckets that indexes may live in. */
   readonly bucketNames: () => string[]
   readonly indexes: IndexRegistry
+  /** The buckets, as those write to them who keep something of an index there. */
+  readonly homes: HomeStores
   readonly dataplane: Dataplane
   readonly builders: Builders
   readonly graphs: GraphCache
@@ -85,12 +91,24 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     buckets: { names: bucketNames, store: (name) => buckets.get(name) },
     indexesMax: config.limits.indexesMax,
     makeRunner: (meta, revision) => makeRunner(open, meta, revision),
+    moves: new IndexMoves({
+      ...{ server: serverId, scratch: open.scratch, nowMs, onTrouble },
+      store: (name) => buckets.get(name),
+      evalKeys: options.evalKeys,
+      beginLog: (meta, baseLsn) => beginLog(open, meta, baseLsn),
+    }),
     onRetention: (index, keepLastVersions) => drops.retained(index, keepLastVersions),
     onDelete: async (index, bucket) => {
       await options.onDelete(index, bucket)
       drops.forget(index)
+      homes.forget(index)
     },
     ...{ nowMs, onTrouble },
+  })
+  const homes = new HomeStores({
+    store: (name) => buckets.get(name),
+    served: (index) => (indexes.has(index) ? indexes.get(index) : null),
+    indexesIn: (bucket) => indexes.namesIn(bucket),
   })
   const schedule = new CheckpointSchedule({
     indexes: () => indexes.list(),
@@ -99,7 +117,7 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     ...{ nowMs, onTrouble },
   })
   const graphs: GraphCache = new GraphCache({
-    storeOf: (index) => buckets.get(indexes.get(index).meta.bucket),
+    storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),
     bytesMax: config.generations.cacheBytes,
     onStored: (index) => drops.graphStored(index),
   })
@@ -108,7 +126,8 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     store: (bucket) => buckets.get(bucket),
     graphs,
   })
-  const serving = { buckets, bucketNames, indexes, dataplane, builders, graphs, drops, reports }
+  const built = { homes, graphs, drops, reports }
+  const serving = { buckets, bucketNames, indexes, dataplane, builders, ...built }
   return { ...serving, memory, schedule, locks }
 }
 

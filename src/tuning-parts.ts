@@ -83,13 +83,13 @@ export class TuningParts {
     this.#parts = parts
     const { buckets, indexes, builders, graphs } = parts
     const onTrouble = troubleLog(log)
-    const storeOf = (index: string): ObjectStore => buckets.get(this.#homeOf(index))
+    const storeOf = (index: string): ObjectStore => parts.homes.of(index, this.#homeOf(index))
     const served = indexes.get.bind(indexes)
     const names = parts.bucketNames
-    const store = (bucket: string): ObjectStore => buckets.get(bucket)
+    const store = (bucket: string): ObjectStore => parts.homes.shared(bucket)
     const homeOf = (index: string): string => this.#homeOf(index)
     this.promotions = new PromotionRegistry({
-      buckets: { names, store, homeOf },
+      buckets: { names, store: (bucket) => buckets.get(bucket), homeOf, storeOf },
       nowMs,
       onChange: (index, document) => {
         if (indexes.has(index)) served(index).steering.usePromoted(effective(document))
@@ -229,7 +229,7 @@ export class TuningParts {
         ...{ memory, evals, agentEval: this.#agentEval, runner, journal: trials },
       }),
       documents: new AgentDocuments({
-        storeOf: (index) => parts.buckets.get(this.#homeOf(index)),
+        storeOf: (index) => parts.homes.of(index, this.#homeOf(index)),
         newState: () => newAgentState(nowMs(), budgetSettings(defaults)),
         ...{ defaults, nowMs },
       }),
@@ -248,7 +248,7 @@ export class TuningParts {
     })
   }
 
-  #newRecall({ config, log, nowMs, parts: { indexes, buckets } }: TuningPartsOptions) {
+  #newRecall({ config, log, nowMs, parts: { indexes, homes } }: TuningPartsOptions) {
     const onTrouble = troubleLog(log)
     return new LiveRecallWatch({
       settings: config.recall,
@@ -264,7 +264,7 @@ export class TuningParts {
           onTrouble(error, `enqueue index "${index}" for ${kind}`)
         })
       },
-      storeOf: (index) => buckets.get(this.#homeOf(index)),
+      storeOf: (index) => homes.of(index, this.#homeOf(index)),
       reservoir: {
         offer: (index, vector) => {
           if (config.recall.keepQueries) this.#keep(index, vector)

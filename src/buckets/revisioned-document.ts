@@ -53,6 +53,8 @@ export interface Change<T> {
   /** Who did it: the name of an API key, or of a part of vectord. */
   readonly author: string
   readonly reason: string
+  /** For a document that had revisions elsewhere: the number of this one is greater than that. */
+  readonly after?: number
 }
 
 /** A revision of the past: a document, a removal, or one that cannot be read any more. */
@@ -166,7 +168,7 @@ export class RevisionedDocument<T> {
    * Removes the document by one more revision, so that a late writer cannot bring it back; a new
    * document at the same place goes on with the numbers. @throws as `update`.
    */
-  remove(expected: number, by: Omit<Change<T>, 'document'>): Promise<void> {
+  remove(expected: number, by: Omit<Change<T>, 'document' | 'after'>): Promise<void> {
     return this.#turns.run('', async () => {
       await this.#write(expected, { ...by, document: null })
       await this.#housekeep(() => this.#deleteCopy())
@@ -203,8 +205,7 @@ export class RevisionedDocument<T> {
     const current = isThere ? newest.number : null
     if (current !== expected) throw this.#mismatch(expected, current)
     const stored: StoredRevision = {
-      ...change,
-      revision: newest.number + 1,
+      ...numbered(change, newest.number),
       parent: newest.stored?.nonce ?? null,
       writtenMs: (this.#options.nowMs ?? Date.now)(),
       nonce: randomUUID(),
@@ -370,4 +371,11 @@ export class RevisionedDocument<T> {
     const message = `Another change of ${this.#options.name} came first; read it and try again.`
     return new VectordError('revision_mismatch', message, { details: { expected, found } })
   }
+}
+
+function numbered(
+  { after = 0, ...rest }: Change<JsonObject | null>,
+  newest: number,
+): Omit<Change<JsonObject | null>, 'after'> & { readonly revision: number } {
+  return { ...rest, revision: Math.max(newest, after) + 1 }
 }

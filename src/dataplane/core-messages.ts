@@ -4,7 +4,7 @@
 
 import type { Clearance } from '../domain/checkpoint.ts'
 import type { ShardStats, TableCompacted, TrimmedVersions } from '../domain/search.ts'
-import type { ShardSpec } from '../domain/shard-spec.ts'
+import type { BucketSpec, ShardSpec } from '../domain/shard-spec.ts'
 import type { WireError } from './error-codec.ts'
 
 /** A core sends a `beat` this often. */
@@ -52,6 +52,10 @@ export interface CompactReply {
   readonly compacted: TableCompacted
   /** Afterwards. */
   readonly stats: ShardStats
+}
+
+export interface RehomeRequest {
+  readonly bucket: BucketSpec
 }
 
 export interface MatchingIdsRequest {

@@ -46,6 +46,8 @@ export const FRAME = {
   retain: 18,
   /** The rows of a shard get new slots, without the dead ones. */
   compact: 19,
+  /** The shard's objects are in another bucket from now on. */
+  rehome: 20,
   /** Work for a builder: see `builder-jobs.ts`. */
   job: 32,
   answer: 64,

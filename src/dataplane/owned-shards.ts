@@ -16,6 +16,7 @@ import type {
   MatchingIdsRequest,
   OpenReply,
   OpenRequest,
+  RehomeRequest,
   RetainReply,
   RetainRequest,
 } from './core-messages.ts'
@@ -146,6 +147,8 @@ export class OwnedShards {
         return this.#changeGeneration(frame)
       case FRAME.retain:
         return this.#retain(frame)
+      case FRAME.rehome:
+        return this.#rehome(frame)
       case FRAME.sample: {
         const owned = this.#get(frame.shard)
         return beside(owned, owned.shard.sample(readSample(frame.body)))
@@ -184,6 +187,13 @@ export class OwnedShards {
     const { keepLastVersions } = readJson(frame.body) as RetainRequest
     const trimmed = await beside(owned, owned.shard.retain(keepLastVersions))
     return { stats: owned.shard.stats(), trimmed }
+  }
+
+  async #rehome(frame: Frame): Promise<null> {
+    const owned = this.#get(frame.shard)
+    const { bucket } = readJson(frame.body) as RehomeRequest
+    await beside(owned, owned.shard.rehome(bucket))
+    return null
   }
 
   async #openShard(frame: Frame): Promise<OpenReply> {

@@ -21,6 +21,7 @@ import type {
   VersionsPage,
   VersionsRequest,
 } from '../domain/search.ts'
+import type { BucketSpec } from '../domain/shard-spec.ts'
 import type { VectordError } from '../lib/errors.ts'
 import type { CompactReply, RetainReply } from './core-messages.ts'
 import type { CoreRequest } from './core-request.ts'
@@ -220,6 +221,15 @@ export class RemoteShard {
       ...this.#head(FRAME.sample, bounds),
       write: (writer) => writeSample(writer, request),
       read: (body) => readJson(body) as RecallSample,
+    })
+  }
+
+  /** See `HostedShard`. Whoever calls it sees to it that no checkpoint runs. */
+  async rehome(bucket: BucketSpec): Promise<void> {
+    await this.#life.core.send({
+      ...this.#head(FRAME.rehome, UNBOUNDED),
+      write: (writer) => writeJson(writer, { bucket }),
+      read: () => undefined,
     })
   }
 

@@ -2,8 +2,9 @@
  * What a core hosts: the shards of `src/shard`, each over a store of its own.
  */
 
+import { MovableStore } from '../buckets/movable-store.ts'
 import { openStore } from '../buckets/open-store.ts'
-import type { ShardSpec } from '../domain/shard-spec.ts'
+import type { BucketSpec, ShardSpec } from '../domain/shard-spec.ts'
 import { openShard } from '../shard/open-shard.ts'
 import type { HostedShard } from './shard-host.ts'
 
@@ -12,11 +13,14 @@ export async function openHostedShard(
   spec: ShardSpec,
   onProgress: (fraction: number) => void,
 ): Promise<HostedShard> {
-  const store = await openStore(spec.bucket)
+  const store = new MovableStore(await openStore(spec.bucket))
   try {
     const shard = await openShard(spec, store, onProgress)
     const closeShard = shard.close.bind(shard)
     return Object.assign(shard, {
+      async rehome(bucket: BucketSpec): Promise<void> {
+        await store.moveTo(await openStore(bucket))
+      },
       async close(): Promise<void> {
         try {
           await closeShard()

@@ -21,7 +21,7 @@ import type {
   VersionsPage,
   VersionsRequest,
 } from '../domain/search.ts'
-import type { ShardSpec } from '../domain/shard-spec.ts'
+import type { BucketSpec, ShardSpec } from '../domain/shard-spec.ts'
 
 /** One shard inside its core. Methods without a promise run to the end in one turn. */
 export interface HostedShard {
@@ -92,6 +92,12 @@ export interface HostedShard {
 
   /** Runs a query again, exactly and at several ef, over one snapshot and beside serving. */
   sample(request: SampleRequest): Promise<RecallSample>
+
+  /**
+   * Writes and reads objects in another bucket from now on, which has all that the shard has in this
+   * one, under the same keys.
+   */
+  rehome(bucket: BucketSpec): Promise<void>
 
   /** Checks the shard against itself: maps, tombstones, graph size, delta. Empty is clean. */
   verify(): Promise<readonly VerifyFault[]>

@@ -2,12 +2,19 @@
  * What an index is: identity, home bucket and settings, as the document that its bucket keeps.
  *
  * The document is revisioned (`_indexes/{index}/meta/{revision}.json`). `state: deleting` is the
- * first step of a deletion: whoever finds it later finishes the work.
+ * first step of a deletion: whoever finds it later finishes the work. While an index moves there is a
+ * document in each of two buckets:
+ *
+ *     from   active ─▶ active, move ──────────────▶ moved ─▶ removed      `moved` is the switch
+ *     to                  arriving ───────────────────▶ active
+ *                            ╰──▶ abandoned ─▶ removed                    the move was called off
+ *
+ * An index is served from an `active` document alone, so never from two places.
  */
 
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { JsonObject } from '../buckets/revision-codec.ts'
-import { RevisionedDocument } from '../buckets/revisioned-document.ts'
+import { RevisionedDocument, type Revision } from '../buckets/revisioned-document.ts'
 import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../domain/metric.ts'
 import { VectordError } from '../lib/errors.ts'
@@ -17,8 +24,28 @@ export interface IndexMeta extends IndexSettings {
   /** Told apart from an earlier index of the same name by this. */
   readonly incarnation: string
   readonly createdMs: number
-  readonly state: 'active' | 'deleting'
+  readonly state: 'active' | 'deleting' | 'arriving' | 'abandoned' | 'moved'
+  /** The move under way, or that which brought it into this state. */
+  readonly move?: IndexMove
 }
+
+export interface IndexMove {
+  /** Tells a move from every other. */
+  readonly id: string
+  /** Names of buckets, as the server that moves the index knows them. */
+  readonly from: string
+  readonly to: string
+  /** Id of the server that moves it. */
+  readonly by: string
+}
+
+/** The document without its move. */
+export function withoutMove(meta: IndexMeta): IndexMeta {
+  const { move: _, ...rest } = meta
+  return rest
+}
+
+const STATES = ['active', 'deleting', 'arriving', 'abandoned', 'moved'] as const
 
 /** Revisions kept: settings change rarely, and each is half a kilobyte. */
 const REVISIONS_KEPT = 100
@@ -34,6 +61,24 @@ export function metaDocument(store: ObjectStore, index: string): RevisionedDocum
   })
 }
 
+/**
+ * Ends the move that `meta` names before its switch, which fails from now on. Whoever opens an index to write it calls
+ * off what an earlier opening began.
+ *
+ * @returns what is there now: `moved` where the switch came first.
+ */
+export async function callOffMove(
+  store: ObjectStore,
+  { name, move }: Pick<IndexMeta, 'name' | 'move'>,
+): Promise<Revision<IndexMeta> | null> {
+  if (move === undefined) return null
+  return metaDocument(store, name).modify((current) =>
+    current?.document.state === 'active' && current.document.move?.id === move.id
+      ? { document: withoutMove(current.document), author: 'vectord', reason: 'call off a move' }
+      : null,
+  )
+}
+
 export function metaToJson(meta: IndexMeta): JsonObject {
   return {
     name: meta.name,
@@ -47,6 +92,7 @@ export function metaToJson(meta: IndexMeta): JsonObject {
     hnsw: configToJson(meta.hnsw),
     shards: meta.shards,
     retention: { keep_last_versions: meta.keepLastVersions },
+    ...(meta.move !== undefined && { move: { ...meta.move } }),
   }
 }
 
@@ -75,7 +121,15 @@ export function metaFromJson(index: string, json: unknown): IndexMeta {
     hnsw: config,
     shards: field('shards', isIntegerIn(1, 1024)),
     keepLastVersions: retention('keep_last_versions', isIntegerIn(1, 1_000_000)),
+    ...moveOf(index, json),
   }
+}
+
+function moveOf(index: string, json: unknown): { readonly move?: IndexMove } {
+  if (!isObject(json) || json['move'] === undefined) return {}
+  const field = reader(index, json['move'])
+  const text = (name: string): string => field(name, isString)
+  return { move: { id: text('id'), from: text('from'), to: text('to'), by: text('by') } }
 }
 
 type Guard<T> = (value: unknown) => value is T
@@ -107,7 +161,7 @@ function isMetric(value: unknown): value is Metric {
 }
 
 function isState(value: unknown): value is IndexMeta['state'] {
-  return value === 'active' || value === 'deleting'
+  return STATES.some((state) => state === value)
 }
 
 function isIntegerIn(low: number, high: number): Guard<number> {

@@ -1,12 +1,29 @@
 /**
  * Which objects of a bucket belong to which index.
  *
- *     _indexes/{index}/meta/…  log/…  checkpoints/…  parts/…  graphs/…  owner/…
+ *     _indexes/{index}/meta/…  log/…  checkpoints/…  parts/…  graphs/…  owner/…  live_ef/…
+ *     _hnsw_promotions/{index}/…   _hnsw_trials/{index}/…   …      see `SIDE_FOLDERS`
  */
 
-import type { ObjectStore } from '../buckets/object-store.ts'
+import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
 
 const ROOT = '_indexes/'
+
+/** Folders that have one of each index in them. */
+const SIDE_FOLDERS = [
+  '_hnsw_promotions',
+  '_hnsw_trials',
+  '_hnsw_decisions',
+  '_hnsw_agent',
+  '_hnsw_agent_state',
+  '_hnsw_graphs',
+]
+
+/** Of the folder of an index: what belongs to the bucket that it lies in and not to the index. */
+const BOUND_TO_BUCKET = ['meta/', 'owner/', 'log/', 'checkpoints/']
+
+/** Deletions that run side by side. */
+const DELETES_MAX = 8
 
 export function indexFolder(index: string): string {
   return `${ROOT}${index}/`
@@ -55,6 +72,45 @@ export async function deleteIndexObjects(store: ObjectStore, index: string): Pro
     deleted += 1
   }
   return deleted
+}
+
+/**
+ * What goes with an index to another bucket, but its checkpoint, its log, and eval sets, which have
+ * names of their own.
+ */
+export async function* homeObjects(store: ObjectStore, index: string): AsyncGenerator<ObjectInfo> {
+  const folder = indexFolder(index)
+  for await (const object of store.list(folder)) {
+    const path = object.key.slice(folder.length)
+    if (!BOUND_TO_BUCKET.some((bound) => path.startsWith(bound))) yield object
+  }
+  yield* sideObjects(store, index)
+}
+
+/**
+ * Deletes every object of an index in a bucket that is not its home, but the meta document, which
+ * says that this is to be done. What a crash left is found by the next call.
+ *
+ * @param others keys outside of the folders of the index: its eval sets.
+ */
+export async function dropHomeObjects(
+  store: ObjectStore,
+  index: string,
+  others: readonly string[],
+): Promise<void> {
+  await deleteIndexObjects(store, index)
+  const keys = [...others]
+  for await (const { key } of sideObjects(store, index)) keys.push(key)
+  for (let at = 0; at < keys.length; at += DELETES_MAX) {
+    await Promise.all(keys.slice(at, at + DELETES_MAX).map((key) => store.delete(key)))
+  }
+}
+
+async function* sideObjects(store: ObjectStore, index: string): AsyncGenerator<ObjectInfo> {
+  for (const folder of SIDE_FOLDERS) yield* store.list(`${folder}/${index}/`)
+  // The promotions have a copy for people beside their folder.
+  const copy = `_hnsw_promotions/${index}.json`
+  for await (const object of store.list(copy)) if (object.key === copy) yield object
 }
 
 async function firstKey(store: ObjectStore, startAfter: string): Promise<string | null> {

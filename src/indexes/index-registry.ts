@@ -6,7 +6,8 @@
  * is answered `bucket_unreachable`, never "not found".
  *
  * A deletion is durable once the meta says `deleting`; the objects go afterwards, and whoever finds
- * such a meta at a start finishes the work before the name can be taken again.
+ * such a meta at a start finishes the work before the name can be taken again. An index that moves
+ * has a meta in two buckets: `index-moves.ts` says what each of them means.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -16,8 +17,10 @@ import type { RevisionedDocument, Revision } from '../buckets/revisioned-documen
 import { checkName } from '../domain/names.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
+import { indexMoving } from './entry-gate.ts'
 import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } from './index-api.ts'
-import { metaDocument, type IndexMeta } from './index-meta.ts'
+import { callOffMove, metaDocument, type IndexMeta } from './index-meta.ts'
+import type { IndexMoves, MoveControl } from './index-moves.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
 import type { IndexRunner } from './index-runner.ts'
 import type { ServedIndex } from './served-index.ts'
@@ -38,6 +41,7 @@ export interface IndexRegistryOptions {
   readonly nowMs: () => number
   /** Makes what serves an index; the registry starts and closes it. */
   readonly makeRunner: (meta: IndexMeta, revision: number) => IndexRunner
+  readonly moves: IndexMoves
   readonly onTrouble: (error: unknown, what: string) => void
   /** Told how many versions of points an index keeps, when that was set. */
   readonly onRetention: (index: string, keepLastVersions: number) => Promise<void>
@@ -51,6 +55,9 @@ export class IndexRegistry implements Indexes {
   readonly #changes = new KeyedMutex()
   /** Buckets whose indexes are not known yet, and why. */
   readonly #unread = new Map<string, unknown>()
+  /** Names of which it cannot be told yet where they live, and why. */
+  readonly #unsettled = new Map<string, { readonly bucket: string; readonly why: VectordError }>()
+  readonly #moving = new Map<string, { readonly abort: AbortController; ended: Promise<unknown> }>()
   #closed = false
 
   constructor(options: IndexRegistryOptions) {
@@ -106,8 +113,12 @@ export class IndexRegistry implements Indexes {
     return this.#runner(name).index
   }
 
-  delete(name: string, condition: WriteCondition): Promise<void> {
+  async delete(name: string, condition: WriteCondition): Promise<void> {
+    const moving = this.#moving.get(name)
+    moving?.abort.abort(new VectordError('operation_cancelled', 'The index is being deleted.'))
+    await moving?.ended
     return this.#changes.run(name, async () => {
+      if (this.#moving.has(name)) throw indexMoving(name)
       const runner = this.#runner(name)
       runner.index.checkOwned()
       const { bucket } = runner.index.meta
@@ -147,10 +158,59 @@ export class IndexRegistry implements Indexes {
     })
   }
 
-  /** Names of the indexes whose home is `bucket`. */
+  /**
+   * @throws {VectordError} `index_not_found`, `revision_mismatch`, `bucket_protected`, and as
+   *   `IndexMoves.check`.
+   */
+  async checkMove(name: string, bucket: string, condition: WriteCondition): Promise<void> {
+    const { index } = this.#runner(name)
+    checkRevision(name, index.info.revision, condition)
+    this.#checkHome(bucket)
+    if (bucket !== index.meta.bucket) await this.#options.moves.check(index, bucket)
+  }
+
+  /**
+   * Moves an index to another bucket; at once where it lives there. @throws as `IndexMoves.run`.
+   */
+  async move(
+    name: string,
+    bucket: string,
+    condition: WriteCondition,
+    control: MoveControl,
+  ): Promise<ManagedIndex> {
+    const runner = this.#runner(name)
+    this.#checkHome(bucket)
+    if (runner.index.meta.bucket === bucket) return runner.index
+    if (this.#moving.has(name)) throw indexMoving(name)
+    const abort = new AbortController()
+    const signal = AbortSignal.any([control.signal, abort.signal])
+    const moved = this.#options.moves.run(
+      runner,
+      bucket,
+      { ...control, signal },
+      {
+        turn: (work) =>
+          this.#changes.run(name, () => {
+            if (this.#runner(name) !== runner) throw notFound(name)
+            return work()
+          }),
+        intend: (move) => this.#changeMeta(name, condition, 'move', (meta) => ({ ...meta, move })),
+      },
+    )
+    this.#moving.set(name, { abort, ended: moved.catch(() => undefined) })
+    try {
+      await moved
+      return runner.index
+    } finally {
+      this.#moving.delete(name)
+    }
+  }
+
+  /** Names of the indexes whose home `bucket` is, or is about to be. */
   namesIn(bucket: string): readonly string[] {
     const metas = [...this.#runners.values()].map((runner) => runner.index.meta)
-    return metas.filter((meta) => meta.bucket === bucket).map((meta) => meta.name)
+    const here = metas.filter((meta) => meta.bucket === bucket || meta.move?.to === bucket)
+    return here.map((meta) => meta.name)
   }
 
   /** Checkpoints what changed and takes every index out of service. */
@@ -175,36 +235,58 @@ export class IndexRegistry implements Indexes {
   }
 
   async #refreshIndex(store: ObjectStore, bucket: string, name: string): Promise<void> {
-    if (this.#closed) return
+    // A move in this process sees to both of its buckets by itself.
+    if (this.#closed || this.#moving.has(name)) return
     const runner = this.#runners.get(name)
-    if (runner === undefined) await this.#discover(store, name)
-    else if (runner.index.meta.bucket === bucket) await this.#refreshKnown(store, runner)
+    if (runner?.index.meta.bucket === bucket) await this.#refreshKnown(store, runner)
+    else await this.#discover(store, bucket, name)
   }
 
-  async #discover(store: ObjectStore, name: string): Promise<void> {
+  /** Looks at a meta in a bucket that is not known as the home of its index. */
+  async #discover(store: ObjectStore, bucket: string, name: string): Promise<void> {
     const stored = await metaDocument(store, name).read()
+    if (this.#unsettled.get(name)?.bucket === bucket) this.#unsettled.delete(name)
     if (stored === null) return
-    if (stored.document.state === 'deleting') await this.#finishDeletion(store, stored)
-    else this.#serve(stored)
+    const { state } = stored.document
+    if (state !== 'active' && state !== 'deleting') await this.#settle(stored, bucket)
+    else if (!this.#runners.has(name)) {
+      if (state === 'deleting') await this.#finishDeletion(store, stored)
+      else this.#serve(stored)
+    }
+  }
+
+  /** Serves the index from where a move has brought it, as soon as that can be told. */
+  async #settle(stored: Revision<IndexMeta>, bucket: string): Promise<void> {
+    const { name } = stored.document
+    try {
+      const home = await this.#options.moves.settle(stored, bucket)
+      if (home !== null && !this.#runners.has(name)) this.#serve(home)
+    } catch (error) {
+      if (!(error instanceof VectordError)) throw error
+      this.#unsettled.set(name, { bucket, why: error })
+      this.#options.onTrouble(error, `find the home of index "${name}"`)
+    }
   }
 
   async #refreshKnown(store: ObjectStore, runner: IndexRunner): Promise<void> {
     const { meta, info } = runner.index
     const document = metaDocument(store, meta.name)
+    // It may be of a move that failed while the bucket could not be told so.
+    if (info.role === 'owner') await callOffMove(store, meta)
     // A deletion that failed half-way is found again at the revision that is known already.
     if (meta.state === 'active' && (await document.isNewest(info.revision))) return
     const stored = await document.read()
-    const isActive = stored?.document.state === 'active'
-    if (isActive && stored.document.incarnation === meta.incarnation) {
+    if (stored !== null && isSame(stored.document, meta)) {
       runner.index.changeMeta(stored.document, stored.revision)
       await this.#retain(runner.index)
       return
     }
-    // It was deleted, and perhaps another server has made a new one of the same name since.
+    // It was deleted, and perhaps another server has made a new one of the same name since; or it
+    // has moved.
     await runner.close({ checkpoint: false })
-    if (stored !== null && !isActive) await this.#finishDeletion(store, stored)
+    if (stored?.document.state === 'deleting') await this.#finishDeletion(store, stored)
     this.#runners.delete(meta.name)
-    if (stored !== null && isActive) this.#serve(stored)
+    await this.#discover(store, meta.bucket, meta.name)
   }
 
   #retain({ meta }: ServedIndex): Promise<void> {
@@ -240,13 +322,7 @@ export class IndexRegistry implements Indexes {
     const document = metaDocument(this.#options.buckets.store(meta.bucket), name)
     return document.modify((current) => {
       if (current === null) throw notFound(name)
-      if (condition.ifRevision !== null && condition.ifRevision !== current.revision) {
-        throw new VectordError(
-          'revision_mismatch',
-          `Index "${name}" is at revision ${current.revision}, not ${condition.ifRevision}.`,
-          { details: { index: name, revision: current.revision } },
-        )
-      }
+      checkRevision(name, current.revision, condition)
       return { document: change(current.document), author: condition.by, reason }
     })
   }
@@ -268,13 +344,15 @@ export class IndexRegistry implements Indexes {
     const runner = this.#runners.get(name)
     if (runner !== undefined) return runner
     this.#checkAllRead(name)
-    throw notFound(name)
+    throw this.#unsettled.get(name)?.why ?? notFound(name)
   }
 
   #checkFree(name: string): void {
     if (this.#closed) throw new VectordError('shutting_down', 'The service is shutting down.')
     if (this.#runners.has(name)) throw exists(name)
     this.#checkAllRead(name)
+    const unsettled = this.#unsettled.get(name)
+    if (unsettled !== undefined) throw unsettled.why
     if (this.#runners.size >= this.#options.indexesMax) {
       throw new VectordError(
         'limit_exceeded',
@@ -282,6 +360,16 @@ export class IndexRegistry implements Indexes {
         { details: { limit: 'limits.indexes_max', bound: this.#options.indexesMax } },
       )
     }
+  }
+
+  /** @throws {VectordError} where no index can live in the bucket. */
+  #checkHome(bucket: string): void {
+    const { buckets } = this.#options
+    buckets.store(bucket)
+    if (buckets.names().includes(bucket)) return
+    throw new VectordError('bucket_protected', `No index can live in the bucket "${bucket}".`, {
+      details: { bucket },
+    })
   }
 
   #checkAllRead(name: string): void {
@@ -299,6 +387,20 @@ function exists(name: string): VectordError {
   return new VectordError('index_exists', `There is an index "${name}" already.`, {
     details: { index: name },
   })
+}
+
+/** True where the index is still the one that is known, and lives in the same bucket. */
+function isSame(stored: IndexMeta, known: IndexMeta): boolean {
+  return stored.state === 'active' && stored.incarnation === known.incarnation
+}
+
+function checkRevision(name: string, revision: number, { ifRevision }: WriteCondition): void {
+  if (ifRevision === null || ifRevision === revision) return
+  throw new VectordError(
+    'revision_mismatch',
+    `Index "${name}" is at revision ${revision}, not ${ifRevision}.`,
+    { details: { index: name, revision } },
+  )
 }
 
 function notFound(name: string): VectordError {

@@ -11,8 +11,10 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { hasCode, VectordError } from '../lib/errors.ts'
+import { invariant } from '../lib/invariant.ts'
 import { AttachedShards } from './attached-shards.ts'
 import type { IndexStorage } from './index-storage.ts'
+import { notOwner } from './index-owner.ts'
 import type { ServedIndex } from './served-index.ts'
 import type { ShardClient } from './shard-client.ts'
 
@@ -25,6 +27,8 @@ export interface IndexRunnerOptions {
   readonly openStorage: () => Promise<IndexStorage>
   /** Places every shard on a core; they load from `storage` as it is when they ask. */
   readonly attach: (storage: IndexStorage) => Promise<readonly ShardClient[]>
+  /** Tells a shard where the objects of the index are now. */
+  readonly rehome: (shard: ShardClient) => Promise<void>
   /** Told of what keeps the index from serving. */
   readonly onTrouble: (error: VectordError) => void
 }
@@ -35,6 +39,8 @@ export class IndexRunner {
   readonly #closing = new AbortController()
   readonly #settled = Promise.withResolvers<null>()
   #running: Promise<void> = Promise.resolve()
+  /** What serves now. */
+  #storage: IndexStorage | null = null
   /** Shards of an earlier opening that still answer reads. */
   #standing: AttachedShards | null = null
 
@@ -65,14 +71,50 @@ export class IndexRunner {
     await this.#running
   }
 
+  /**
+   * Goes on in the bucket that the meta names now, beneath the shards as they are; nothing may be
+   * written meanwhile. Where that fails, the index is opened there anew, and what stands answers
+   * reads until then.
+   */
+  async rehome(): Promise<void> {
+    const storage = this.#storage
+    // What does not serve opens in the right place by itself.
+    if (storage === null) return
+    try {
+      await this.#rehome(storage)
+    } catch (error) {
+      storage.lose(asVectordError(error))
+      // Before its old bucket is cleared: closing it gives a lease back there.
+      await storage.close()
+    }
+  }
+
+  async #rehome(storage: IndexStorage): Promise<void> {
+    const { openStorage, rehome } = this.#options
+    const opened = await openStorage()
+    try {
+      const { role, owner } = opened.holding
+      if (role !== 'owner') throw notOwner(this.index.meta.name, owner)
+      const isSame = opened.log.lastLsn === storage.log.lastLsn
+      invariant(isSame && opened.checkpointLsn === opened.log.lastLsn, 'the copy holds all')
+      await Promise.all(this.index.ownShards().map(rehome))
+    } catch (error) {
+      await opened.close()
+      throw error
+    }
+    await storage.become(opened)
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#closing
     for (let waitMs = RETRY_MS_MIN; !signal.aborted; waitMs = Math.min(RETRY_MS_MAX, 2 * waitMs)) {
       try {
         const storage = await this.#options.openStorage()
+        this.#storage = storage
         try {
           await this.#serve(storage)
         } finally {
+          this.#storage = null
           await storage.close()
         }
         waitMs = RETRY_MS_MIN

@@ -69,8 +69,7 @@ export interface IndexStorageOptions {
 }
 
 export class IndexStorage {
-  readonly log: LogStore
-  readonly #options: IndexStorageOptions
+  #options: IndexStorageOptions
   /** Usable checkpoints, newest first; the first is the one to load. */
   #usable: readonly CheckpointContent[]
   /** Shards may use parts that no manifest names: a checkpoint is being made, or one has failed. */
@@ -82,7 +81,6 @@ export class IndexStorage {
 
   private constructor(options: IndexStorageOptions, usable: readonly CheckpointContent[]) {
     this.#options = options
-    this.log = options.log
     this.#usable = usable
   }
 
@@ -92,6 +90,10 @@ export class IndexStorage {
    */
   static async open(options: IndexStorageOptions): Promise<IndexStorage> {
     return new IndexStorage(options, await usableCheckpoints(options))
+  }
+
+  get log(): LogStore {
+    return this.#options.log
   }
 
   get checkpoint(): CheckpointContent | null {
@@ -239,6 +241,21 @@ export class IndexStorage {
       if (fault !== null) faults.push(fault)
     }
     return { faults, logRecords }
+  }
+
+  /**
+   * Goes on as `other`, which was opened where the index lives now and holds the same: whoever has
+   * this one need not notice. Nothing may be appended or checkpointed meanwhile.
+   */
+  async become(other: IndexStorage): Promise<void> {
+    const { log, release } = this.#options
+    this.#options = other.#options
+    this.#usable = other.#usable
+    void other.lost.then((reason) => {
+      this.lose(reason)
+    })
+    await log.close()
+    await release()
   }
 
   async close(): Promise<void> {

@@ -4,16 +4,17 @@
 
 import { join } from 'node:path'
 import type { ObjectStore } from '../buckets/object-store.ts'
-import type { Dataplane } from '../dataplane/dataplane.ts'
-import type { RemoteShard } from '../dataplane/remote-shard.ts'
 import type { ShardSource } from '../dataplane/shard-source.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import type { BucketSpec, ShardSpec } from '../domain/shard-spec.ts'
+import { hasCode } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { CheckpointStore } from '../log/checkpoint-store.ts'
+import type { LogStore } from '../log/log-store.ts'
+import { openObjectLog } from '../log/object-log.ts'
 import { openSegmentLog } from '../log/segment-log.ts'
 import type { EffectiveConfig } from './index-api.ts'
-import type { IndexMeta } from './index-meta.ts'
+import { callOffMove, type IndexMeta } from './index-meta.ts'
 import { indexFolder } from './index-objects.ts'
 import { IndexOwner } from './index-owner.ts'
 import { IndexRunner } from './index-runner.ts'
@@ -21,9 +22,10 @@ import { IndexStorage } from './index-storage.ts'
 import type { MemoryQuota } from './memory-quota.ts'
 import { closingOnFailure, openShared } from './open-shared.ts'
 import { ServedIndex, type IndexDropping } from './served-index.ts'
+import type { ShardClient } from './shard-client.ts'
 
 export interface OpenIndexOptions {
-  readonly dataplane: Dataplane
+  readonly dataplane: { attach(source: ShardSource): Promise<ShardClient> }
   /** A bucket as this process reaches it, and as a core can. */
   readonly bucket: (name: string) => { readonly store: ObjectStore; readonly spec: BucketSpec }
   /** Keeps other servers out of a local bucket; resolves at once where this one holds it. */
@@ -65,17 +67,19 @@ export function makeRunner(
     specs: (storage) =>
       shardSpecs(storage, options, { meta: index.meta, hnsw: index.steering.config.hnsw }),
   })
-  const owners = new Owners(options, meta)
+  const owners = new Owners(options, meta.name)
   return new IndexRunner({
     index,
     openStorage: async () => {
       index.steering.usePromoted(await options.promoted(meta.name))
-      return openStorage(options, meta, owners)
+      // The home of an index may change, and with it everything that is opened.
+      return openStorage(options, index.meta, owners)
     },
     attach: async (storage) => {
       memory.load(storage.checkpoint, storage.log.lastLsn)
       return attachAll(dataplane, storage, index)
     },
+    rehome: (shard) => rehomeShard(shard, options.bucket(index.meta.bucket).spec),
     onTrouble: (error) => {
       onTrouble(error, `serve index "${meta.name}"`)
     },
@@ -84,23 +88,71 @@ export function makeRunner(
 
 /** Remembers how long a foreign lease has stood still, from one attempt to open to the next. */
 class Owners {
-  readonly #options: OpenIndexOptions
-  readonly #meta: IndexMeta
-  #owner: IndexOwner | null = null
+  readonly #options: Pick<OpenIndexOptions, 'serverId'>
+  readonly #index: string
+  #last: { readonly store: ObjectStore; readonly owner: IndexOwner } | null = null
 
-  constructor(options: OpenIndexOptions, meta: IndexMeta) {
+  constructor(options: Pick<OpenIndexOptions, 'serverId'>, index: string) {
     this.#options = options
-    this.#meta = meta
+    this.#index = index
   }
 
   of(store: ObjectStore): IndexOwner {
-    this.#owner ??= new IndexOwner({
-      store,
-      index: this.#meta.name,
-      server: this.#options.serverId,
-      monotonicMs: () => performance.now(),
+    if (this.#last?.store === store) return this.#last.owner
+    const owner = ownerOf(this.#options, this.#index, store)
+    this.#last = { store, owner }
+    return owner
+  }
+}
+
+function ownerOf(
+  { serverId }: Pick<OpenIndexOptions, 'serverId'>,
+  index: string,
+  store: ObjectStore,
+): IndexOwner {
+  return new IndexOwner({ store, index, server: serverId, monotonicMs: () => performance.now() })
+}
+
+/**
+ * Makes the log of an index that is on its way to another bucket: it goes on after `baseLsn`, and
+ * where servers share the bucket this one is the first to claim it.
+ */
+export async function beginLog(
+  options: Pick<
+    OpenIndexOptions,
+    'bucket' | 'lockFolder' | 'serverId' | 'segmentBytesMax' | 'groupBytesMax'
+  >,
+  { name, incarnation, bucket }: IndexMeta,
+  baseLsn: number,
+): Promise<void> {
+  const { store, spec } = options.bucket(bucket)
+  const { segmentBytesMax, groupBytesMax, serverId } = options
+  let log: LogStore
+  if (spec.backend === 'local') {
+    await options.lockFolder(spec.root)
+    const folder = join(spec.root, indexFolder(name), 'log')
+    log = await openSegmentLog({ folder, incarnation, segmentBytesMax, groupBytesMax, baseLsn })
+  } else {
+    const prefix = `${indexFolder(name)}log/`
+    const epoch = await ownerOf(options, name, store).claim()
+    log = await openObjectLog({
+      ...{ store, prefix, incarnation, groupBytesMax, baseLsn },
+      ...{ epoch, owner: serverId },
     })
-    return this.#owner
+  }
+  await log.close()
+}
+
+/** A shard that loads knows one bucket or the other until it is ready. */
+async function rehomeShard(shard: ShardClient, bucket: BucketSpec): Promise<void> {
+  for (;;) {
+    await shard.whenReady()
+    try {
+      await shard.rehome(bucket)
+      return
+    } catch (error) {
+      if (!hasCode(error, 'core_unavailable', 'index_loading')) throw error
+    }
   }
 }
 
@@ -131,6 +183,7 @@ async function openStorage(
     })
   }
   await options.lockFolder(spec.root)
+  await callOffMove(store, meta)
   const folder = join(spec.root, indexFolder(meta.name), 'log')
   const log = await openSegmentLog({ folder, incarnation, segmentBytesMax, groupBytesMax })
   return closingOnFailure(log, () =>
@@ -139,10 +192,10 @@ async function openStorage(
 }
 
 function attachAll(
-  dataplane: Dataplane,
+  dataplane: OpenIndexOptions['dataplane'],
   storage: IndexStorage,
   index: ServedIndex,
-): Promise<readonly RemoteShard[]> {
+): Promise<readonly ShardClient[]> {
   const numbers = Array.from({ length: index.meta.shards }, (_, shard) => shard)
   return Promise.all(
     numbers.map((shard) =>

@@ -9,7 +9,7 @@ import type { LogStore } from '../log/log-store.ts'
 import { openObjectLog } from '../log/object-log.ts'
 import { IndexFollower, OwnerSeen } from './index-follower.ts'
 import { IndexLease } from './index-lease.ts'
-import { metaDocument } from './index-meta.ts'
+import { callOffMove, metaDocument } from './index-meta.ts'
 import { indexFolder } from './index-objects.ts'
 import type { IndexOwner } from './index-owner.ts'
 import { IndexStorage, type IndexStorageOptions } from './index-storage.ts'
@@ -133,7 +133,10 @@ async function claim(options: SharedIndexOptions): Promise<number> {
   const epoch = await owner.claim()
   // Its objects go when it is deleted, the lease too: nothing may be written after that.
   const meta = (await metaDocument(store, index).read())?.document ?? null
-  if (meta?.state === 'active' && meta.incarnation === incarnation) return epoch
+  if (meta?.state === 'active' && meta.incarnation === incarnation) {
+    await callOffMove(store, meta)
+    return epoch
+  }
   await owner.release()
   throw new VectordError('index_not_found', `Index "${index}" was deleted by another server.`, {
     details: { index },

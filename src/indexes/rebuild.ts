@@ -208,14 +208,20 @@ export async function onDataset<T>(
   work: (session: BuilderSession) => Promise<T>,
 ): Promise<T> {
   for (let tries = 1; ; tries += 1) {
-    await index.checkpoint()
-    const unpin = index.pin()
     try {
-      return await builders.session({ shards: index.specs() }, control, work)
+      // It reads the bucket of the index and writes graphs there: that does not change meanwhile.
+      while (index.builds.isClosed) await index.builds.opened(Infinity, control.signal)
+      return await index.builds.run(async () => {
+        await index.checkpoint()
+        const unpin = index.pin()
+        try {
+          return await builders.session({ shards: index.specs() }, control, work)
+        } finally {
+          unpin()
+        }
+      })
     } catch (error) {
       if (!hasCode(error, 'object_corrupt') || tries === TRIES_MAX) throw error
-    } finally {
-      unpin()
     }
   }
 }

@@ -32,6 +32,7 @@ import type { Pins } from '../versions/pins.ts'
 import { AppliedWatch } from './applied-watch.ts'
 import { withDeadline } from './deadline.ts'
 import { DeltaGauge, type DeltaReport } from './delta-gauge.ts'
+import { EntryGate } from './entry-gate.ts'
 import type {
   IndexInfo,
   IndexState,
@@ -62,6 +63,11 @@ interface Admitted {
   readonly bytes: number
 }
 
+type MakeCheckpoint = (
+  graph: 'always' | 'if_worth',
+  force: boolean,
+) => Promise<{ readonly lsn: number; readonly written: boolean }>
+
 const NOTHING_ADMITTED: Admitted = { rows: 0, bytes: 0 }
 
 export interface IndexDropping {
@@ -86,6 +92,10 @@ export interface ServedIndexOptions {
 export class ServedIndex implements ManagedIndex, RecordSink {
   /** What searches run with. */
   readonly steering = new Steering(() => this.#meta.hnsw)
+  /** Passed by all that changes its bucket, but checkpoints: see `alone`. */
+  readonly writes: EntryGate
+  /** Passed by builders, which read its bucket and write graphs there, before they write. */
+  readonly builds: EntryGate
   readonly #nowMs: () => number
   readonly #applied = new AppliedWatch()
   /** The last write that was acknowledged before the cores had it: reads have to see it too. */
@@ -106,6 +116,8 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   constructor(options: ServedIndexOptions) {
     this.#nowMs = options.nowMs
     this.#meta = options.meta
+    this.writes = new EntryGate(options.meta.name)
+    this.builds = new EntryGate(options.meta.name)
     this.#revision = options.revision
     this.#delta = new DeltaGauge(options.deltaPointsMax)
     this.#specs = options.specs
@@ -207,10 +219,11 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
+    while (this.writes.isClosed) await this.writes.opened(options.deadlineMs - this.#nowMs())
     const storage = this.#owned()
     const admitted = batch.kind === 'upsert' ? this.#admit(batch) : NOTHING_ADMITTED
     const lsn = await withDeadline(
-      this.#commit(storage, batch, { admitted, ack: options.ack }),
+      this.writes.run(() => this.#commit(storage, batch, { admitted, ack: options.ack })),
       options.deadlineMs - this.#nowMs(),
       'The write was not finished in time; it may still become durable.',
     )
@@ -312,6 +325,11 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   /** Runs `work` while no checkpoint is made. @throws what keeps it from serving, `not_owner`. */
   betweenCheckpoints<T>(work: (storage: IndexStorage) => Promise<T>): Promise<T> {
     return this.#turns.run('', async () => work(this.#owned()))
+  }
+
+  /** Runs `work` while no checkpoint runs but those that it makes itself. */
+  alone<T>(work: (checkpoint: MakeCheckpoint) => Promise<T>): Promise<T> {
+    return this.#turns.run('', () => work((graph, force) => this.#checkpoint(graph, force)))
   }
 
   async verify(): Promise<VerifyReport> {

@@ -107,19 +107,27 @@ export class EvalStore {
   put(set: EvalSet): Promise<void> {
     const { name, index } = set
     return this.#turns.run(name, async () => {
-      const home = this.#options.homeOf(index)
-      if (home === null) {
-        throw new VectordError('index_not_found', `There is no index "${index}".`, {
-          details: { index },
-        })
-      }
       const key = keyOf(name)
-      await this.#options.buckets.store(home).put(key, encodeEvalSet(set))
-      this.#forget(home, key)
+      const home = await this.#putHome(index, key, encodeEvalSet(set))
       for (const bucket of this.#options.buckets.names()) {
         if (bucket !== home) await this.#delete(bucket, key)
       }
     })
+  }
+
+  /** Keys in a bucket of the sets that are made for an index, as far as they can be read. */
+  async keysOf(index: string, bucket: string): Promise<readonly string[]> {
+    const keys: string[] = []
+    for (const name of await namesIn(this.#options.buckets.store(bucket))) {
+      try {
+        const set = await this.#load(bucket, keyOf(name))
+        if (set?.index === index) keys.push(keyOf(name))
+      } catch (error) {
+        // Nobody can tell whose it is; `list` shows it where it lies.
+        if (!hasCode(error, 'object_corrupt', 'format_too_new')) throw error
+      }
+    }
+    return keys
   }
 
   /** @throws {VectordError} `eval_not_found`, and what a bucket throws: then it may be half gone. */
@@ -177,6 +185,21 @@ export class EvalStore {
       }
     }
     return this.#bestOf(found)?.set ?? null
+  }
+
+  /** @returns the home bucket of the index, which may have moved meanwhile: then it is put there. */
+  async #putHome(index: string, key: string, body: Uint8Array): Promise<string> {
+    for (;;) {
+      const home = this.#options.homeOf(index)
+      if (home === null) {
+        throw new VectordError('index_not_found', `There is no index "${index}".`, {
+          details: { index },
+        })
+      }
+      await this.#options.buckets.store(home).put(key, body)
+      this.#forget(home, key)
+      if (this.#options.homeOf(index) === home) return home
+    }
   }
 
   #bestOf(found: readonly Found[]): Found | null {

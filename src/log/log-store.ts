@@ -7,6 +7,7 @@
  *     append(a) append(b) … ──▶ one group ──▶ one fdatasync, or one put-if-absent ──▶ lsn, lsn
  *
  * lsn are integers from 1, each used once; they grow, and may skip numbers after a failed append.
+ * A log may be opened to begin after a given lsn: that of an index that came from another bucket.
  */
 
 export interface LogRecord {
@@ -15,7 +16,7 @@ export interface LogRecord {
 }
 
 export interface LogStore {
-  /** The lsn of the last durable record, 0 where there was none. */
+  /** The lsn of the last durable record, or that which the log began after, 0 where there is none. */
   readonly lastLsn: number
   /** Bytes that the log holds now. */
   readonly bytes: number

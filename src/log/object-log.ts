@@ -45,6 +45,8 @@ export interface ObjectLogOptions {
   readonly epoch: number
   readonly groupBytesMax?: number
   readonly retryWaitsMs?: readonly number[]
+  /** A log that has nothing yet begins after this lsn, durably; one that has anything goes on. */
+  readonly baseLsn?: number
 }
 
 /**
@@ -75,7 +77,12 @@ class ObjectLog implements LogStore {
   #fenced: VectordError | null = null
 
   constructor(options: ObjectLogOptions, objects: GroupObjects, live: LiveGroups) {
-    this.#options = { groupBytesMax: GROUP_BYTES_MAX, retryWaitsMs: RETRY_WAITS_MS, ...options }
+    this.#options = {
+      groupBytesMax: GROUP_BYTES_MAX,
+      retryWaitsMs: RETRY_WAITS_MS,
+      baseLsn: 0,
+      ...options,
+    }
     this.#objects = objects
     this.#live = live
     this.#commits = new GroupCommit({
@@ -96,6 +103,7 @@ class ObjectLog implements LogStore {
   async takeOver(): Promise<void> {
     const last = await this.#live.last()
     if (last !== null) this.#adopt(last)
+    else this.#beginAfter(this.#options.baseLsn)
     for (let tries = 0; tries < FENCE_TRIES_MAX; tries += 1) {
       const fence = this.#header(this.#lastLsn + 1, [])
       const stored = await this.#put(fence, [])
@@ -143,6 +151,12 @@ class ObjectLog implements LogStore {
   async close(): Promise<void> {
     await this.#commits.close()
     await this.#turns.run('', () => Promise.resolve())
+  }
+
+  /** The first fence says it: without a record its last lsn is the one before it. */
+  #beginAfter(lsn: number): void {
+    this.#lastLsn = lsn
+    this.#nextLsn = lsn + 1
   }
 
   async #write(payloads: readonly Uint8Array[]): Promise<number> {

@@ -47,6 +47,8 @@ export interface SegmentLogOptions {
   readonly segmentBytesMax?: number
   readonly groupBytesMax?: number
   readonly files?: LogFiles
+  /** A log that has nothing yet begins after this lsn, durably; one that has anything goes on. */
+  readonly baseLsn?: number
 }
 
 type OnDeleted = (bytes: number) => void
@@ -68,7 +70,9 @@ export async function openSegmentLog(options: SegmentLogOptions): Promise<LogSto
   try {
     await makeFolders(files, folder)
     await sweepTemporary(files, folder)
-    return new SegmentLog(options, await openSegments(files, options))
+    const log = new SegmentLog(options, await openSegments(files, options))
+    await log.begin()
+    return log
   } catch (error) {
     throw fileFault(error, 'be opened', folder)
   }
@@ -154,15 +158,23 @@ class SegmentLog implements LogStore {
       segmentBytesMax: SEGMENT_BYTES_MAX,
       groupBytesMax: GROUP_BYTES_MAX,
       files: fs,
+      baseLsn: 0,
       ...options,
     }
     this.#segments = segments
-    this.#lastLsn = segments.at(-1)?.lastLsn ?? 0
+    this.#lastLsn = segments.at(-1)?.lastLsn ?? this.#options.baseLsn
     this.#nextLsn = Math.max(this.#lastLsn + 1, segments.at(-1)?.firstLsn ?? 1)
     this.#commits = new GroupCommit({
       groupBytesMax: this.#options.groupBytesMax,
       write: (payloads) => this.#turns.run('', () => this.#write(payloads)),
     })
+  }
+
+  /** Writes down where the numbers begin, where that is not at 1. */
+  async begin(): Promise<void> {
+    if (this.#segments.length > 0 || this.#lastLsn === 0) return
+    await this.#startSegment(this.#nextLsn)
+    await this.#closeHandle()
   }
 
   get lastLsn(): number {

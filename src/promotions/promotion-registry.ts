@@ -255,7 +255,7 @@ export class PromotionRegistry {
   #find(index: string): Known {
     const { buckets, nowMs } = this.#options
     const bucket = buckets.homeOf(index)
-    const store = buckets.store(bucket)
+    const store = buckets.storeOf?.(index) ?? buckets.store(bucket)
     const known = this.#known.get(index)
     if (known?.bucket === bucket && known.store === store) return known
     const file = new PromotionFile({ store, index, nowMs })

@@ -25,6 +25,8 @@ export interface PromotionBuckets {
   store(bucket: string): ObjectStore
   /** @throws {VectordError} `index_not_found`; `bucket_unreachable` where that cannot be told. */
   homeOf(index: string): string
+  /** The home bucket of an index, for changes of its promotions; `store` of it where left out. */
+  readonly storeOf?: (index: string) => ObjectStore
 }
 
 export interface FoundPromotion {

@@ -45,6 +45,18 @@ describe('one writer', () => {
     assert.equal((await keys(store)).length, 2)
   })
 
+  it('numbers go on after those that the document had elsewhere, and are found in order', async () => {
+    const store = new MemoryStore()
+    await open(store).update(null, { document: ['a'], ...by, after: 12 })
+    await append(open(store), 'b')
+    const newest = await open(store).read()
+    assert.deepEqual([newest?.revision, newest?.document], [14, ['a', 'b']])
+    const late = open(store).update(null, { document: ['lost'], ...by })
+    await assert.rejects(late, { code: 'revision_mismatch' })
+    await open(store).update(14, { document: ['c'], ...by, after: 3 })
+    assert.equal((await open(store).read())?.revision, 15, 'never back')
+  })
+
   it('a change that wants nothing writes nothing', async () => {
     const store = new MemoryStore()
     assert.equal(await open(store).modify(() => null), null)

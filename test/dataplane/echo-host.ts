@@ -52,6 +52,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     publish: async () => undefined,
     drop: async () => undefined,
     retain: async () => ({ versions: 0, bytes: 0 }),
+    rehome: async () => undefined,
     sample: async () => {
       throw new Error('no samples here')
     },

@@ -138,6 +138,10 @@ class FakeShard implements HostedShard {
     return { versions: this.#records.length, bytes: 10 }
   }
 
+  async rehome(): Promise<never> {
+    throw new Error('no other bucket here')
+  }
+
   async sample(): Promise<never> {
     throw new Error('no samples here')
   }

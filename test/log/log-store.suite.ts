@@ -12,7 +12,7 @@ import { collect } from '../support/collect.ts'
 
 export interface LogUnderTest {
   /** Small segments or groups, so that a few records fill several of them. */
-  open(incarnation?: string): Promise<LogStore>
+  open(incarnation?: string, baseLsn?: number): Promise<LogStore>
 }
 
 export function bytesOf(text: string): Uint8Array {
@@ -57,6 +57,25 @@ export function logStoreSuite(
       assert.deepEqual(await texts(again, 2), ['3:c', '4:d'])
       assert.deepEqual(await texts(again, 4), [])
       await again.close()
+    })
+
+    it('a new log begins after the lsn that it is given, and knows it after a restart', async () => {
+      const under = await make()
+      const log = await under.open('one', 41)
+      assert.equal(log.lastLsn, 41)
+      assert.deepEqual(await texts(log, 41), [])
+      await log.close()
+      const again = await under.open('one')
+      assert.equal(again.lastLsn, 41)
+      assert.equal(await again.append(bytesOf('a')), 42)
+      assert.deepEqual(await texts(again, 41), ['42:a'])
+      await assert.rejects(texts(again, 40), { code: 'log_corrupt' })
+      await again.truncate(42)
+      await again.close()
+      const last = await under.open('one', 7)
+      assert.equal(last.lastLsn, 42, 'a log that has anything goes on from there')
+      assert.deepEqual(await texts(last, 42), [])
+      await last.close()
     })
 
     it('appends that come together resolve in order with consecutive lsn', async () => {

@@ -27,6 +27,7 @@ interface Opening {
   readonly owner?: string
   readonly incarnation?: string
   readonly prefix?: string
+  readonly baseLsn?: number
 }
 
 function open(store: ObjectStore, opening: Opening): Promise<LogStore> {
@@ -38,9 +39,9 @@ function open(store: ObjectStore, opening: Opening): Promise<LogStore> {
 function underTest(store: ObjectStore, prefix = PREFIX): LogUnderTest {
   let epoch = 0
   return {
-    open: (incarnation = 'one') => {
+    open: (incarnation = 'one', baseLsn = 0) => {
       epoch += 1
-      return open(store, { epoch, incarnation, prefix })
+      return open(store, { epoch, incarnation, prefix, baseLsn })
     },
   }
 }

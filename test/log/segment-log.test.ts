@@ -26,13 +26,14 @@ function newFolder(): string {
   return join(root, `index-${folders}`, 'log')
 }
 
-function open(folder: string, incarnation = 'one'): Promise<LogStore> {
-  return openSegmentLog({ folder, incarnation, segmentBytesMax: 2000, groupBytesMax: 1000 })
+function open(folder: string, incarnation = 'one', baseLsn = 0): Promise<LogStore> {
+  const sizes = { segmentBytesMax: 2000, groupBytesMax: 1000 }
+  return openSegmentLog({ folder, incarnation, baseLsn, ...sizes })
 }
 
 logStoreSuite('segment files', async () => {
   const folder = newFolder()
-  return { open: (incarnation) => open(folder, incarnation) }
+  return { open: (incarnation, baseLsn) => open(folder, incarnation, baseLsn) }
 })
 
 /** A log of one segment with six records, and its bytes. */

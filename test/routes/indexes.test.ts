@@ -161,8 +161,38 @@ it('400: a change of nothing, of what cannot change, or out of bounds', async (t
   for (const body of [{}, { hnsw: { m: 8 } }, { hnsw: { ef_search: 0 } }, { dimension: 4 }]) {
     assert.equal((await send('PATCH', `${URL}/a`, body)).status, 400, JSON.stringify(body))
   }
-  const moved = await send('PATCH', `${URL}/a`, { bucket: 'cold' })
-  assert.deepEqual([moved.status, moved.code], [409, 'not_configured'])
+})
+
+it('202: a move is an operation; with wait it is 200 and the index; by the ETag that was seen', async (t) => {
+  const { send, indexes } = await openApp(t)
+  indexes.buckets.add('cold')
+  await send('POST', URL, { name: 'a', dimension: 3 })
+  const stale = await send('PATCH', `${URL}/a`, { bucket: 'cold' }, { 'if-match': '"9"' })
+  assert.deepEqual([stale.status, stale.code], [412, 'revision_mismatch'])
+  const begun = await send('PATCH', `${URL}/a`, { bucket: 'cold' }, { 'if-match': '"1"' })
+  assert.equal(begun.status, 202)
+  const operation = await send('GET', String(begun.headers['location']))
+  assert.match(operation.text, /"kind":"move".*"state":"succeeded".*"bucket":"cold"/)
+  const back = await send('PATCH', `${URL}/a?wait=true`, {
+    bucket: 'primary',
+    hnsw: { ef_search: 40 },
+  })
+  assert.equal(back.status, 200)
+  assert.match(back.text, /"bucket":"primary".*"ef_search":40/)
+  assert.match(String(back.headers['etag']), /^"\d+"$/)
+})
+
+it('200: an index that lives in the bucket stays; 404: no such bucket, with those there are', async (t) => {
+  const { send } = await openApp(t)
+  await send('POST', URL, { name: 'a', dimension: 3 })
+  const stays = await send('PATCH', `${URL}/a`, { bucket: 'primary' })
+  assert.deepEqual([stays.status, (stays.body as { bucket: string }).bucket], [200, 'primary'])
+  const before = await send('GET', `${URL}/a`)
+  const nowhere = await send('PATCH', `${URL}/a`, { bucket: 'cold', hnsw: { ef_search: 40 } })
+  assert.deepEqual([nowhere.status, nowhere.code], [404, 'bucket_not_found'])
+  assert.match(nowhere.text, /"buckets":\["primary"\]/)
+  assert.equal((await send('GET', `${URL}/a`)).text, before.text, 'nothing of it was changed')
+  assert.equal((await send('PATCH', `${URL}/a`, { bucket: '../x' })).status, 400)
 })
 
 it('204: an index is dropped, by the ETag that was seen; then it is 404', async (t) => {

@@ -23,6 +23,7 @@ import { versionRoutes } from '../../routes/versions.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
+import { Moves } from '../../src/services/moves.ts'
 import { Operations } from '../../src/services/operations.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
 import { memoryDrops } from './memory-drops.ts'
@@ -93,7 +94,8 @@ export async function openApp(
     onTrouble: (_error, what) => troubles.push(what),
   })
   const forIndexes = { indexes, limits, metrics, nowMs: () => NOW_MS }
-  await app.register(indexRoutes, forIndexes)
+  const moves = new Moves({ operations: longOperations, indexes })
+  await app.register(indexRoutes, { ...forIndexes, moves })
   await app.register(pointRoutes, forIndexes)
   await app.register(versionRoutes, forIndexes)
   await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })

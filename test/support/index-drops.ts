@@ -32,18 +32,19 @@ export function indexDrops(index: () => ServedIndex, keep: number): TestDrops {
     // What fails is seen in the status of the worker.
     onTrouble: () => undefined,
   })
-  const request = (): Promise<void> => requestDrops(worker, index().info, keep)
+  const request = (isAlone: boolean): Promise<void> =>
+    requestDrops(worker, index().info, isAlone ? 1 : keep)
   const drops: TestDrops = {
     ...{ worker, pins, isPrompt: true },
     ofIndex: {
       pins,
-      onCheckpoint: async () => {
-        await request()
+      onCheckpoint: async (isAlone) => {
+        await request(isAlone)
         if (drops.isPrompt) await worker.flush()
       },
     },
     sweep: async () => {
-      await request()
+      await request(false)
       await worker.flush()
     },
   }

@@ -4,14 +4,21 @@
  * It lets tests of the durable side crash at every step and reopen thousands of times.
  */
 
+import { MovableStore } from '../../src/buckets/movable-store.ts'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import type { ShardSource } from '../../src/dataplane/shard-source.ts'
+import type { BucketSpec } from '../../src/domain/shard-spec.ts'
 import type { ShardClient } from '../../src/indexes/shard-client.ts'
 import { VectordError } from '../../src/lib/errors.ts'
 import { openShard } from '../../src/shard/open-shard.ts'
 
 /** Loads the checkpoint and replays the log; ready once resolved. */
-export async function inlineShard(source: ShardSource, store: ObjectStore): Promise<ShardClient> {
+export async function inlineShard(
+  source: ShardSource,
+  bucket: ObjectStore,
+  openBucket: (spec: BucketSpec) => ObjectStore = () => bucket,
+): Promise<ShardClient> {
+  const store = new MovableStore(bucket)
   // Few points are enough for a graph here.
   const spec = { ...(await source.spec()), flatRowsMax: 0 }
   const shard = await openShard(spec, store, () => undefined)
@@ -59,6 +66,7 @@ export async function inlineShard(source: ShardSource, store: ObjectStore): Prom
     drop: (generation) => shard.drop(generation),
     retain: (keepLastVersions) => shard.retain(keepLastVersions),
     sample: (request) => shard.sample(request),
+    rehome: (spec) => store.moveTo(openBucket(spec)),
     verify: () => shard.verify(),
     detach: async () => {
       open = false

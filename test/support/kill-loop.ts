@@ -30,6 +30,12 @@ export interface KillLoopOptions {
   /** The bucket of the index; left out, it is the local one. */
   readonly openBucket?: () => Promise<ObjectStore>
   readonly onRound?: (round: number, counts: KillCounts) => void
+  /** The longest time until a kill; 2 s where left out. */
+  readonly killWithinMs?: number
+  /** Runs before the index is made. */
+  readonly prepare?: (service: Service) => Promise<void>
+  /** One more thing that is done again and again until the kill; never throws. */
+  readonly beside?: (service: Service, random: () => number) => Promise<void>
 }
 
 export interface KillCounts {
@@ -57,6 +63,7 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
   let service = await startService(options.root, { env })
   try {
     await service.ready()
+    await options.prepare?.(service)
     const created = await service.request('POST', '/vectors/indexes', {
       name: INDEX,
       dimension: DIMENSION,
@@ -66,7 +73,8 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
     await fill({ service, ledger, versions, random, counts, steward })
     await steward.prepare(service)
     for (let round = 0; round < options.kills; round += 1) {
-      await writeUntilKilled({ service, ledger, versions, random, counts, steward })
+      const run = { service, ledger, versions, random, counts, steward }
+      await writeUntilKilled(run, options)
       counts.kills += 1
       service = await startService(options.root, { env })
       await service.ready()
@@ -114,8 +122,11 @@ async function fill(run: Run): Promise<void> {
   }
 }
 
-async function writeUntilKilled(run: Run): Promise<void> {
-  const killAfterMs = 50 + run.random() * 1950
+async function writeUntilKilled(
+  run: Run,
+  { beside, killWithinMs = 2000 }: KillLoopOptions,
+): Promise<void> {
+  const killAfterMs = 50 + run.random() * (killWithinMs - 50)
   let killed = false
   const writers = Array.from({ length: WRITERS }, async (_, writer) => {
     const random = mulberry32(Math.floor(run.random() * 2 ** 32))
@@ -125,10 +136,13 @@ async function writeUntilKilled(run: Run): Promise<void> {
   const stewardship = Array.from({ length: 1 }, async () => {
     while (!killed) await run.steward.act(run.service, random)
   })
+  const others = Array.from({ length: beside === undefined ? 0 : 1 }, async () => {
+    while (!killed) await beside?.(run.service, random)
+  })
   await new Promise((resolve) => setTimeout(resolve, killAfterMs))
   killed = true
   await run.service.kill()
-  await Promise.all([...writers, ...stewardship])
+  await Promise.all([...writers, ...stewardship, ...others])
 }
 
 /** One upsert, delete, delete by filter or checkpoint; ids belong to one writer each. */

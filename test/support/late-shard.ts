@@ -79,6 +79,7 @@ export function lateShard(source: ShardSource, store: ObjectStore): ShardClient 
     publish: async (generation) => ready().publish(generation),
     drop: async (generation) => ready().drop(generation),
     sample: async (request, bounds) => ready().sample(request, bounds),
+    rehome: async (bucket) => ready().rehome(bucket),
     verify: async () => ready().verify(),
     detach: async () => {
       state = 'unavailable'

@@ -346,6 +346,30 @@ export class MemoryIndexes implements Indexes {
     index.revision += 1
     return index
   }
+
+  async checkMove(
+    name: string,
+    bucket: string,
+    condition: { readonly ifRevision: number | null },
+  ): Promise<void> {
+    checkRevision(this.get(name), condition.ifRevision)
+    if (this.buckets.has(bucket)) return
+    throw new VectordError('bucket_not_found', 'There is no such bucket.', {
+      details: { buckets: [...this.buckets] },
+    })
+  }
+
+  async move(
+    name: string,
+    bucket: string,
+    condition: { readonly ifRevision: number | null },
+  ): Promise<MemoryIndex> {
+    await this.checkMove(name, bucket, condition)
+    const index = this.get(name)
+    index.settings = { ...index.settings, bucket }
+    index.revision += 1
+    return index
+  }
 }
 
 function need(rows: readonly Row[], id: string): Row {

@@ -128,6 +128,7 @@ export function startServer(options: ServerOptions): Server {
         return lateShard(source, store)
       })
     },
+    rehome: () => Promise.reject(new Error('there is one bucket')),
     onTrouble: (error) => troubles.push(codeOf(error)),
   })
   runner.start()
