@@ -13,12 +13,20 @@ import {
 import { configToJson, HNSW_BOUNDS, HNSW_DEFAULTS } from '../src/domain/hnsw-config.ts'
 import { METRICS } from '../src/domain/metric.ts'
 import type { ShardStats } from '../src/domain/search.ts'
+import {
+  changedStream,
+  STREAM_BOUNDS,
+  STREAM_DEFAULTS,
+  streamToJson,
+  type StreamSettings,
+} from '../src/domain/stream-settings.ts'
 import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { badField } from '../src/http/body-field.ts'
 import { etagOf, ifMatch } from '../src/http/conditional.ts'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
 import { IndexParams, Lsn, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
 import type { IndexInfo, NewIndex } from '../src/indexes/index-api.ts'
+import type { Streams } from '../src/ingest/streams.ts'
 import { VectordError } from '../src/lib/errors.ts'
 
 const STRICT = { additionalProperties: false } as const
@@ -36,6 +44,24 @@ const EfConstruction = Type.Integer(bounds(HNSW_BOUNDS.efConstruction))
 const EfSearch = Nullable(Type.Integer(bounds(HNSW_BOUNDS.efSearch)))
 const Seed = Type.Integer(bounds(HNSW_BOUNDS.seed))
 const Versions = Type.Integer({ minimum: 1, maximum: VERSIONS_MAX })
+
+const streamSize = (name: 'bufferSize' | 'batchSize' | 'flushIntervalMs', what: string) =>
+  Type.Integer({
+    ...bounds(STREAM_BOUNDS[name]),
+    description: `${what}; ${STREAM_DEFAULTS[name]} where nothing else was said.`,
+  })
+
+/** How an index takes a stream, as answers show it. */
+export const StreamJson = Type.Object(
+  {
+    buffer_size: streamSize('bufferSize', 'Points that may wait'),
+    batch_size: streamSize('batchSize', 'Points of one write'),
+    flush_interval_ms: streamSize('flushIntervalMs', 'Longest wait for a full batch'),
+  },
+  STRICT,
+)
+
+const StreamBody = Type.Partial(StreamJson, STRICT)
 
 const CreateBody = Type.Object(
   {
@@ -65,6 +91,7 @@ const CreateBody = Type.Object(
       { keep_last_versions: Type.Integer({ ...Versions, default: 1 }) },
       { ...STRICT, default: {} },
     ),
+    stream: Type.Optional(StreamBody),
   },
   STRICT,
 )
@@ -73,6 +100,7 @@ const PatchBody = Type.Object(
   {
     hnsw: Type.Optional(Type.Object({ ef_search: EfSearch }, STRICT)),
     retention: Type.Optional(Type.Object({ keep_last_versions: Versions }, STRICT)),
+    stream: Type.Optional(Nullable(StreamBody)),
     bucket: Type.Optional(Name),
   },
   { ...STRICT, minProperties: 1 },
@@ -111,6 +139,7 @@ const IndexJson = Type.Object(
     ),
     shards: Type.Integer(),
     retention: Type.Object({ keep_last_versions: Versions }, STRICT),
+    stream: Nullable(StreamJson),
     revision: Count,
     created_at: Type.String(),
     state: Type.Enum(['loading', 'ready', 'degraded', 'unavailable', 'deleting']),
@@ -188,7 +217,12 @@ const DROP = {
   },
 } as const
 
-export const indexRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
+export interface IndexAdminOptions extends IndexRoutesOptions {
+  /** Does something while the stream of an index takes nothing. */
+  readonly streams: Pick<Streams, 'whileDrained'>
+}
+
+export const indexRoutes: FastifyPluginCallbackTypebox<IndexAdminOptions> = (
   app,
   options,
   done,
@@ -221,10 +255,12 @@ export const indexRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
 }
 
 /** PATCH and DELETE: both honour `If-Match`. */
-const changes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, { indexes }, done) => {
+const changes: FastifyPluginCallbackTypebox<IndexAdminOptions> = (app, options, done) => {
+  const { indexes, streams } = options
+
   app.patch('/vectors/indexes/:index', CHANGE, async (request, reply) => {
     const { index } = request.params
-    const { hnsw, retention, bucket } = request.body
+    const { hnsw, retention, stream, bucket } = request.body
     const before = findIndex(indexes, request, index).info
     if (bucket !== undefined && bucket !== before.bucket) {
       throw new VectordError(
@@ -235,16 +271,19 @@ const changes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, { indexe
     const change = {
       ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
       ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
+      ...(stream !== undefined && { stream: stream && streamSettings(stream) }),
     }
     const author = { ifRevision: ifMatch(request), by: request.caller.name }
-    const { info } = await indexes.update(index, change, author)
+    const update = () => indexes.update(index, change, author)
+    const { info } = await (stream === undefined ? update() : streams.whileDrained(index, update))
     return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
   })
 
   app.delete('/vectors/indexes/:index', DROP, async (request, reply) => {
     const { index } = request.params
     findIndex(indexes, request, index)
-    await indexes.delete(index, { ifRevision: ifMatch(request), by: request.caller.name })
+    const author = { ifRevision: ifMatch(request), by: request.caller.name }
+    await streams.whileDrained(index, () => indexes.delete(index, author))
     return reply.code(204).send(null)
   })
   done()
@@ -255,6 +294,7 @@ function toSettings(
   dimensionMax: number,
 ): Omit<NewIndex, 'createdBy'> {
   const { name, dimension, metric, bucket, backend, hnsw, shards, embedder, retention } = body
+  const { stream } = body
   if (backend !== 'hnsw') {
     throw new VectordError('not_configured', `The backend "${backend}" is not available here.`)
   }
@@ -276,6 +316,16 @@ function toSettings(
       seed: hnsw.seed,
     },
     keepLastVersions: retention.keep_last_versions,
+    ...(stream !== undefined && { stream: changedStream(null, streamSettings(stream)) }),
+  }
+}
+
+function streamSettings(given: Static<typeof StreamBody>): Partial<StreamSettings> {
+  const { buffer_size, batch_size, flush_interval_ms } = given
+  return {
+    ...(buffer_size !== undefined && { bufferSize: buffer_size }),
+    ...(batch_size !== undefined && { batchSize: batch_size }),
+    ...(flush_interval_ms !== undefined && { flushIntervalMs: flush_interval_ms }),
   }
 }
 
@@ -287,6 +337,7 @@ function indexJson(info: IndexInfo): Static<typeof IndexJson> {
     hnsw: configToJson(hnsw),
     shards,
     retention: { keep_last_versions: info.keepLastVersions },
+    stream: info.stream === undefined ? null : streamToJson(info.stream),
     revision,
     created_at: new Date(info.createdMs).toISOString(),
     ...{ state, reason, progress, role, owner, lsn },

@@ -10,8 +10,14 @@ import type { JsonObject } from '../buckets/revision-codec.ts'
 import { RevisionedDocument } from '../buckets/revisioned-document.ts'
 import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../domain/metric.ts'
+import {
+  changedStream,
+  STREAM_BOUNDS,
+  streamToJson,
+  type StreamSettings,
+} from '../domain/stream-settings.ts'
 import { VectordError } from '../lib/errors.ts'
-import type { IndexSettings } from './index-api.ts'
+import type { IndexChange, IndexSettings } from './index-api.ts'
 
 export interface IndexMeta extends IndexSettings {
   /** Told apart from an earlier index of the same name by this. */
@@ -47,6 +53,7 @@ export function metaToJson(meta: IndexMeta): JsonObject {
     hnsw: configToJson(meta.hnsw),
     shards: meta.shards,
     retention: { keep_last_versions: meta.keepLastVersions },
+    ...(meta.stream !== undefined && { stream: streamToJson(meta.stream) }),
   }
 }
 
@@ -75,7 +82,25 @@ export function metaFromJson(index: string, json: unknown): IndexMeta {
     hnsw: config,
     shards: field('shards', isIntegerIn(1, 1024)),
     keepLastVersions: retention('keep_last_versions', isIntegerIn(1, 1_000_000)),
+    // Older metadata has none, and neither has an index that takes no stream.
+    ...(isObject(json) && json['stream'] !== undefined && { stream: streamFrom(index, json) }),
   }
+}
+
+function streamFrom(index: string, json: Record<string, unknown>): StreamSettings {
+  const stream = reader(index, reader(index, json)('stream', isObject))
+  return {
+    bufferSize: stream('buffer_size', isIntegerIn(...STREAM_BOUNDS.bufferSize)),
+    batchSize: stream('batch_size', isIntegerIn(...STREAM_BOUNDS.batchSize)),
+    flushIntervalMs: stream('flush_interval_ms', isIntegerIn(...STREAM_BOUNDS.flushIntervalMs)),
+  }
+}
+
+/** The meta with its stream changed. @throws {VectordError} as `changedStream`. */
+export function withStream(meta: IndexMeta, change: IndexChange['stream']): IndexMeta {
+  if (change === undefined) return meta
+  const { stream: before, ...rest } = meta
+  return change === null ? rest : { ...rest, stream: changedStream(before ?? null, change) }
 }
 
 type Guard<T> = (value: unknown) => value is T

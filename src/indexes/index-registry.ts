@@ -17,7 +17,7 @@ import { checkName } from '../domain/names.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } from './index-api.ts'
-import { metaDocument, type IndexMeta } from './index-meta.ts'
+import { metaDocument, withStream, type IndexMeta } from './index-meta.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
 import type { IndexRunner } from './index-runner.ts'
 import type { ServedIndex } from './served-index.ts'
@@ -124,7 +124,7 @@ export class IndexRegistry implements Indexes {
     return this.#changes.run(name, async () => {
       const { index } = this.#runner(name)
       const stored = await this.#changeMeta(name, condition, 'change settings', (meta) => ({
-        ...meta,
+        ...withStream(meta, change.stream),
         ...(change.efSearch !== undefined && {
           hnsw: { ...meta.hnsw, efSearch: change.efSearch },
         }),

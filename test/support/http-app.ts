@@ -17,10 +17,13 @@ import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
 import { pointRoutes } from '../../routes/points.ts'
 import { searchRoutes } from '../../routes/search.ts'
 import { storageRoutes } from '../../routes/storage.ts'
+import { streamRoutes } from '../../routes/streams.ts'
 import { trialRoutes } from '../../routes/trials.ts'
+import { MemoryStore } from '../../src/buckets/memory-store.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
+import { Streams } from '../../src/ingest/streams.ts'
 import { Operations } from '../../src/services/operations.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
@@ -32,6 +35,9 @@ export interface TestApp {
   readonly app: FastifyInstance
   readonly indexes: MemoryIndexes
   readonly buckets: MemoryBuckets
+  readonly streams: Streams
+  /** Where dead letters are. */
+  readonly letterStore: MemoryStore
   readonly journals: MemoryJournals
   readonly operations: { -readonly [K in keyof OperationsApi]: OperationsApi[K] }
   /** `METHOD /path/{param}` of every route that is not part of the documentation itself. */
@@ -90,8 +96,14 @@ export async function openApp(
     onTrouble: (_error, what) => troubles.push(what),
   })
   const forIndexes = { indexes, limits, metrics, nowMs: () => NOW_MS }
-  await app.register(indexRoutes, forIndexes)
+  const letterStore = new MemoryStore()
+  const streams = new Streams({
+    ...{ indexes, nowMs: movingClock(), storeOf: () => letterStore },
+    onTrouble: (_error, what) => troubles.push(what),
+  })
+  await app.register(indexRoutes, { ...forIndexes, streams })
   await app.register(pointRoutes, forIndexes)
+  await app.register(streamRoutes, { ...forIndexes, streams })
   await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })
   await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
   const journals = memoryJournals({ indexes, operations: longOperations, nowMs: () => NOW_MS })
@@ -101,7 +113,14 @@ export async function openApp(
   await app.register(storageRoutes, { buckets, errors: new MemoryStorageErrors() })
   await app.register(operationRoutes, { operations, indexes, metrics })
   t.after(() => app.close())
-  return { app, indexes, buckets, journals, operations, routes, troubles, send: sender(app) }
+  const parts = { app, indexes, buckets, streams, letterStore, journals, operations }
+  return { ...parts, routes, troubles, send: sender(app) }
+}
+
+/** From `NOW_MS` on. */
+function movingClock(): () => number {
+  const startMs = performance.now()
+  return () => NOW_MS + performance.now() - startMs
 }
 
 function sender(app: FastifyInstance): TestApp['send'] {
