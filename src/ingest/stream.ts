@@ -73,7 +73,7 @@ export class Stream {
   #sinceMs = 0
   #isRunning = false
   #ended: Promise<void> = Promise.resolve()
-  /** Ends the wait for a full batch. */
+  /** Ends the wait for a full batch, or for the next attempt. */
   #wake: () => void = () => undefined
   /** What is being written now. */
   #writing: readonly QueuedPoint[] = []
@@ -154,7 +154,8 @@ export class Stream {
       )
       if (this.#buffer.points === 0) this.#sinceMs = nowMs
       this.#buffer.add(entry)
-      if (this.#isDue()) this.#wake()
+      // After a failure a full batch waits for the end of the backoff as well.
+      if (this.#failures === 0 && this.#isDue()) this.#wake()
       this.#start()
     })
   }
@@ -172,10 +173,11 @@ export class Stream {
     while (this.#buffer.points > 0) {
       const reason = await this.#untilDue()
       if (this.#buffer.points === 0) break // Their requests ran out of time.
-      this.#record.totals.flushes[reason] += 1
       this.#sinceMs = this.#options.nowMs()
-      await this.#flush()
+      if (await this.#flush()) this.#record.totals.flushes[reason] += 1
     }
+    this.#failures = 0
+    this.#refusal = null
     this.#isRunning = false
   }
 
@@ -185,7 +187,7 @@ export class Stream {
       if (this.#state === 'draining') return 'drain'
       if (this.#isDue() || this.#buffer.points === 0) return 'size'
       const waitMs = this.#sinceMs + flushIntervalMs - this.#options.nowMs()
-      if (await this.#isTimeUp(Math.min(waitMs, flushIntervalMs))) return 'time'
+      if (await this.#isTimeUp(Math.max(0, Math.min(waitMs, flushIntervalMs)))) return 'time'
     }
   }
 
@@ -196,20 +198,22 @@ export class Stream {
     return (this.#buffer.oldest?.batch.ids.length ?? 0) >= batchSize
   }
 
-  async #flush(): Promise<void> {
+  /** True where the batch is settled; else it has waited until the next attempt. */
+  async #flush(): Promise<boolean> {
     this.#look()
     const error = await this.#write(this.#buffer.first(this.settings.batchSize))
     this.#look()
     this.#refusal = error
     if (error === null) {
       this.#failures = 0
-      return
+      return true
     }
     this.#record.failed(error, this.#options.nowMs())
     this.#record.totals.retries += 1
     const backoffMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** this.#failures)
-    await new Promise((resolve) => setTimeout(resolve, backoffMs))
     this.#failures += 1
+    await this.#isTimeUp(backoffMs)
+    return false
   }
 
   /** @returns what keeps the first unsettled of the points from the log; null where nothing does. */

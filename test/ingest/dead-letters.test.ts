@@ -88,7 +88,8 @@ it('a flipped byte is corrupt, a newer format is named', async () => {
 it('where the bucket fails no letter is claimed to be kept', async () => {
   const faulty = new FaultyStore(new MemoryStore())
   const letters = new DeadLetters({ store: () => faulty, index: 'docs', nowMs: () => 5 })
-  faulty.fail('putIfAbsent', 'before')
+  const operations = ['putIfAbsent'] as const
+  faulty.inject({ kind: 'error', code: 'bucket_unreachable', when: 'before', operations })
   await assert.rejects(letters.add(point('a'), REASON), { code: 'bucket_unreachable' })
   assert.equal(await letters.count(), 0)
   await letters.add(point('a'), REASON)

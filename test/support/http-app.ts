@@ -120,7 +120,7 @@ export async function openApp(
 /** From `NOW_MS` on. */
 function movingClock(): () => number {
   const startMs = performance.now()
-  return () => NOW_MS + performance.now() - startMs
+  return () => NOW_MS + Math.floor(performance.now() - startMs)
 }
 
 function sender(app: FastifyInstance): TestApp['send'] {
