@@ -25,10 +25,13 @@ const EF = 192
 const BATCH = 64
 const WRITERS = 8
 const FLOOD_BATCH = 500
-const FLOOD_WRITERS = 16
+/** More points under way than three buffers hold, so that most are refused at any time. */
+const FLOOD_WRITERS = 64
 /** Of searches; medians are over blocks. */
 const BLOCK_MS = 2000
 const MEMORY_EVERY_MS = 250
+/** Cores tell their statistics a few times a second. */
+const STATS_MS = 1000
 const MIB = 2 ** 20
 /** Of the front above its memory before: the buffer, bodies under way, and garbage. */
 const FRONT_MIB_MAX = 384
@@ -137,6 +140,7 @@ async function flooded(
     return treeMemory(server.pid).find(({ pid }) => pid === server.pid)?.rssBytes ?? 0
   }
   const livePoints = async (): Promise<number> => (await server.stats(INDEX)).live_points
+  await sleep(STATS_MS)
   const pointsBefore = await livePoints()
   const memory = { before: front(), peak: 0 }
   const watch = setInterval(() => {
@@ -149,7 +153,7 @@ async function flooded(
     })
     // Not earlier than the last of what was acknowledged is searchable.
     await server.call('POST', `/vectors/indexes/${INDEX}/search`, { id: '0', k: 1 })
-    await sleep(1000)
+    await sleep(STATS_MS)
     return { flood, applied: (await livePoints()) - pointsBefore, memory }
   } finally {
     clearInterval(watch)

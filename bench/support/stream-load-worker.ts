@@ -152,9 +152,10 @@ async function send(
 }
 
 function takenOf(answer: Answer): { readonly accepted: number; readonly retryAfterS: number } {
-  const retryAfterS = Number(headerOf(answer, 'retry-after') ?? Number.NaN)
+  const retryAfterS = Number(headerOf(answer, 'retry-after') ?? 1)
   const text = answer.body.toString()
-  if (answer.status !== 429 || !(retryAfterS > 0)) {
+  // In a flood some wait until their deadline.
+  if ((answer.status !== 429 && answer.status !== 504) || !(retryAfterS > 0)) {
     throw new Error(`stream answered ${answer.status} ${text.slice(0, 500)}`)
   }
   const { error } = JSON.parse(text) as { error: { details: { accepted: number } } }

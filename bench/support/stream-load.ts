@@ -33,7 +33,7 @@ export interface StreamAnswer {
   /** Points that are durable by an answer. */
   readonly accepted: number
   readonly requests: number
-  /** Answers 429. */
+  /** Answers 429, and 504 to those that waited until their deadline. */
   readonly refused: number
   readonly wallMs: number
   /** Of requests that were accepted whole; of a probe until its point was found. */
@@ -46,7 +46,7 @@ export class StreamLoad {
     new URL('./stream-load-worker.ts', import.meta.url),
   )
 
-  /** @throws where an answer is neither 202 nor 429 with `Retry-After`, or a probe finds nothing. */
+  /** @throws where an answer is neither 202 nor 429 nor 504, or a probe finds nothing. */
   run(call: StreamCall): Promise<StreamAnswer> {
     return this.#worker.call(call)
   }
