@@ -13,6 +13,13 @@ import {
 import { configToJson, HNSW_BOUNDS, HNSW_DEFAULTS } from '../src/domain/hnsw-config.ts'
 import { METRICS } from '../src/domain/metric.ts'
 import type { ShardStats } from '../src/domain/search.ts'
+import {
+  changedStream,
+  STREAM_BOUNDS,
+  STREAM_DEFAULTS,
+  streamToJson,
+  type StreamSettings,
+} from '../src/domain/stream-settings.ts'
 import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { badField } from '../src/http/body-field.ts'
 import { etagOf, ifMatch } from '../src/http/conditional.ts'
@@ -29,6 +36,7 @@ import {
   WaitQuery,
 } from '../src/http/schemas.ts'
 import type { IndexChange, IndexInfo, ManagedIndex, NewIndex } from '../src/indexes/index-api.ts'
+import type { Streams } from '../src/ingest/streams.ts'
 import { VectordError } from '../src/lib/errors.ts'
 import { deadShareOf } from '../src/services/compaction-cycle.ts'
 import type { Moves } from '../src/services/moves.ts'
@@ -48,6 +56,24 @@ const EfConstruction = Type.Integer(bounds(HNSW_BOUNDS.efConstruction))
 const EfSearch = Nullable(Type.Integer(bounds(HNSW_BOUNDS.efSearch)))
 const Seed = Type.Integer(bounds(HNSW_BOUNDS.seed))
 const Versions = Type.Integer({ minimum: 1, maximum: VERSIONS_MAX })
+
+const streamSize = (name: 'bufferSize' | 'batchSize' | 'flushIntervalMs', what: string) =>
+  Type.Integer({
+    ...bounds(STREAM_BOUNDS[name]),
+    description: `${what}; ${STREAM_DEFAULTS[name]} where nothing else was said.`,
+  })
+
+/** How an index takes a stream, as answers show it. */
+export const StreamJson = Type.Object(
+  {
+    buffer_size: streamSize('bufferSize', 'Points that may wait'),
+    batch_size: streamSize('batchSize', 'Points of one write'),
+    flush_interval_ms: streamSize('flushIntervalMs', 'Longest wait for a full batch'),
+  },
+  STRICT,
+)
+
+const StreamBody = Type.Partial(StreamJson, STRICT)
 
 const CreateBody = Type.Object(
   {
@@ -77,6 +103,7 @@ const CreateBody = Type.Object(
       { keep_last_versions: Type.Integer({ ...Versions, default: 1 }) },
       { ...STRICT, default: {} },
     ),
+    stream: Type.Optional(StreamBody),
   },
   STRICT,
 )
@@ -85,6 +112,7 @@ const PatchBody = Type.Object(
   {
     hnsw: Type.Optional(Type.Object({ ef_search: EfSearch }, STRICT)),
     retention: Type.Optional(Type.Object({ keep_last_versions: Versions }, STRICT)),
+    stream: Type.Optional(Nullable(StreamBody)),
     bucket: Type.Optional(Name),
   },
   { ...STRICT, minProperties: 1 },
@@ -140,6 +168,7 @@ const IndexJson = Type.Object(
     ),
     shards: Type.Integer(),
     retention: Type.Object({ keep_last_versions: Versions }, STRICT),
+    stream: Nullable(StreamJson),
     revision: Count,
     created_at: Type.String(),
     state: Type.Enum(['loading', 'ready', 'degraded', 'unavailable', 'deleting']),
@@ -223,6 +252,8 @@ const DROP = {
 
 export interface IndexChangeRoutesOptions extends IndexRoutesOptions {
   readonly moves: Moves
+  /** Does something while the stream of an index takes nothing. */
+  readonly streams: Pick<Streams, 'whileDrained'>
 }
 
 export const indexRoutes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
@@ -260,7 +291,7 @@ export const indexRoutes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions>
 /** PATCH and DELETE: both honour `If-Match`. */
 const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
   app,
-  { indexes, moves },
+  { indexes, moves, streams },
   done,
 ) => {
   app.patch('/vectors/indexes/:index', CHANGE, async (request, reply) => {
@@ -271,7 +302,10 @@ const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
     const author = { ifRevision: ifMatch(request), by: request.caller.name }
     if (isMove) await moves.check(index, bucket, author)
     const isChanged = !isMove || Object.keys(settings).length > 0
-    const { info } = isChanged ? await indexes.update(index, toChange(settings), author) : before
+    const update = () => indexes.update(index, toChange(settings), author)
+    const changed =
+      settings.stream === undefined ? update : () => streams.whileDrained(index, update)
+    const { info } = isChanged ? await changed() : before
     if (!isMove) return reply.header('etag', etagOf(info.revision)).send(indexJson(info))
     const condition = isChanged ? { ...author, ifRevision: info.revision } : author
     const answer = (moved: ManagedIndex): IndexAnswer => indexJson(moved.info)
@@ -285,16 +319,18 @@ const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
   app.delete('/vectors/indexes/:index', DROP, async (request, reply) => {
     const { index } = request.params
     findIndex(indexes, request, index)
-    await indexes.delete(index, { ifRevision: ifMatch(request), by: request.caller.name })
+    const author = { ifRevision: ifMatch(request), by: request.caller.name }
+    await streams.whileDrained(index, () => indexes.delete(index, author))
     return reply.code(204).send(null)
   })
   done()
 }
 
-function toChange({ hnsw, retention }: Static<typeof PatchBody>): IndexChange {
+function toChange({ hnsw, retention, stream }: Static<typeof PatchBody>): IndexChange {
   return {
     ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
     ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
+    ...(stream !== undefined && { stream: stream && streamSettings(stream) }),
   }
 }
 
@@ -303,6 +339,7 @@ function toSettings(
   dimensionMax: number,
 ): Omit<NewIndex, 'createdBy'> {
   const { name, dimension, metric, bucket, backend, hnsw, shards, embedder, retention } = body
+  const { stream } = body
   if (backend !== 'hnsw') {
     throw new VectordError('not_configured', `The backend "${backend}" is not available here.`)
   }
@@ -324,6 +361,16 @@ function toSettings(
       seed: hnsw.seed,
     },
     keepLastVersions: retention.keep_last_versions,
+    ...(stream !== undefined && { stream: changedStream(null, streamSettings(stream)) }),
+  }
+}
+
+function streamSettings(given: Static<typeof StreamBody>): Partial<StreamSettings> {
+  const { buffer_size, batch_size, flush_interval_ms } = given
+  return {
+    ...(buffer_size !== undefined && { bufferSize: buffer_size }),
+    ...(batch_size !== undefined && { batchSize: batch_size }),
+    ...(flush_interval_ms !== undefined && { flushIntervalMs: flush_interval_ms }),
   }
 }
 
@@ -337,6 +384,7 @@ function indexJson(info: IndexInfo): IndexAnswer {
     hnsw: configToJson(hnsw),
     shards,
     retention: { keep_last_versions: info.keepLastVersions },
+    stream: info.stream === undefined ? null : streamToJson(info.stream),
     revision,
     created_at: new Date(info.createdMs).toISOString(),
     ...{ state, reason, progress, role, owner, lsn },

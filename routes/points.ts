@@ -78,7 +78,7 @@ const ColumnsBody = Type.Object(
 
 const bytes = Type.String({ format: 'binary' })
 
-const UpsertBody = {
+export const UpsertBody = {
   content: {
     'application/json': { schema: documentOnly(Type.Union([RowsBody, ColumnsBody])) },
     [NDJSON_TYPE]: {

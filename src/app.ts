@@ -21,6 +21,7 @@ import { promotionRoutes } from '../routes/promotions.ts'
 import { recallRoutes } from '../routes/recall.ts'
 import { searchRoutes } from '../routes/search.ts'
 import { storageRoutes } from '../routes/storage.ts'
+import { streamRoutes } from '../routes/streams.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
 import { versionRoutes } from '../routes/versions.ts'
@@ -32,6 +33,7 @@ import {
   liveRecallGauges,
   memoryGauges,
   residenceOf,
+  streamGauges,
 } from './core-report.ts'
 import { dropGauges } from './drop-parts.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
@@ -39,6 +41,7 @@ import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'
 import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
+import { Streams } from './ingest/streams.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
 import { agentGauges } from './services/agent-gauges.ts'
@@ -83,12 +86,14 @@ export async function buildApp(options: AppOptions): Promise<App> {
   })
   const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
+  const streams = openStreams(options, parts)
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
   dropGauges(metrics, parts.drops.worker)
   liveRecallGauges(metrics, tuning.recall)
   compactionGauges(metrics, tuning.compactions)
+  streamGauges(metrics, streams)
   for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
   const http = await openHttp(options, metrics)
   let isClosing = false
@@ -97,7 +102,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, metrics })
+  await mountRoutes(http, { options, parts, tuning, operations, streams, metrics })
   const timers = periodicWork(parts, tuning, log)
   return {
     http,
@@ -108,8 +113,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
     },
     close: async () => {
       isClosing = true
-      // Together: requests that wait for an operation are answered when it has stopped.
-      await Promise.all([http.close(), operations.close()])
+      // Together: requests that wait for an operation or in a stream are answered when it has ended.
+      await Promise.all([http.close(), operations.close(), streams.close()])
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
       await tuning.stop()
@@ -130,18 +135,20 @@ interface Mounted {
   readonly parts: Parts
   readonly tuning: TuningParts
   readonly operations: Operations
+  readonly streams: Streams
   readonly metrics: Metrics
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, metrics } = mounted
+  const { options, parts, tuning, operations, streams, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
   const forIndexes = { indexes, metrics, limits, nowMs: options.nowMs }
   const moves = new Moves({ operations, indexes })
-  await http.register(indexRoutes, { ...forIndexes, moves })
+  await http.register(indexRoutes, { ...forIndexes, moves, streams })
   await http.register(pointRoutes, forIndexes)
+  await http.register(streamRoutes, { ...forIndexes, streams })
   await http.register(versionRoutes, forIndexes)
   await http.register(searchRoutes, {
     ...forIndexes,
@@ -164,6 +171,13 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
+}
+
+function openStreams({ log, nowMs }: AppOptions, { indexes, buckets }: Parts): Streams {
+  return new Streams({
+    ...{ indexes, nowMs, onTrouble: troubleLog(log) },
+    storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),
+  })
 }
 
 function openHttp({ config, log }: AppOptions, metrics: Metrics): Promise<FastifyInstance> {

@@ -1,5 +1,5 @@
 /**
- * What operators are told of cores, indexes and recall: JSON for `GET /cores`, gauges for Prometheus.
+ * What operators are told of cores, indexes, streams and recall: JSON for `GET /cores`, gauges for Prometheus.
  */
 
 import { SAMPLES_MIN } from './autotune/live-recall.ts'
@@ -9,6 +9,7 @@ import type { GaugeSample, Metrics } from './http/metrics.ts'
 import type { IndexInfo, Indexes } from './indexes/index-api.ts'
 import type { MemoryQuota, Residence } from './indexes/memory-quota.ts'
 import type { CompactionCounts } from './services/compaction-cycle.ts'
+import type { Streams } from './ingest/streams.ts'
 import type { LiveRecallWatch } from './services/live-recall-watch.ts'
 import type { RecallSummary } from './services/recall-report.ts'
 
@@ -142,5 +143,39 @@ export function liveRecallGauges(metrics: Metrics, watch: LiveRecallWatch): void
     name: 'live_recall_work_seconds_total',
     help: 'Time that cores worked on samples.',
     read: () => [{ labels: {}, value: watch.workS }],
+  })
+}
+
+export function streamGauges(metrics: Metrics, streams: Streams): void {
+  const one = (name: string, help: string, value: () => number): void => {
+    metrics.gauge({ name, help, read: () => [{ labels: {}, value: value() }] })
+  }
+  one('stream_buffered_points', 'Points that wait for a log.', () => streams.summary.buffered)
+  one(
+    'stream_unapplied_points',
+    'Points of streams in a log that no search sees yet.',
+    () => streams.summary.unapplied,
+  )
+  one('stream_retries_total', 'Batches that were tried again.', () => {
+    return streams.summary.totals.retries
+  })
+  metrics.gauge({
+    name: 'stream_points_total',
+    help: 'Points of streams by what became of them.',
+    labels: ['outcome'],
+    read: () => {
+      const { logged, deadLettered, refused, failed } = streams.summary.totals
+      const outcomes = { logged, dead_lettered: deadLettered, refused, failed }
+      return Object.entries(outcomes).map(([outcome, value]) => ({ labels: { outcome }, value }))
+    },
+  })
+  metrics.gauge({
+    name: 'stream_flushes_total',
+    help: 'Batches that were written, by what they were due to.',
+    labels: ['reason'],
+    read: () =>
+      Object.entries(streams.summary.totals.flushes).map(([reason, value]) => {
+        return { labels: { reason }, value }
+      }),
   })
 }

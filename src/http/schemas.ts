@@ -149,6 +149,9 @@ export const WriteQuery = Type.Object(
   STRICT,
 )
 
+/** Query of writes that are answered when they are durable. */
+export const DeadlineQuery = Type.Object({ deadline_ms: Type.Optional(DeadlineMs) }, STRICT)
+
 export const WriteReply = Type.Object(
   { lsn: Lsn, accepted: Type.Integer({ description: 'Rows of the request.' }) },
   STRICT,

@@ -17,6 +17,7 @@ import type {
   VersionsPage,
   VersionsRequest,
 } from '../domain/search.ts'
+import type { StreamSettings } from '../domain/stream-settings.ts'
 import type { WriteBatch } from '../domain/write-batch.ts'
 
 export interface IndexSettings {
@@ -28,6 +29,8 @@ export interface IndexSettings {
   readonly hnsw: HnswConfig
   readonly shards: number
   readonly keepLastVersions: number
+  /** Left out where the index takes no stream. */
+  readonly stream?: StreamSettings
 }
 
 export type IndexState = 'loading' | 'ready' | 'degraded' | 'unavailable' | 'deleting'
@@ -110,6 +113,9 @@ export interface ManagedIndex {
   /** Where the configuration comes from that searches run with. */
   readonly configSource: string
 
+  /** Every write up to this lsn is searchable here. */
+  readonly appliedLsn: number
+
   /** For a refusal before a body is read. @throws what a write of points would be refused with now. */
   checkWritable(): void
 
@@ -157,6 +163,8 @@ export type NewIndex = Omit<IndexSettings, 'backend'> & { readonly createdBy: st
 export interface IndexChange {
   readonly efSearch?: number | null
   readonly keepLastVersions?: number
+  /** What it leaves out stays as it is, or has its default; null takes no stream any more. */
+  readonly stream?: Partial<StreamSettings> | null
 }
 
 /** What must hold for a change of an index, and who makes it. */

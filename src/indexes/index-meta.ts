@@ -17,8 +17,14 @@ import type { JsonObject } from '../buckets/revision-codec.ts'
 import { RevisionedDocument, type Revision } from '../buckets/revisioned-document.ts'
 import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../domain/metric.ts'
+import {
+  changedStream,
+  STREAM_BOUNDS,
+  streamToJson,
+  type StreamSettings,
+} from '../domain/stream-settings.ts'
 import { VectordError } from '../lib/errors.ts'
-import type { IndexSettings } from './index-api.ts'
+import type { IndexChange, IndexSettings } from './index-api.ts'
 
 export interface IndexMeta extends IndexSettings {
   /** Told apart from an earlier index of the same name by this. */
@@ -93,6 +99,7 @@ export function metaToJson(meta: IndexMeta): JsonObject {
     shards: meta.shards,
     retention: { keep_last_versions: meta.keepLastVersions },
     ...(meta.move !== undefined && { move: { ...meta.move } }),
+    ...(meta.stream !== undefined && { stream: streamToJson(meta.stream) }),
   }
 }
 
@@ -122,6 +129,8 @@ export function metaFromJson(index: string, json: unknown): IndexMeta {
     shards: field('shards', isIntegerIn(1, 1024)),
     keepLastVersions: retention('keep_last_versions', isIntegerIn(1, 1_000_000)),
     ...moveOf(index, json),
+    // Older metadata has none, and neither has an index that takes no stream.
+    ...(isObject(json) && json['stream'] !== undefined && { stream: streamFrom(index, json) }),
   }
 }
 
@@ -130,6 +139,22 @@ function moveOf(index: string, json: unknown): { readonly move?: IndexMove } {
   const field = reader(index, json['move'])
   const text = (name: string): string => field(name, isString)
   return { move: { id: text('id'), from: text('from'), to: text('to'), by: text('by') } }
+}
+
+function streamFrom(index: string, json: Record<string, unknown>): StreamSettings {
+  const stream = reader(index, reader(index, json)('stream', isObject))
+  return {
+    bufferSize: stream('buffer_size', isIntegerIn(...STREAM_BOUNDS.bufferSize)),
+    batchSize: stream('batch_size', isIntegerIn(...STREAM_BOUNDS.batchSize)),
+    flushIntervalMs: stream('flush_interval_ms', isIntegerIn(...STREAM_BOUNDS.flushIntervalMs)),
+  }
+}
+
+/** The meta with its stream changed. @throws {VectordError} as `changedStream`. */
+export function withStream(meta: IndexMeta, change: IndexChange['stream']): IndexMeta {
+  if (change === undefined) return meta
+  const { stream: before, ...rest } = meta
+  return change === null ? rest : { ...rest, stream: changedStream(before ?? null, change) }
 }
 
 type Guard<T> = (value: unknown) => value is T

@@ -19,7 +19,7 @@ import { hasCode, VectordError } from '../lib/errors.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import { indexMoving } from './entry-gate.ts'
 import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } from './index-api.ts'
-import { callOffMove, metaDocument, type IndexMeta } from './index-meta.ts'
+import { callOffMove, metaDocument, withStream, type IndexMeta } from './index-meta.ts'
 import type { IndexMoves, MoveControl } from './index-moves.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
 import type { IndexRunner } from './index-runner.ts'
@@ -147,7 +147,7 @@ export class IndexRegistry implements Indexes {
     return this.#changes.run(name, async () => {
       const { index } = this.#runner(name)
       const stored = await this.#changeMeta(name, condition, 'change settings', (meta) => ({
-        ...meta,
+        ...withStream(meta, change.stream),
         ...(change.efSearch !== undefined && {
           hnsw: { ...meta.hnsw, efSearch: change.efSearch },
         }),

@@ -130,12 +130,11 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   get info(): IndexInfo {
-    const { name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions } = this.#meta
+    const { incarnation: _incarnation, state: _state, ...settings } = this.#meta
     const { fault, ...stored } = storedSide(this.#storage, this.#applied.lsn)
     return {
-      ...{ name, dimension, metric, bucket, backend, hnsw, shards, keepLastVersions },
+      ...settings,
       revision: this.#revision,
-      createdMs: this.#meta.createdMs,
       config: this.steering.config,
       state: this.#state(),
       reason: (this.#fault() ?? fault)?.message ?? null,
@@ -153,6 +152,10 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   get configSource(): string {
     return this.steering.source
+  }
+
+  get appliedLsn(): number {
+    return this.#applied.lsn
   }
 
   /** The shards, to be changed. @throws what keeps it from serving, `not_owner`. */

@@ -6,10 +6,14 @@ import { it } from 'node:test'
 import { startService, temporaryFolder } from '../support/service.ts'
 import { swapWindows } from '../support/swap-window.ts'
 
-it('T7: no write is lost and no delete undone while generations are swapped', async (t) => {
-  const service = await startService(await temporaryFolder(t))
-  t.after(() => service.kill())
-  await service.ready()
-  const counts = await swapWindows(service, { seed: 7, swaps: 20, writes: 100, base: 3000 })
-  t.diagnostic(JSON.stringify(counts))
-})
+for (const streamed of [false, true]) {
+  const what = streamed ? 'streamed point' : 'write'
+  it(`T7: no ${what} is lost and no delete undone while generations are swapped`, async (t) => {
+    const service = await startService(await temporaryFolder(t))
+    t.after(() => service.kill())
+    await service.ready()
+    const swaps = streamed ? 5 : 20
+    const work = { seed: 7, swaps, writes: 100, base: 3000, streamed }
+    t.diagnostic(JSON.stringify(await swapWindows(service, work)))
+  })
+}

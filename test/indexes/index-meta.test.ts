@@ -2,7 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { metaFromJson, metaToJson, type IndexMeta } from '../../src/indexes/index-meta.ts'
+import {
+  metaFromJson,
+  metaToJson,
+  withStream,
+  type IndexMeta,
+} from '../../src/indexes/index-meta.ts'
 
 const META: IndexMeta = {
   name: 'docs',
@@ -26,6 +31,31 @@ it('survives JSON unchanged', () => {
 it('without a bucket it lives in the primary, as the older layout meant', () => {
   const { bucket: _, ...older } = metaToJson(META)
   assert.equal(metaFromJson('docs', older).bucket, 'primary')
+})
+
+it('its stream survives JSON too, and each damaged field of it is refused', () => {
+  const stream = { bufferSize: 500, batchSize: 7, flushIntervalMs: 1 }
+  const json = metaToJson({ ...META, stream })
+  assert.deepEqual(metaFromJson('docs', JSON.parse(JSON.stringify(json))).stream, stream)
+  const damages = { buffer_size: 0, batch_size: '7', flush_interval_ms: null }
+  for (const [field, value] of Object.entries(damages)) {
+    const damaged = { ...json, stream: { ...(json['stream'] as object), [field]: value } }
+    assert.throws(() => metaFromJson('docs', damaged), {
+      code: 'object_corrupt',
+      message: new RegExp(`"${field}"`),
+    })
+  }
+  assert.throws(() => metaFromJson('docs', { ...json, stream: null }), { code: 'object_corrupt' })
+})
+
+it('a change of the stream keeps what it leaves out, and null takes the stream away', () => {
+  const opened = withStream(META, { batchSize: 7 })
+  assert.deepEqual(opened.stream, { bufferSize: 10_000, batchSize: 7, flushIntervalMs: 50 })
+  const changed = withStream(opened, { flushIntervalMs: 1 })
+  assert.deepEqual(changed.stream, { bufferSize: 10_000, batchSize: 7, flushIntervalMs: 1 })
+  assert.equal(withStream(changed, undefined), changed)
+  assert.deepEqual(withStream(changed, null), META)
+  assert.throws(() => withStream(opened, { bufferSize: 6 }), { code: 'bad_request' })
 })
 
 it('each damaged field is refused by its name', () => {

@@ -18,11 +18,14 @@ import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
 import { pointRoutes } from '../../routes/points.ts'
 import { searchRoutes } from '../../routes/search.ts'
 import { storageRoutes } from '../../routes/storage.ts'
+import { streamRoutes } from '../../routes/streams.ts'
 import { trialRoutes } from '../../routes/trials.ts'
 import { versionRoutes } from '../../routes/versions.ts'
+import { MemoryStore } from '../../src/buckets/memory-store.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
+import { Streams } from '../../src/ingest/streams.ts'
 import { Moves } from '../../src/services/moves.ts'
 import { Operations } from '../../src/services/operations.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
@@ -36,6 +39,9 @@ export interface TestApp {
   readonly app: FastifyInstance
   readonly indexes: MemoryIndexes
   readonly buckets: MemoryBuckets
+  readonly streams: Streams
+  /** Where dead letters are. */
+  readonly letterStore: MemoryStore
   readonly journals: MemoryJournals
   readonly operations: { -readonly [K in keyof OperationsApi]: OperationsApi[K] }
   /** `METHOD /path/{param}` of every route that is not part of the documentation itself. */
@@ -95,8 +101,14 @@ export async function openApp(
   })
   const forIndexes = { indexes, limits, metrics, nowMs: () => NOW_MS }
   const moves = new Moves({ operations: longOperations, indexes })
-  await app.register(indexRoutes, { ...forIndexes, moves })
+  const letterStore = new MemoryStore()
+  const streams = new Streams({
+    ...{ indexes, nowMs: movingClock(), storeOf: () => letterStore },
+    onTrouble: (_error, what) => troubles.push(what),
+  })
+  await app.register(indexRoutes, { ...forIndexes, moves, streams })
   await app.register(pointRoutes, forIndexes)
+  await app.register(streamRoutes, { ...forIndexes, streams })
   await app.register(versionRoutes, forIndexes)
   await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })
   await app.register(dropRoutes, { indexes, ...memoryDrops(NOW_MS) })
@@ -108,7 +120,14 @@ export async function openApp(
   await app.register(storageRoutes, { buckets, errors: new MemoryStorageErrors() })
   await app.register(operationRoutes, { operations, indexes, metrics })
   t.after(() => app.close())
-  return { app, indexes, buckets, journals, operations, routes, troubles, send: sender(app) }
+  const parts = { app, indexes, buckets, streams, letterStore, journals, operations }
+  return { ...parts, routes, troubles, send: sender(app) }
+}
+
+/** From `NOW_MS` on. */
+function movingClock(): () => number {
+  const startMs = performance.now()
+  return () => NOW_MS + Math.floor(performance.now() - startMs)
 }
 
 function sender(app: FastifyInstance): TestApp['send'] {

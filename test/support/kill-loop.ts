@@ -4,8 +4,9 @@
  *
  * After each restart: every acknowledged write is present with its version and found by searching
  * for its own vector, every acknowledged delete is absent, nothing was invented or duplicated, the
- * history of configurations is as it was answered, and `verify` is clean. Beside the writers graphs
- * are rebuilt, promoted and rolled back. At the end the bucket keeps nothing that nothing names.
+ * history of configurations is as it was answered, and `verify` is clean. Two fifths of the upserts are
+ * streamed. Beside the writers graphs are rebuilt, promoted and rolled back. At the end the bucket keeps
+ * nothing that nothing names.
  */
 
 import assert from 'node:assert/strict'
@@ -13,7 +14,7 @@ import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import { leavesNothing } from './bucket-rest.ts'
 import { KillSteward } from './kill-steward.ts'
 import { Ledger, type Version } from './ledger.ts'
-import { startService, type Service } from './service.ts'
+import { startService, type Reply, type Service } from './service.ts'
 
 const DIMENSION = 8
 const WRITERS = 4
@@ -68,6 +69,7 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
       name: INDEX,
       dimension: DIMENSION,
       metric: 'l2',
+      stream: { flush_interval_ms: 5 },
     })
     assert.equal(created.status, 201, created.text)
     await fill({ service, ledger, versions, random, counts, steward })
@@ -145,7 +147,7 @@ async function writeUntilKilled(
   await Promise.all([...writers, ...stewardship, ...others])
 }
 
-/** One upsert, delete, delete by filter or checkpoint; ids belong to one writer each. */
+/** One upsert, streamed or not, delete or checkpoint; ids belong to one writer each. */
 async function writeOnce(
   run: Run,
   { writer, random }: { readonly writer: number; readonly random: () => number },
@@ -172,7 +174,8 @@ async function writeOnce(
     vector: vectorOf(id, version),
     metadata: { version, writer },
   }))
-  await attempt(run, `/vectors/indexes/${INDEX}/points`, { points }, changes)
+  const route = dice < 0.6 ? 'points' : 'stream'
+  await attempt(run, `/vectors/indexes/${INDEX}/${route}`, { points }, changes)
 }
 
 async function attempt(
@@ -187,7 +190,7 @@ async function attempt(
     if (reply.status === 200 || reply.status === 202) {
       for (const { id, version } of changes) run.ledger.acknowledged(id, version)
       run.counts.acknowledged += changes.length
-    } else if (reply.status < 500) {
+    } else if (reply.status < 500 && !isPartlyTaken(reply)) {
       for (const { id, version } of changes) run.ledger.refused(id, version)
       run.counts.refused += changes.length
     }
@@ -195,6 +198,12 @@ async function attempt(
     // The server was killed before it answered: the ledger keeps the write as open.
     run.counts.unanswered += changes.length
   }
+}
+
+/** Of what a stream took before it was full every point may be there. */
+function isPartlyTaken({ body }: Reply): boolean {
+  const { error } = body as { error: { details: { accepted?: number } } }
+  return (error.details.accepted ?? 0) > 0
 }
 
 async function compare(service: Service, ledger: Ledger): Promise<number> {

@@ -17,8 +17,10 @@ import type {
   VersionsPage,
   VersionsRequest,
 } from '../../src/domain/search.ts'
+import { changedStream } from '../../src/domain/stream-settings.ts'
 import type { WriteBatch } from '../../src/domain/write-batch.ts'
 import type {
+  IndexChange,
   IndexInfo,
   IndexState,
   Indexes,
@@ -93,6 +95,10 @@ export class MemoryIndex implements ManagedIndex {
       logBytes: 0,
       stats: this.state === 'ready' ? this.#stats() : null,
     }
+  }
+
+  get appliedLsn(): number {
+    return this.#lsn
   }
 
   get size(): number {
@@ -332,14 +338,17 @@ export class MemoryIndexes implements Indexes {
 
   async update(
     name: string,
-    change: { readonly efSearch?: number | null; readonly keepLastVersions?: number },
+    change: IndexChange,
     options: { readonly ifRevision: number | null },
   ): Promise<MemoryIndex> {
     const index = this.get(name)
     checkRevision(index, options.ifRevision)
-    const { efSearch, keepLastVersions } = change
+    const { efSearch, keepLastVersions, stream } = change
+    const { stream: before, ...settings } = index.settings
+    const changed = stream === undefined ? before : stream && changedStream(before ?? null, stream)
     index.settings = {
-      ...index.settings,
+      ...settings,
+      ...(changed && { stream: changed }),
       hnsw: { ...index.settings.hnsw, ...(efSearch !== undefined && { efSearch }) },
       ...(keepLastVersions !== undefined && { keepLastVersions }),
     }

@@ -18,6 +18,8 @@ export interface SwapOptions {
   readonly writes: number
   /** Points that are there before the first swap; there are never more than twice as many. */
   readonly base: number
+  /** Whether points are streamed, and found as soon as they are logged. */
+  readonly streamed?: boolean
 }
 
 export interface SwapCounts {
@@ -38,6 +40,7 @@ interface Window {
   readonly counts: SwapCounts
   /** Then points are written again: a swap must not take longer the more there were before it. */
   readonly idsMax: number
+  readonly streamed: boolean
   next: number
 }
 
@@ -47,10 +50,12 @@ export async function swapWindows(service: Service, options: SwapOptions): Promi
     ...{ service, random: seededRandom(options.seed), live: new Map(), dead: new Set() },
     ...{ idsMax: 2 * options.base, next: 0 },
     counts: { swaps: 0, upserts: 0, deletes: 0, checks: 0 },
+    streamed: options.streamed ?? false,
   }
   await service.must('POST', '/vectors/indexes', {
     ...{ name: 'swapped', dimension: DIMENSION, metric: 'l2' },
     hnsw: { m: 8, ef_construction: 60 },
+    ...(window.streamed && { stream: {} }),
   })
   while (window.live.size < options.base) await upsert(window, 500)
   for (let swap = 0; swap < options.swaps; swap += 1) {
@@ -88,7 +93,10 @@ async function upsert(window: Window, count: number): Promise<string[]> {
     points.set(`p${number}`, vector(window.random))
   }
   const ids = [...points.keys()]
-  await writeUntilTaken(window, '/points', { ids, vectors: [...points.values()] })
+  await writeUntilTaken(window, window.streamed ? '/stream' : '/points', {
+    ids,
+    vectors: [...points.values()],
+  })
   for (const [id, value] of points) {
     window.live.set(id, value)
     window.dead.delete(id)
@@ -110,7 +118,7 @@ async function deleteSome(window: Window): Promise<void> {
 async function writeUntilTaken(window: Window, path: string, body: object): Promise<void> {
   for (;;) {
     const reply = await window.service.request('POST', `${INDEX}${path}`, body)
-    if (reply.status === 200) return
+    if (reply.status === 200 || reply.status === 202) return
     assert.equal(reply.status, 429, reply.text)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
