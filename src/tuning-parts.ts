@@ -185,7 +185,8 @@ export class TuningParts {
       await unlessDamaged(() => this.trials.drop(index))
       await unlessDamaged(() => this.decisions.drop(index))
       await unlessDamaged(() => this.#agentEval.drop(index))
-      await unlessDamaged(() => this.#parts.graphs.clear(index))
+      const { buckets, graphs } = this.#parts
+      await unlessDamaged(() => graphs.clear(index, buckets.get(bucket)))
     } finally {
       this.#leaving.delete(index)
     }

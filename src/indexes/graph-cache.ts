@@ -65,9 +65,8 @@ export class GraphCache {
     await this.#trim(index, graphId)
   }
 
-  /** Removes every graph of an index that is gone. */
-  async clear(index: string): Promise<void> {
-    const store = this.#storeOf(index)
+  /** Removes every graph of an index that is gone; nobody else may know any more where it lived. */
+  async clear(index: string, store: ObjectStore): Promise<void> {
     for await (const { key } of store.list(folderOf(index))) await store.delete(key)
   }
 
