@@ -68,6 +68,7 @@ export const INDEX_KINDS: readonly OperationKind[] = [
       ...('hnsw' in body && { hnsw: { ...index.settings.hnsw, ef_search: efSearch } }),
       ...('retention' in body && { keepLastVersions: keep }),
     }
+    index.history.retain(index.settings.keepLastVersions)
     checkIndex(answered(reply, 200), index)
     assert.equal(reply.headers.get('etag'), `"${index.revision}"`)
   }),
@@ -98,7 +99,7 @@ export async function checkList(run: ModelRun): Promise<void> {
 }
 
 /** Settings and state of an index, as answers show them. */
-function checkIndex(json: unknown, index: ModelIndex): void {
+export function checkIndex(json: unknown, index: ModelIndex): void {
   const { name, dimension, metric, bucket, shards, hnsw, keepLastVersions } = index.settings
   const shown = json as Readonly<Record<string, unknown>>
   const wanted = {

@@ -5,6 +5,7 @@
  * logs or checkpoints: whatever those do, answers are to be these.
  */
 
+import { ModelHistory } from './model-history.ts'
 import type { JsonObject, ModelPoint, WrittenPoint } from './model-point.ts'
 import { ModelPromotions } from './model-promotions.ts'
 import { plainDistance, type PlainMetric } from './plain-distance.ts'
@@ -26,8 +27,16 @@ export interface IndexSettings {
 }
 
 export interface Neighbour {
-  readonly id: string
+  readonly point: ModelPoint
   readonly distance: number
+}
+
+export interface Among {
+  readonly filter: JsonObject | null
+  /** The id that is left out. */
+  readonly self: string | null
+  /** What is searched instead of the live points. */
+  readonly among?: readonly ModelPoint[]
 }
 
 export class ModelIndex {
@@ -37,6 +46,7 @@ export class ModelIndex {
   /** Of the last write. */
   lsn = 0
   readonly promotions = new ModelPromotions()
+  readonly history: ModelHistory
   /** Ids of the trials that ended. */
   readonly trials: string[] = []
   /** In the order of their writes: an upsert takes its point to the end. */
@@ -45,6 +55,7 @@ export class ModelIndex {
   constructor(settings: IndexSettings, revision: number) {
     this.settings = settings
     this.revision = revision
+    this.history = new ModelHistory(settings.keepLastVersions)
   }
 
   get name(): string {
@@ -70,7 +81,9 @@ export class ModelIndex {
   upsert(lsn: number, points: readonly WrittenPoint[]): void {
     for (const [row, { id, vector, text, metadata }] of points.entries()) {
       this.#points.delete(id)
-      this.#points.set(id, { id, vector, text, metadata, version: lsn, row })
+      const point = { id, vector, text, metadata, version: lsn, row }
+      this.#points.set(id, point)
+      this.history.upserted(point)
     }
     this.lsn = lsn
   }
@@ -78,26 +91,25 @@ export class ModelIndex {
   /** @returns how many were there. */
   delete(lsn: number, ids: readonly string[]): number {
     const before = this.#points.size
-    for (const id of ids) this.#points.delete(id)
+    for (const id of ids) if (this.#points.delete(id)) this.history.deleted(lsn, id)
     this.lsn = lsn
     return before - this.#points.size
   }
 
   /** In the order of their writes. */
-  matching(filter: JsonObject | null): readonly ModelPoint[] {
-    const all = [...this.#points.values()]
-    return filter === null ? all : all.filter(({ metadata }) => plainMatch(filter, metadata))
+  matching(
+    filter: JsonObject | null,
+    among: readonly ModelPoint[] = [...this.#points.values()],
+  ): readonly ModelPoint[] {
+    return filter === null ? among : among.filter(({ metadata }) => plainMatch(filter, metadata))
   }
 
   /** All that match but `self`, nearest first. */
-  nearest(
-    vector: Float32Array,
-    { filter, self }: { readonly filter: JsonObject | null; readonly self: string | null },
-  ): readonly Neighbour[] {
+  nearest(vector: Float32Array, { filter, self, among }: Among): readonly Neighbour[] {
     const { metric } = this.settings
-    return this.matching(filter)
+    return this.matching(filter, among)
       .filter(({ id }) => id !== self)
-      .map((point) => ({ id: point.id, distance: plainDistance(metric, vector, point.vector) }))
+      .map((point) => ({ point, distance: plainDistance(metric, vector, point.vector) }))
       .sort((a, b) => a.distance - b.distance)
   }
 }

@@ -55,9 +55,10 @@ export const PROMOTION_KINDS: readonly OperationKind[] = [
       refused(reply, 409, 'nothing_to_pin')
       return
     }
-    const { pinned: _pinned, ...entry } = promotions.current
+    const { pinned: before, ...entry } = promotions.current
     promotions.current = { ...entry, ...(pinned && { pinned }) }
-    promotions.revision += 1
+    // What changes nothing is no revision.
+    if ((before === true) !== pinned) promotions.revision += 1
     checkPromoted(answered(reply, 200), index)
   }),
   onIndex('promoted', 6, checkPromotions),

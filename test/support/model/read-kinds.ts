@@ -131,7 +131,7 @@ async function remove(run: ModelRun, index: ModelIndex): Promise<void> {
 }
 
 /** A point as fetches and scrolls show it. */
-function pointJson(point: ModelPoint, include: readonly string[]): object {
+export function pointJson(point: ModelPoint, include: readonly string[]): object {
   const { id, version, metadata, text, vector } = point
   return {
     ...{ id, version },

@@ -68,7 +68,7 @@ interface BadBody {
   readonly code: string
 }
 
-interface BadRow {
+export interface BadRow {
   readonly row: unknown
   readonly code: string
   /** Whether JSON can say it; otherwise its text. */
@@ -98,7 +98,7 @@ async function refusedUpsert(run: ModelRun, index: ModelIndex, bad: BadRow): Pro
   await checkUnchanged(run, index)
 }
 
-function badRows({ dice }: ModelRun, { settings }: ModelIndex): readonly BadRow[] {
+export function badRows({ dice }: ModelRun, { settings }: ModelIndex): readonly BadRow[] {
   const { dimension, metric } = settings
   const vector = [...dice.vector(dimension)]
   const invalid = (row: unknown): BadRow => ({ row, code: 'invalid_points' })
@@ -159,7 +159,7 @@ function badBodies({ dice }: ModelRun, { settings }: ModelIndex): readonly BadBo
 }
 
 /** What was refused has no lsn. */
-async function checkUnchanged(run: ModelRun, index: ModelIndex): Promise<void> {
+export async function checkUnchanged(run: ModelRun, index: ModelIndex): Promise<void> {
   const { lsn } = (await run.must('GET', `${index.path}/health`)) as { readonly lsn: number }
   assert.equal(lsn, index.lsn)
 }

@@ -8,7 +8,7 @@
 
 import assert from 'node:assert/strict'
 import type { ModelIndex, Neighbour } from './model-index.ts'
-import type { JsonObject } from './model-point.ts'
+import type { JsonObject, ModelPoint } from './model-point.ts'
 import type { RecallTally } from './model-run.ts'
 import { isClose, plainScore } from './plain-distance.ts'
 
@@ -41,6 +41,8 @@ export interface Asked {
   readonly self: string | null
   readonly exact: boolean
   readonly include: readonly string[]
+  /** What is searched instead of the live points. */
+  readonly among?: readonly ModelPoint[]
 }
 
 export function checkSearch(
@@ -58,7 +60,7 @@ export function checkSearch(
   assert.equal(answer.config_source, index.promotions.source)
   assert.equal(answer.lsn, index.lsn, 'the search saw every write')
   assert.equal(new Set(results.map(({ id }) => id)).size, results.length, 'no hit comes twice')
-  const byId = new Map(all.map((neighbour) => [neighbour.id, neighbour]))
+  const byId = new Map(all.map((neighbour) => [neighbour.point.id, neighbour]))
   for (const [rank, hit] of results.entries()) {
     const neighbour = byId.get(hit.id)
     assert.ok(neighbour !== undefined, `${hit.id} is live and matches`)
@@ -85,8 +87,7 @@ export function checkSearch(
 }
 
 function checkHit(hit: Hit, neighbour: Neighbour, index: ModelIndex, { include }: Asked): void {
-  const point = index.point(hit.id)
-  assert.ok(point !== null)
+  const { point } = neighbour
   assert.equal(hit.version, point.version)
   assert.ok(isClose(hit.distance, neighbour.distance), `distance ${hit.distance} of ${hit.id}`)
   const score = plainScore(index.settings.metric, neighbour.distance)

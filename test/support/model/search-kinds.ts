@@ -88,7 +88,7 @@ async function searchBatch(run: ModelRun, index: ModelIndex): Promise<void> {
   }
 }
 
-function drawnSearch(
+export function drawnSearch(
   run: ModelRun,
   index: ModelIndex,
   { exact, filter, k = run.dice.int(1, 15) }: Wanted,
