@@ -14,6 +14,6 @@ it(`${CRASHES} crashes leave no object behind and lose none`, async (t) => {
   const counts = await leakLoop({ folder, seed, crashes: CRASHES })
   t.diagnostic(JSON.stringify(counts))
   assert.equal(counts.crashes, CRASHES)
-  assert.ok(counts.answered > 50, 'the loop worked')
+  assert.ok(counts.answered > 30, 'the loop worked')
   assert.ok(counts.objects > 50, 'the loop compared')
 })

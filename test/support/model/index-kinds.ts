@@ -13,6 +13,7 @@ import {
   type OperationKind,
 } from './model-run.ts'
 import { BUCKETS } from './model-world.ts'
+import { adoptPromotions } from './promotion-kinds.ts'
 
 const INDEXES = '/vectors/indexes'
 
@@ -22,7 +23,7 @@ export const INDEX_KINDS: readonly OperationKind[] = [
     if (name === undefined) return
     const settings = drawnSettings(run, name)
     const reply = await run.send('POST', INDEXES, createBody(settings))
-    serve(run, answered(reply, 201), settings)
+    await serve(run, answered(reply, 201), settings)
   }),
   always('create_index_once', 2, createOnce),
   onIndex('create_existing_index', 3, async (run, index) => {
@@ -119,7 +120,7 @@ async function createOnce(run: ModelRun): Promise<void> {
   const settings = drawnSettings(run, name)
   const headers = { 'idempotency-key': `create-${run.number}` }
   const first = await run.send('POST', INDEXES, createBody(settings), headers)
-  serve(run, answered(first, 201), settings)
+  await serve(run, answered(first, 201), settings)
   const again = await run.send('POST', INDEXES, createBody(settings), headers)
   assert.deepEqual(answered(again, 201), first.body)
   assert.equal(again.headers.get('idempotent-replayed'), 'true')
@@ -169,12 +170,13 @@ async function patchRefused(run: ModelRun, index: ModelIndex): Promise<void> {
 }
 
 /** Takes a created index into the model. */
-function serve(run: ModelRun, created: unknown, settings: IndexSettings): void {
+async function serve(run: ModelRun, created: unknown, settings: IndexSettings): Promise<void> {
   const { revision } = created as { readonly revision: number }
   assert.ok(Number.isSafeInteger(revision) && revision >= 1)
   const index = new ModelIndex(settings, revision)
   checkIndex(created, index)
   run.world.indexes.set(settings.name, index)
+  await adoptPromotions(run, index)
 }
 
 function drawnSettings({ dice }: ModelRun, name: string): IndexSettings {

@@ -8,6 +8,7 @@ import { checkIndex } from './index-kinds.ts'
 import type { ModelIndex } from './model-index.ts'
 import { answered, onIndex, refused, type ModelRun, type OperationKind } from './model-run.ts'
 import { BUCKETS } from './model-world.ts'
+import { adoptPromotions } from './promotion-kinds.ts'
 import { checkWorld } from './restart-kinds.ts'
 import { ended } from './upkeep-kinds.ts'
 import { drawn, rowJson } from './write-kinds.ts'
@@ -20,7 +21,7 @@ export const MOVE_KINDS: readonly OperationKind[] = [
     const bucket = otherBucket(index)
     const headers = run.dice.chance(0.5) ? { 'if-match': `"${index.revision}"` } : {}
     const reply = await run.send('PATCH', `${index.path}?wait=true`, { bucket }, headers)
-    moved(index, answered(reply, 200))
+    await moved(run, index, answered(reply, 200))
   }),
   onIndex('move_beside', 2, async (run, index) => {
     const id = await startMove(run, index)
@@ -32,7 +33,7 @@ export const MOVE_KINDS: readonly OperationKind[] = [
       index.upsert(lsn, points)
     }
     assert.equal(await ended(run, id), 'succeeded')
-    moved(index, await run.must('GET', index.path))
+    await moved(run, index, await run.must('GET', index.path))
   }),
   onIndex('move_refused', 1, async (run, index) => {
     const stale = { 'if-match': `"${index.revision + 1}"` }
@@ -52,6 +53,7 @@ export const MOVE_KINDS: readonly OperationKind[] = [
     index.settings = { ...index.settings, bucket }
     index.revision = revision
     checkIndex(json, index)
+    await adoptPromotions(run, index)
     await checkWorld(run)
   }),
 ]
@@ -65,11 +67,12 @@ async function startMove(run: ModelRun, index: ModelIndex): Promise<string> {
 }
 
 /** The index is in its other bucket, with a revision of its own there. */
-function moved(index: ModelIndex, json: unknown): void {
+async function moved(run: ModelRun, index: ModelIndex, json: unknown): Promise<void> {
   const { revision } = json as { readonly revision: number }
   index.settings = { ...index.settings, bucket: otherBucket(index) }
   index.revision = revision
   checkIndex(json, index)
+  await adoptPromotions(run, index)
 }
 
 function otherBucket({ settings }: ModelIndex): string {

@@ -84,6 +84,16 @@ export async function checkPromotions(run: ModelRun, index: ModelIndex): Promise
   assert.ok(entries.every(({ error }) => error === null))
 }
 
+/**
+ * Takes the revision of a document that is at a new place: the numbers there go on from those of
+ * whatever was there before. Its content has to be that of the model.
+ */
+export async function adoptPromotions(run: ModelRun, index: ModelIndex): Promise<void> {
+  const promoted = await run.must('GET', `/vectors/hnsw/promoted/${index.name}`)
+  index.promotions.revision = (promoted as Promoted).revision
+  checkPromoted(promoted, index)
+}
+
 async function trial(run: ModelRun, index: ModelIndex): Promise<void> {
   const { dice, world } = run
   const [evalName] = dice.some([...world.evals.keys()], 1)
