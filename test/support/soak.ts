@@ -19,6 +19,8 @@ import { treeDescriptors, treeRss } from './process-tree.ts'
 import { startService, type Service } from './service.ts'
 import { SoakLoad, SOAK_INDEXES } from './soak-load.ts'
 
+/** Machines are shared: a slow start is no failure. */
+const READY_WITHIN_MS = 120_000
 /** The first quarter fills the indexes and warms up; the halves are compared from then on. */
 const SAMPLES = 80
 const SAMPLE_EVERY_MS_MIN = 500
@@ -73,11 +75,11 @@ export interface SoakCounts {
 /** @throws {AssertionError} where something grows that should not, or an answer is a surprise. */
 export async function soak({ folder, seed, durationMs }: SoakOptions): Promise<SoakCounts> {
   const root = join(folder, 'root')
-  const service = await startService(root, { env: ENV })
+  const service = await startService(root, { env: ENV, startWithinMs: READY_WITHIN_MS })
   const load = new SoakLoad(service, splitmix32(seed))
   const stop = new AbortController()
   try {
-    await service.ready()
+    await service.ready(READY_WITHIN_MS)
     await load.prepare()
     const loading = load.run(stop.signal)
     const sampling = sampleUntil(service, root, Date.now() + durationMs)
