@@ -75,6 +75,7 @@ export class Checkpointer {
   #state: CheckpointState
   /** Lsn of the delete of each id since the last checkpoint. */
   #deletes = new Map<string, number>()
+  readonly #unique = randomBytes(6).toString('hex')
   #files = 0
 
   constructor(spec: ShardSpec, store: ObjectStore, state: CheckpointState | null) {
@@ -262,7 +263,9 @@ export class Checkpointer {
 
   #scratchFile(extension: string): string {
     this.#files += 1
-    return join(this.#spec.scratch, `checkpoint-${this.#files}.${extension}`)
+    // Of its own: an earlier process that was killed may have left files of any number.
+    const name = `checkpoint-${this.#unique}-${this.#files}.${extension}`
+    return join(this.#spec.scratch, name)
   }
 
   #key(folder: 'parts' | 'graphs', name: string, extension: string): string {
