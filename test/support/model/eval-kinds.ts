@@ -19,7 +19,7 @@ import { isClose } from './plain-distance.ts'
 const EVAL_POINTS_MIN = 10
 
 export const EVAL_KINDS: readonly OperationKind[] = [
-  onIndex('eval_put', 3, putEval),
+  onIndex('eval_put', 1, putEval),
   onIndex('eval_name', 1, async (run, index) => {
     const name = run.dice.pick(EVAL_NAMES)
     const body = { index: index.name, k: run.dice.int(1, 8) }
@@ -27,7 +27,7 @@ export const EVAL_KINDS: readonly OperationKind[] = [
     assert.equal(state, 'empty')
     remember(run, name, index, { k: body.k, queries: 0 })
   }),
-  onIndex('eval_autogen', 1, async (run, index) => {
+  onIndex('eval_autogen', 0.4, async (run, index) => {
     if (index.live < EVAL_POINTS_MIN) return
     const name = run.dice.pick(EVAL_NAMES)
     const body = { index: index.name, k: run.dice.int(1, 8), queries: 8, source: 'index' }

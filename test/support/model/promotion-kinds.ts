@@ -13,7 +13,7 @@ import { ended } from './upkeep-kinds.ts'
 const TRIAL_POINTS_MIN = 10
 
 export const PROMOTION_KINDS: readonly OperationKind[] = [
-  onIndex('trial', 2, trial),
+  onIndex('trial', 1.2, trial),
   onIndex('promote', 5, promote),
   onIndex('promote_once', 1, promoteOnce),
   onIndex('promote_unknown', 1, async (run, index) => {

@@ -7,18 +7,18 @@ import type { ModelIndex } from './model-index.ts'
 import { always, onIndex, refused, type ModelRun, type OperationKind } from './model-run.ts'
 
 export const UPKEEP_KINDS: readonly OperationKind[] = [
-  onIndex('checkpoint', 6, async (run, index) => {
+  onIndex('checkpoint', 4, async (run, index) => {
     const path = `${index.path}/checkpoint?wait=true`
     const { lsn } = (await run.must('POST', path)) as { readonly lsn: number }
     assert.equal(lsn, index.lsn)
   }),
   onIndex('verify', 5, checkVerify),
-  onIndex('rebuild', 2, (run, index) => rebuild(run, index, 'rebuild')),
-  onIndex('compact', 2, (run, index) => rebuild(run, index, 'compact')),
-  onIndex('rebuild_beside', 2, async (run, index) => {
+  onIndex('rebuild', 0.8, (run, index) => rebuild(run, index, 'rebuild')),
+  onIndex('compact', 0.8, (run, index) => rebuild(run, index, 'compact')),
+  onIndex('rebuild_beside', 0.6, async (run, index) => {
     await run.must('POST', `${index.path}/rebuild`, undefined, 202)
   }),
-  onIndex('rebuild_cancelled', 1, async (run, index) => {
+  onIndex('rebuild_cancelled', 0.6, async (run, index) => {
     const started = await run.must('POST', `${index.path}/rebuild`, undefined, 202)
     const { operation_id: id } = started as { readonly operation_id: string }
     const { status, text } = await run.send('DELETE', `/operations/${id}`)
