@@ -35,7 +35,7 @@ import {
 } from '../src/http/schemas.ts'
 import type { DeadLetter } from '../src/ingest/dead-letter-codec.ts'
 import type { Streams, StreamStatus } from '../src/ingest/streams.ts'
-import { StreamJson } from './indexes.ts'
+import { StreamJson } from './index-answers.ts'
 import { UpsertBody } from './points.ts'
 
 export interface StreamRoutesOptions extends IndexRoutesOptions {

@@ -173,7 +173,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
 }
 
-function openStreams({ log, nowMs }: AppOptions, { indexes, buckets }: Parts): Streams {
+function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Streams {
   return new Streams({
     ...{ indexes, nowMs, onTrouble: troubleLog(log) },
     storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),

@@ -14,7 +14,8 @@ import {
   requestDrops,
 } from './indexes/index-drops.ts'
 import type { IndexRegistry } from './indexes/index-registry.ts'
-import type { IndexDropping, ServedIndex } from './indexes/served-index.ts'
+import type { IndexDropping } from './indexes/index-checkpoints.ts'
+import type { ServedIndex } from './indexes/served-index.ts'
 import type { DropHandler } from './versions/drop-work.ts'
 import { DropWorker } from './versions/drop-worker.ts'
 import { LeftPlaces, ReplacedObjects, type ReplacedObject } from './versions/object-drops.ts'

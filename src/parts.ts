@@ -68,7 +68,7 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     ...{ config, nowMs, onTrouble },
     store: (bucket) => buckets.get(bucket),
     indexes: () => indexes,
-    graphs: () => graphs,
+    graphs: () => later.graphs,
   })
   const dataplane = openDataplane(options)
   const builders = new Builders({ ...config.builders, log: dataplaneLog(log) })
@@ -110,6 +110,17 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     served: (index) => (indexes.has(index) ? indexes.get(index) : null),
     indexesIn: (bucket) => indexes.namesIn(bucket),
   })
+  const later = laterParts(options, { buckets, indexes, homes, drops })
+  const serving = { buckets, bucketNames, indexes, homes, dataplane, builders, drops }
+  return { ...serving, ...later, memory, locks }
+}
+
+/** What stands on the indexes. */
+function laterParts(
+  { config, log, nowMs }: PartsOptions,
+  { buckets, indexes, homes, drops }: Pick<Parts, 'buckets' | 'indexes' | 'homes' | 'drops'>,
+): Pick<Parts, 'schedule' | 'graphs' | 'reports'> {
+  const onTrouble = troubleLog(log)
   const schedule = new CheckpointSchedule({
     indexes: () => indexes.list(),
     intervalMs: config.checkpoint.intervalMs,
@@ -126,9 +137,7 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     store: (bucket) => buckets.get(bucket),
     graphs,
   })
-  const built = { homes, graphs, drops, reports }
-  const serving = { buckets, bucketNames, indexes, dataplane, builders, ...built }
-  return { ...serving, memory, schedule, locks }
+  return { schedule, graphs, reports }
 }
 
 function openDataplane({ config: { dataplane }, log }: PartsOptions): Dataplane {

@@ -76,10 +76,12 @@ export class TuningParts {
   readonly #agentEval: AgentEval
   readonly #parts: Parts
   /** Home of each index that is being deleted: the registry may not know it any more. */
+  readonly #operations: Operations
   readonly #leaving = new Map<string, string>()
 
   constructor(options: TuningPartsOptions) {
     const { config, log, nowMs, parts, operations, engine } = options
+    this.#operations = operations
     this.#parts = parts
     const { buckets, indexes, builders, graphs } = parts
     const onTrouble = troubleLog(log)
@@ -194,13 +196,15 @@ export class TuningParts {
     this.#leaving.set(index, bucket)
     this.reservoir.disable(index)
     try {
-      // The agent first: what it does writes to the others.
+      // What works first: it writes to the others.
+      await this.#operations.endOf(index)
       await unlessDamaged(() => this.agent.drop(index))
       await unlessDamaged(() => this.promotions.forget(index, 'delete'))
       await unlessDamaged(() => this.trials.drop(index))
       await unlessDamaged(() => this.decisions.drop(index))
       await unlessDamaged(() => this.#agentEval.drop(index))
-      await unlessDamaged(() => this.#parts.graphs.clear(index))
+      const { buckets, graphs } = this.#parts
+      await unlessDamaged(() => graphs.clear(index, buckets.get(bucket)))
     } finally {
       this.#leaving.delete(index)
     }

@@ -6,6 +6,7 @@
  */
 
 import { AGENT_KEYS } from './agent-keys.ts'
+import { bucketKeys } from './bucket-keys.ts'
 import {
   bool,
   choice,
@@ -370,35 +371,4 @@ export function environmentName(placed: PlacedKey): string {
 /** `body_bytes_max` on the wire and in files is `bodyBytesMax` inside. */
 export function camelName(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
-}
-
-function bucketKeys(what: string) {
-  return {
-    backend: choice('local', ['local', 's3'], `What holds ${what}: a folder or an S3 bucket.`),
-    bucket: text('', {
-      pattern: /^([A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])?$/,
-      form: 'the name of an S3 bucket, or empty',
-      effect: `S3: the name of ${what}.`,
-    }),
-    prefix: text('', {
-      pattern: /^([A-Za-z0-9_.-]+\/)*$/,
-      form: 'empty, or a key prefix that ends with a slash',
-      effect: `S3: where in it the objects of ${what} start.`,
-    }),
-    region: text('us-east-1', {
-      pattern: /^[A-Za-z0-9-]{1,64}$/,
-      form: 'the name of a region',
-      effect: `S3: the region of ${what}.`,
-    }),
-    endpoint: text('', {
-      pattern: /^(https?:\/\/[^\s/?#@]+\/?)?$/,
-      form: 'an http or https address without path and credentials, or empty',
-      effect: `S3: the server of ${what}, addressed by path; empty means AWS.`,
-    }),
-    credentials_file: path(
-      '',
-      `S3: JSON file {access_key_id, secret_access_key, session_token?} of ${what}, mode 0600;` +
-        ' empty means what the AWS SDK finds in the environment.',
-    ),
-  }
 }

@@ -6,7 +6,7 @@
  *
  * The clearing checkpoint holds no dead row and was read back, so those before it are given up, with
  * their log. A kept graph serves a rollback; one of which a good share is dead would have to be compacted
- * as soon as it was published, and goes (see adr 0130).
+ * as soon as it was published, and goes (see adr 0024).
  */
 
 import type { GraphRef } from '../domain/checkpoint.ts'
@@ -49,7 +49,7 @@ export async function compactIndex(
   control.signal.throwIfAborted()
   control.progress('writing a checkpoint')
   const forget = staleGenerations(index, deadShareMax)
-  await index.clear({ forget })
+  await index.checkpoints.clear({ forget })
   const stale = cached.filter(
     ({ graphs }, place) => deadShare(graphs, compacted, place) >= deadShareMax,
   )

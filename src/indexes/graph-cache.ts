@@ -118,9 +118,8 @@ export class GraphCache implements DropHandler {
     for (const { key } of graph?.files ?? []) await store.delete(key)
   }
 
-  /** Removes every graph of an index that is gone. */
-  async clear(index: string): Promise<void> {
-    const store = this.#options.storeOf(index)
+  /** Removes every graph of an index that is gone; nobody else may know any more where it lived. */
+  async clear(index: string, store: ObjectStore): Promise<void> {
     for await (const { key } of store.list(folderOf(index))) await store.delete(key)
   }
 

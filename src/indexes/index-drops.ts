@@ -128,7 +128,7 @@ async function whileOwned(
   work: (storage: IndexStorage) => Promise<void>,
 ): Promise<void> {
   try {
-    await index?.betweenCheckpoints(work)
+    await index?.checkpoints.between(work)
   } catch (error) {
     if (!hasCode(error, 'not_owner', 'log_fenced', 'index_not_found')) throw error
   }

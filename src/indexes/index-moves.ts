@@ -1,5 +1,5 @@
 /**
- * Moves an index to another bucket while it serves; see `docs/adr/0150-moving-an-index.md`.
+ * Moves an index to another bucket while it serves; see `docs/adr/0027-moving-an-index.md`.
  *
  *     intent ─▶ arriving ─▶ copy … copy ─▶ still: last checkpoint, rest, new log ─▶ SWITCH ─▶ drop
  *        ╰─────────┴────────────┴──────────────────────┴──▶ called off, the copy goes
@@ -226,7 +226,7 @@ export class IndexMoves {
     await this.#look(transit)
     await index.writes.close(control.signal)
     try {
-      await index.alone(async (checkpoint) => {
+      await index.checkpoints.alone(async (checkpoint) => {
         await checkpoint('if_worth', false)
         await this.#copyRest(transit)
         control.signal.throwIfAborted()

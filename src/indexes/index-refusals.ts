@@ -64,3 +64,15 @@ export function notWrittenYet(asOf: number, lsn: number): VectordError {
     details: { part: 'body', field: 'as_of', problem: 'is after the last write', as_of: asOf, lsn },
   })
 }
+
+export function indexExists(name: string): VectordError {
+  return new VectordError('index_exists', `There is an index "${name}" already.`, {
+    details: { index: name },
+  })
+}
+
+export function indexNotFound(name: string): VectordError {
+  return new VectordError('index_not_found', `There is no index "${name}".`, {
+    details: { index: name },
+  })
+}

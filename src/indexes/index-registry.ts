@@ -22,6 +22,7 @@ import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } fro
 import { callOffMove, metaDocument, withStream, type IndexMeta } from './index-meta.ts'
 import type { IndexMoves, MoveControl } from './index-moves.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
+import { indexExists, indexNotFound } from './index-refusals.ts'
 import type { IndexRunner } from './index-runner.ts'
 import type { ServedIndex } from './served-index.ts'
 
@@ -191,7 +192,7 @@ export class IndexRegistry implements Indexes {
       {
         turn: (work) =>
           this.#changes.run(name, () => {
-            if (this.#runner(name) !== runner) throw notFound(name)
+            if (this.#runner(name) !== runner) throw indexNotFound(name)
             return work()
           }),
         intend: (move) => this.#changeMeta(name, condition, 'move', (meta) => ({ ...meta, move })),
@@ -306,7 +307,7 @@ export class IndexRegistry implements Indexes {
     author: string,
   ): Promise<Revision<IndexMeta>> {
     const stored = await document.modify((current) => {
-      if (current !== null) throw exists(meta.name)
+      if (current !== null) throw indexExists(meta.name)
       return { document: meta, author, reason: 'create' }
     })
     return stored
@@ -321,7 +322,7 @@ export class IndexRegistry implements Indexes {
     const { meta } = this.#runner(name).index
     const document = metaDocument(this.#options.buckets.store(meta.bucket), name)
     return document.modify((current) => {
-      if (current === null) throw notFound(name)
+      if (current === null) throw indexNotFound(name)
       checkRevision(name, current.revision, condition)
       return { document: change(current.document), author: condition.by, reason }
     })
@@ -344,12 +345,12 @@ export class IndexRegistry implements Indexes {
     const runner = this.#runners.get(name)
     if (runner !== undefined) return runner
     this.#checkAllRead(name)
-    throw this.#unsettled.get(name)?.why ?? notFound(name)
+    throw this.#unsettled.get(name)?.why ?? indexNotFound(name)
   }
 
   #checkFree(name: string): void {
     if (this.#closed) throw new VectordError('shutting_down', 'The service is shutting down.')
-    if (this.#runners.has(name)) throw exists(name)
+    if (this.#runners.has(name)) throw indexExists(name)
     this.#checkAllRead(name)
     const unsettled = this.#unsettled.get(name)
     if (unsettled !== undefined) throw unsettled.why
@@ -383,12 +384,6 @@ export class IndexRegistry implements Indexes {
   }
 }
 
-function exists(name: string): VectordError {
-  return new VectordError('index_exists', `There is an index "${name}" already.`, {
-    details: { index: name },
-  })
-}
-
 /** True where the index is still the one that is known, and lives in the same bucket. */
 function isSame(stored: IndexMeta, known: IndexMeta): boolean {
   return stored.state === 'active' && stored.incarnation === known.incarnation
@@ -401,10 +396,4 @@ function checkRevision(name: string, revision: number, { ifRevision }: WriteCond
     `Index "${name}" is at revision ${revision}, not ${ifRevision}.`,
     { details: { index: name, revision } },
   )
-}
-
-function notFound(name: string): VectordError {
-  return new VectordError('index_not_found', `There is no index "${name}".`, {
-    details: { index: name },
-  })
 }

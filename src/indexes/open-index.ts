@@ -21,7 +21,8 @@ import { IndexRunner } from './index-runner.ts'
 import { IndexStorage } from './index-storage.ts'
 import type { MemoryQuota } from './memory-quota.ts'
 import { closingOnFailure, openShared } from './open-shared.ts'
-import { ServedIndex, type IndexDropping } from './served-index.ts'
+import type { IndexDropping } from './index-checkpoints.ts'
+import { ServedIndex } from './served-index.ts'
 import type { ShardClient } from './shard-client.ts'
 
 export interface OpenIndexOptions {

@@ -73,7 +73,7 @@ export async function prepareGeneration(
   control: RebuildControl,
 ): Promise<Omit<Rebuilt, 'before'> | null> {
   // A graph that is found in the cache stays there until it is in memory.
-  const unpin = index.pin()
+  const unpin = index.checkpoints.pin()
   try {
     return await broughtIn(index, parts, wish, control)
   } finally {
@@ -213,7 +213,7 @@ export async function onDataset<T>(
       while (index.builds.isClosed) await index.builds.opened(Infinity, control.signal)
       return await index.builds.run(async () => {
         await index.checkpoint()
-        const unpin = index.pin()
+        const unpin = index.checkpoints.pin()
         try {
           return await builders.session({ shards: index.specs() }, control, work)
         } finally {

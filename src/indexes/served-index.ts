@@ -12,7 +12,6 @@
  */
 
 import { encodeBatch } from '../codecs/batch-codec.ts'
-import type { Clearance } from '../domain/checkpoint.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   Include,
@@ -26,9 +25,7 @@ import type {
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
-import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import type { LogRecord } from '../log/log-store.ts'
-import type { Pins } from '../versions/pins.ts'
 import { AppliedWatch } from './applied-watch.ts'
 import { withDeadline } from './deadline.ts'
 import { DeltaGauge, type DeltaReport } from './delta-gauge.ts'
@@ -43,6 +40,12 @@ import type {
   VerifyReport,
   WriteOptions,
 } from './index-api.ts'
+import {
+  IndexCheckpoints,
+  type Checkpointed,
+  type CheckpointOptions,
+  type IndexDropping,
+} from './index-checkpoints.ts'
 import type { IndexMeta } from './index-meta.ts'
 import { afterLogging, notWrittenYet, otherDimension, refusal } from './index-refusals.ts'
 import { progressOf, stateOf } from './index-state.ts'
@@ -55,7 +58,6 @@ import { fetchFromShards, sampleShards, searchShards, versionsFromShards } from 
 import { alignRetention, retainInShards } from './shard-retention.ts'
 import { Steering } from './steering.ts'
 import { storedSide } from './stored-side.ts'
-import { writeCheckpoint } from './write-checkpoint.ts'
 
 /** What was reserved for a write before it is logged. */
 interface Admitted {
@@ -63,18 +65,7 @@ interface Admitted {
   readonly bytes: number
 }
 
-type MakeCheckpoint = (
-  graph: 'always' | 'if_worth',
-  force: boolean,
-) => Promise<{ readonly lsn: number; readonly written: boolean }>
-
 const NOTHING_ADMITTED: Admitted = { rows: 0, bytes: 0 }
-
-export interface IndexDropping {
-  readonly pins: Pins
-  /** @param isAlone the checkpoint that was made is to be the only one. */
-  readonly onCheckpoint: (isAlone: boolean) => Promise<void>
-}
 
 export interface ServedIndexOptions {
   readonly meta: IndexMeta
@@ -92,10 +83,11 @@ export interface ServedIndexOptions {
 export class ServedIndex implements ManagedIndex, RecordSink {
   /** What searches run with. */
   readonly steering = new Steering(() => this.#meta.hnsw)
-  /** Passed by all that changes its bucket, but checkpoints: see `alone`. */
+  /** Passed by all that changes its bucket, but checkpoints: see `IndexCheckpoints`. */
   readonly writes: EntryGate
   /** Passed by builders, which read its bucket and write graphs there, before they write. */
   readonly builds: EntryGate
+  readonly checkpoints: IndexCheckpoints
   readonly #nowMs: () => number
   readonly #applied = new AppliedWatch()
   /** The last write that was acknowledged before the cores had it: reads have to see it too. */
@@ -103,15 +95,11 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   readonly #delta: DeltaGauge
   readonly #specs: ServedIndexOptions['specs']
   readonly #memory: IndexMemory
-  readonly #drops: ServedIndexOptions['drops']
-  /** Checkpoints, and what must not happen beside one. */
-  readonly #turns = new KeyedMutex()
   #meta: IndexMeta
   #revision: number
   #storage: IndexStorage | null = null
   #shards: readonly ShardClient[] = []
   #trouble: VectordError | null = null
-  #compactedMs: number | null = null
 
   constructor(options: ServedIndexOptions) {
     this.#nowMs = options.nowMs
@@ -122,7 +110,10 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     this.#delta = new DeltaGauge(options.deltaPointsMax)
     this.#specs = options.specs
     this.#memory = options.memory
-    this.#drops = options.drops
+    this.checkpoints = new IndexCheckpoints({
+      ...{ index: options.meta.name, nowMs: options.nowMs, drops: options.drops },
+      ...{ owned: () => this.#owned(), held: () => this.#storage, shards: () => this.#shards },
+    })
   }
 
   get meta(): IndexMeta {
@@ -140,7 +131,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
       reason: (this.#fault() ?? fault)?.message ?? null,
       progress: progressOf(this.#shards),
       ...stored,
-      compactedMs: this.#compactedMs,
+      compactedMs: this.checkpoints.clearedMs,
       stats: sumStats(this.#shards.map((shard) => shard.lastStats)),
     }
   }
@@ -289,23 +280,8 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
-  /** @param options.force writes one also where no write came since the last. */
-  async checkpoint(
-    graph: 'always' | 'if_worth' = 'if_worth',
-    { force = graph === 'always' }: { readonly force?: boolean } = {},
-  ): Promise<{ readonly lsn: number; readonly written: boolean }> {
-    const made = await this.#turns.run('', () => this.#checkpoint(graph, force))
-    // Outside the turn: it may wait for drops that wait for their turn here.
-    if (made.written) await this.#drops?.onCheckpoint(false)
-    return made
-  }
-
-  /** A checkpoint without dead rows and without what `clearance` names; the only one afterwards. */
-  async clear(clearance: Clearance): Promise<void> {
-    const wish = { graph: 'if_worth', clearance } as const
-    await this.betweenCheckpoints((storage) => writeCheckpoint(storage, this.#shards, wish))
-    await this.#drops?.onCheckpoint(true)
-    this.#compactedMs = this.#nowMs()
+  checkpoint(graph?: 'always' | 'if_worth', options?: CheckpointOptions): Promise<Checkpointed> {
+    return this.checkpoints.make(graph, options)
   }
 
   /** Gives up the versions of points beyond the last `keep`; answers what was freed. */
@@ -317,22 +293,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   /** Tells shards that were loaded while the settings changed how many versions they keep. */
   alignRetention(): Promise<void> {
     return alignRetention(this.#shards, this.#meta.keepLastVersions)
-  }
-
-  /** Keeps the newest checkpoint in the bucket until it is let go; what was adopted too. */
-  pin(): () => void {
-    const lsn = this.#storage?.checkpointLsn ?? 0
-    return this.#drops?.pins.pinReader(this.#meta.name, lsn) ?? (() => undefined)
-  }
-
-  /** Runs `work` while no checkpoint is made. @throws what keeps it from serving, `not_owner`. */
-  betweenCheckpoints<T>(work: (storage: IndexStorage) => Promise<T>): Promise<T> {
-    return this.#turns.run('', async () => work(this.#owned()))
-  }
-
-  /** Runs `work` while no checkpoint runs but those that it makes itself. */
-  alone<T>(work: (checkpoint: MakeCheckpoint) => Promise<T>): Promise<T> {
-    return this.#turns.run('', () => work((graph, force) => this.#checkpoint(graph, force)))
   }
 
   async verify(): Promise<VerifyReport> {
@@ -379,17 +339,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     if (ack === 'applied') await applied
     else this.#loggedLsn = Math.max(this.#loggedLsn, lsn)
     return lsn
-  }
-
-  async #checkpoint(
-    graph: 'always' | 'if_worth',
-    force: boolean,
-  ): Promise<{ readonly lsn: number; readonly written: boolean }> {
-    const storage = this.#owned()
-    if (storage.log.lastLsn === storage.checkpointLsn && !force) {
-      return { lsn: storage.checkpointLsn, written: false }
-    }
-    return { lsn: await writeCheckpoint(storage, this.#shards, { graph }), written: true }
   }
 
   #admit(batch: UpsertBatch): Admitted {

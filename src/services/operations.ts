@@ -106,6 +106,20 @@ export class Operations {
     return operation.info
   }
 
+  /**
+   * Cancels what is open of an index that is being deleted, and waits until it has ended: what it
+   * still wrote would stay for ever. A move ends by itself, when it finds the index deleted.
+   */
+  async endOf(index: string): Promise<void> {
+    const open = [...this.#open.values()].filter(
+      ({ info }) => info.index === index && info.kind !== 'move',
+    )
+    const message = `Index "${index}" was deleted.`
+    const gone = new VectordError('operation_cancelled', message, { details: { index } })
+    for (const operation of open) operation.cancel(gone)
+    await Promise.all(open.map((operation) => operation.ended()))
+  }
+
   /** Starts nothing more, cancels what waits, asks the rest to stop, and waits until all ended. */
   async close(): Promise<void> {
     this.#isClosed = true

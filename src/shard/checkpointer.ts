@@ -16,12 +16,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import { hashFile } from '../codecs/file-hash.ts'
-import {
-  groupRows,
-  writeDeletesPart,
-  writePointsPart,
-  type DeleteRows,
-} from '../codecs/parquet-part.ts'
+import { groupRows, writeDeletesPart, writePointsPart } from '../codecs/parquet-part.ts'
 import {
   retentionOf,
   type CheckpointContent,
@@ -34,7 +29,7 @@ import {
 import type { ShardSpec } from '../domain/shard-spec.ts'
 import type { Bitmap } from '../engines/bitmap.ts'
 import { invariant } from '../lib/invariant.ts'
-import { DeletedIds, joinDeleted } from './deleted-ids.ts'
+import { DeletedIds, deleteRows, joinDeleted } from './deleted-ids.ts'
 import type { ShardGraph } from './graph.ts'
 import { DEAD_LSN, writeLabels, type LabelRows } from './labels-file.ts'
 import { planParts, type PartState, type Segment } from './part-plan.ts'
@@ -98,6 +93,7 @@ export class Checkpointer {
   #retention: ShardRetention
   /** More versions are kept since the last checkpoint: see above. */
   #keepsMore: boolean
+  readonly #unique = randomBytes(6).toString('hex')
   #files = 0
 
   constructor(spec: ShardSpec, store: ObjectStore, state: CheckpointState | null) {
@@ -341,7 +337,9 @@ export class Checkpointer {
 
   #scratchFile(extension: string): string {
     this.#files += 1
-    return join(this.#spec.scratch, `checkpoint-${this.#files}.${extension}`)
+    // Of its own: an earlier process that was killed may have left files of any number.
+    const name = `checkpoint-${this.#unique}-${this.#files}.${extension}`
+    return join(this.#spec.scratch, name)
   }
 
   #key(folder: 'parts' | 'graphs', name: string, extension: string): string {
@@ -386,21 +384,4 @@ export function labelRows(table: PointTable, slots: Int32Array): LabelRows {
     rows[label] = table.row(slot)
   }
   return { lsns, rows }
-}
-
-/** Ids of one batch of a deletes part. */
-const DELETE_ROWS = 8192
-
-function* deleteRows(deletes: DeletedIds): Generator<DeleteRows> {
-  let ids: string[] = []
-  let lsns: number[] = []
-  for (const [id, lsn] of deletes) {
-    ids.push(id)
-    lsns.push(lsn)
-    if (ids.length < DELETE_ROWS) continue
-    yield { ids, lsns: Float64Array.from(lsns) }
-    ids = []
-    lsns = []
-  }
-  if (ids.length > 0) yield { ids, lsns: Float64Array.from(lsns) }
 }

@@ -5,6 +5,8 @@
  * end of a kept one. Lsn of an id ascend.
  */
 
+import type { DeleteRows } from '../codecs/parquet-part.ts'
+
 /** Map entry and string of an id, or the place of a further lsn. */
 const ENTRY_BYTES = 96
 
@@ -88,4 +90,22 @@ export function joinDeleted(
   const all = new DeletedIds()
   for (const part of [left, right]) for (const [id, lsn] of part) all.note(id, lsn, kind)
   return all
+}
+
+/** Ids of one batch of a deletes part. */
+const DELETE_ROWS = 8192
+
+/** In the batches that a deletes part is written from. */
+export function* deleteRows(deletes: DeletedIds): Generator<DeleteRows> {
+  let ids: string[] = []
+  let lsns: number[] = []
+  for (const [id, lsn] of deletes) {
+    ids.push(id)
+    lsns.push(lsn)
+    if (ids.length < DELETE_ROWS) continue
+    yield { ids, lsns: Float64Array.from(lsns) }
+    ids = []
+    lsns = []
+  }
+  if (ids.length > 0) yield { ids, lsns: Float64Array.from(lsns) }
 }

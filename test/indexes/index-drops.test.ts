@@ -100,7 +100,7 @@ it('a checkpoint that failed takes nothing with it that shards still use', async
 it('a checkpoint that a reader has open stays whole, and goes when it is let go', async (t) => {
   const { bucket, opened, ledger } = await littered(t)
   await opened.drops.sweep()
-  const release = opened.served.pin()
+  const release = opened.served.checkpoints.pin()
   const { checkpointLsn } = opened.served.info
   for (let round = 1; round <= 4; round += 1) {
     await write(opened.served, ledger, ['p1', 'p2', 'p3'], 500 + round)

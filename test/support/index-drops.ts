@@ -3,7 +3,8 @@
  */
 
 import { CheckpointDrops, LogDrops, requestDrops } from '../../src/indexes/index-drops.ts'
-import type { IndexDropping, ServedIndex } from '../../src/indexes/served-index.ts'
+import type { IndexDropping } from '../../src/indexes/index-checkpoints.ts'
+import type { ServedIndex } from '../../src/indexes/served-index.ts'
 import { DropWorker } from '../../src/versions/drop-worker.ts'
 import { Pins } from '../../src/versions/pins.ts'
 

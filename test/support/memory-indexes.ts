@@ -3,12 +3,9 @@
  * by plainness: arrays and maps, every distance computed.
  */
 
-import { parseFilter } from '../../src/domain/filter.ts'
-import type { Metric } from '../../src/domain/metric.ts'
 import type {
   Hit,
   Include,
-  ScrollPosition,
   ShardAnswer,
   ShardQuery,
   PointVersion,
@@ -34,16 +31,8 @@ import type {
 } from '../../src/indexes/index-api.ts'
 import { notWrittenYet } from '../../src/indexes/index-refusals.ts'
 import { VectordError } from '../../src/lib/errors.ts'
-import { matches } from './plain-filter.ts'
-
-interface Row {
-  readonly id: string
-  readonly lsn: number
-  readonly row: number
-  readonly vector: Float32Array
-  readonly text: string | null
-  readonly metadata: string | null
-}
+import { isAfter, matching, shown, type Row } from './memory-row.ts'
+import { plainDistance } from './model/plain-distance.ts'
 
 /** A version that is over. */
 interface Ended {
@@ -147,7 +136,7 @@ export class MemoryIndex implements ManagedIndex {
     const rows = matching(all, query.filter).filter((row) => row.id !== leftOut)
     const hits = rows
       .map((row): Hit => {
-        const distance = distanceOf(this.settings.metric, from, row.vector)
+        const distance = plainDistance(this.settings.metric, from, row.vector)
         return { ...shown(row, query.include), distance }
       })
       .sort((a, b) => a.distance - b.distance)
@@ -387,35 +376,7 @@ function need(rows: readonly Row[], id: string): Row {
   return row
 }
 
-function matching(rows: readonly Row[], filter: string | null): Row[] {
-  const parsed = filter === null ? null : parseFilter(JSON.parse(filter))
-  return rows.filter((row) => parsed === null || matches(parsed, JSON.parse(row.metadata ?? '{}')))
-}
-
 function checkRevision(index: MemoryIndex, expected: number | null): void {
   if (expected === null || expected === index.revision) return
   throw new VectordError('revision_mismatch', 'The index has changed since.')
-}
-
-function shown(row: Row, include: Include): StoredPoint {
-  return {
-    id: row.id,
-    version: row.lsn,
-    metadata: include.metadata ? row.metadata : null,
-    text: include.text ? row.text : null,
-    vector: include.vector ? row.vector : null,
-  }
-}
-
-function isAfter(row: Row, after: ScrollPosition): boolean {
-  return row.lsn > after.lsn || (row.lsn === after.lsn && row.row > after.row)
-}
-
-function distanceOf(metric: Metric, a: Float32Array, b: Float32Array): number {
-  const at = (v: Float32Array, i: number): number => v[i] ?? 0
-  const dot = (x: Float32Array, y: Float32Array): number =>
-    x.reduce((sum, value, i) => sum + value * at(y, i), 0)
-  if (metric === 'l2') return a.reduce((sum, value, i) => sum + (value - at(b, i)) ** 2, 0)
-  if (metric === 'ip') return 1 - dot(a, b)
-  return 1 - dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
 }

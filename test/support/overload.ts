@@ -12,9 +12,10 @@
  */
 
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Flood } from './flood.ts'
+import { processTree, treeRss } from './process-tree.ts'
 import { startService, type Reply, type Service } from './service.ts'
 import { seededRandom } from './vectors.ts'
 
@@ -175,16 +176,6 @@ function round(value: number): number {
   return Math.round(100 * value) / 100
 }
 
-/** Resident bytes of a process and all its descendants. */
-async function treeRss(root: number): Promise<number> {
-  let bytes = 0
-  for (const pid of await processTree(root)) {
-    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-    bytes += 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0)
-  }
-  return bytes
-}
-
 /** Milliseconds that the main threads of these processes were ready to run and waited for a CPU. */
 async function waitedMs(root: number): Promise<number> {
   let ms = 0
@@ -193,19 +184,4 @@ async function waitedMs(root: number): Promise<number> {
     ms += Number(text.split(' ')[1] ?? 0) / 1e6
   }
   return ms
-}
-
-/** A process and all its descendants. */
-async function processTree(root: number): Promise<number[]> {
-  const parents = new Map<number, number>()
-  for (const entry of await readdir('/proc')) {
-    if (!/^\d+$/.test(entry)) continue
-    const status = await readFile(`/proc/${entry}/status`, 'utf8').catch(() => '')
-    parents.set(Number(entry), Number(/^PPid:\s+(\d+)/m.exec(status)?.[1] ?? 0))
-  }
-  const isOurs = (pid: number): boolean => {
-    for (let at = pid; at > 1; at = parents.get(at) ?? 0) if (at === root) return true
-    return false
-  }
-  return [...parents.keys()].filter(isOurs)
 }
