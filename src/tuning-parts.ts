@@ -129,16 +129,7 @@ export class TuningParts {
     this.proposals = new AgentProposals({ agent: this.agent, operations })
     this.recall = this.#newRecall(options)
     this.compactions = this.#newCompactions(options)
-    this.alarms = new RolloutAlarms({
-      recall: () => this.recall.summaries(),
-      cores: () => parts.dataplane.cores(),
-      memory: parts.memory,
-      rollouts: () =>
-        this.agent.seats.flatMap(({ index: { name, rollout } }) => {
-          return rollout === null ? [] : [{ index: name, stage: rollout.state.stage }]
-        }),
-      tell: (index, event) => this.agent.tell(index, event),
-    })
+    this.alarms = this.#newAlarms(options)
   }
 
   /** True while the agent or a client has trials or a rollout of the index under way. */
@@ -240,6 +231,19 @@ export class TuningParts {
       ...{ trials, decisions, promotions, rules: proposalRules(config.agent), flatThreshold },
       ...{ enabled: config.agent.enabled, wakeMs: config.agent.wakeSecs * 1000 },
       ...{ nowMs, onTrouble: troubleLog(log) },
+    })
+  }
+
+  #newAlarms({ parts }: TuningPartsOptions): RolloutAlarms {
+    return new RolloutAlarms({
+      recall: () => this.recall.summaries(),
+      cores: () => parts.dataplane.cores(),
+      memory: parts.memory,
+      rollouts: () =>
+        this.agent.seats.flatMap(({ index: { name, rollout } }) => {
+          return rollout === null ? [] : [{ index: name, stage: rollout.state.stage }]
+        }),
+      tell: (index, event) => this.agent.tell(index, event),
     })
   }
 
