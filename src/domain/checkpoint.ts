@@ -60,13 +60,13 @@ export interface CheckpointContent {
   readonly lsn: number
   readonly parts: readonly PartRef[]
   readonly graphs: readonly GraphRef[]
-  /** Left out by versions of vectord that kept live rows only. */
-  readonly retention?: readonly ShardRetention[]
+  /** Empty where a version of vectord wrote it that kept live rows only. */
+  readonly retention: readonly ShardRetention[]
 }
 
 /** Where a checkpoint tells nothing of a shard, every older version may have been given up. */
 export function retentionOf(content: CheckpointContent | null, shard: number): ShardRetention {
-  const told = content?.retention?.find((one) => one.shard === shard)
+  const told = content?.retention.find((one) => one.shard === shard)
   return told ?? { shard, keepLastVersions: 1, horizonLsn: content?.lsn ?? 0 }
 }
 

@@ -6,18 +6,13 @@ import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
 import type { CheckpointContent } from '../domain/checkpoint.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { homeObjects, indexFolder } from './index-objects.ts'
+import { mergeContents } from './scatter.ts'
 import type { ServedIndex } from './served-index.ts'
 
 /** The newest checkpoint of all shards together; null where there is none. */
 export function contentOf(index: ServedIndex): CheckpointContent | null {
   const checkpoints = index.specs().flatMap(({ checkpoint }) => checkpoint ?? [])
-  const [first] = checkpoints
-  if (first === undefined) return null
-  return {
-    lsn: first.lsn,
-    parts: checkpoints.flatMap(({ parts }) => parts),
-    graphs: checkpoints.flatMap(({ graphs }) => graphs),
-  }
+  return checkpoints.length === 0 ? null : mergeContents(checkpoints)
 }
 
 export interface LuggageOptions {

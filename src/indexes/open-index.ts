@@ -242,7 +242,7 @@ function shardSpecs(
         lsn: checkpoint.lsn,
         parts: checkpoint.parts.filter(isOwn),
         graphs: checkpoint.graphs.filter(isOwn),
-        retention: checkpoint.retention?.filter(isOwn) ?? [],
+        retention: checkpoint.retention.filter(isOwn),
       },
     }
   })

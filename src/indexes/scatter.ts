@@ -51,7 +51,7 @@ export function mergeContents(contents: readonly CheckpointContent[]): Checkpoin
     lsn,
     parts: contents.flatMap((content) => content.parts),
     graphs: contents.flatMap((content) => content.graphs),
-    retention: contents.flatMap((content) => content.retention ?? []),
+    retention: contents.flatMap((content) => content.retention),
   }
 }
 

@@ -36,7 +36,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
     lsn: content.lsn,
     parts: content.parts.map(partToJson),
     graphs: content.graphs.map(graphToJson),
-    ...(content.retention && { retention: content.retention.map(retentionToJson) }),
+    retention: content.retention.map(retentionToJson),
   }
   return Buffer.from(`${JSON.stringify({ ...body, sha256: digest(body) }, null, 1)}\n`)
 }
@@ -67,14 +67,13 @@ export function decodeManifest(key: string, bytes: Uint8Array): Manifest {
 }
 
 function contentFromJson(read: Reader): CheckpointContent {
-  const content = {
+  return {
     lsn: read.integer('lsn'),
     parts: read.list('parts').map(partFromJson),
     graphs: read.list('graphs').map(graphFromJson),
+    // An older version did not write the field.
+    retention: read.has('retention') ? read.list('retention').map(retentionFromJson) : [],
   }
-  // An older version did not write the field.
-  if (!read.has('retention')) return content
-  return { ...content, retention: read.list('retention').map(retentionFromJson) }
 }
 
 function retentionToJson(retention: ShardRetention): Record<string, unknown> {

@@ -69,6 +69,7 @@ export function manifest({ points, deletes }: PartFiles): Manifest {
         { ...graph, config: { ...config, efSearch: 64 } },
         { ...graph, generation: 6, config: { ...config, efSearch: null } },
       ],
+      retention: [],
     },
   }
 }

@@ -46,7 +46,7 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
     matchingIds: () => [],
     count: () => HITS.length,
     indexSlice: () => false,
-    checkpoint: async () => ({ lsn: 0, parts: [], graphs: [] }),
+    checkpoint: async () => ({ lsn: 0, parts: [], graphs: [], retention: [] }),
     compact: async () => ({ rows: 0, dropped: 0, liveUpTo: [] }),
     adopt: async () => undefined,
     publish: async () => undefined,

@@ -114,7 +114,7 @@ class FakeShard implements HostedShard {
   }
 
   async checkpoint(): Promise<CheckpointContent> {
-    return { lsn: this.#lsn, parts: [], graphs: [] }
+    return { lsn: this.#lsn, parts: [], graphs: [], retention: [] }
   }
 
   async compact(): Promise<TableCompacted> {

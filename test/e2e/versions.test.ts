@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { startService, temporaryFolder, type Service } from '../support/service.ts'
+import { startService, temporaryFolder, type Reply, type Service } from '../support/service.ts'
 
 const URL = '/vectors/indexes/notes'
 /** Enough for several parts and two shards, few enough for a scan. */
@@ -91,12 +91,11 @@ it('overwritten and deleted versions are read as before after kill -9, until few
   assert.equal((verified as { clean: boolean }).clean, true)
 
   const odd = POINTS / 2
-  const kept = await service.must('GET', URL)
-  assert.equal((kept as { stats: { kept_versions: number } }).stats.kept_versions, 3 * odd)
+  assert.ok(keeps(3 * odd)(await service.request('GET', URL)))
   const fewer = { retention: { keep_last_versions: 2 } }
   await service.must('PATCH', URL, fewer)
-  const stats = (await service.must('GET', URL)) as { stats: { kept_versions: number } }
-  assert.equal(stats.stats.kept_versions, odd)
+  // The drop worker gives them up.
+  await service.eventually(URL, keeps(odd))
   assert.equal((await searchAt(service, gone)).as_of.complete, true)
   assert.deepEqual((await searchAt(service, second)).as_of, {
     ...{ lsn: second, complete: false, complete_from: gone },
@@ -114,3 +113,30 @@ it('overwritten and deleted versions are read as before after kill -9, until few
   const future = await service.request('POST', `${URL}/search`, { vector: [0, 0, 1], as_of: 1e6 })
   assert.equal(future.status, 400, future.text)
 })
+
+it('kept versions go along when an index moves to another bucket, and are there after kill -9', async (t) => {
+  const root = await temporaryFolder(t)
+  let service = await startService(root)
+  t.after(() => service.kill())
+  await service.ready()
+  const cold = { name: 'cold', backend: 'local', root: await temporaryFolder(t) }
+  await service.must('POST', '/storage/buckets', cold)
+  const settings = { name: 'notes', dimension: 3, metric: 'l2', shards: 2 }
+  const retention = { keep_last_versions: 3 }
+  await service.must('POST', '/vectors/indexes', { ...settings, retention })
+  const first = await writeAll(service, 1)
+  const gone = await deleteEven(service)
+  const last = await writeAll(service, 2)
+  const before = await past(service, [first, gone, last])
+  await service.must('PATCH', `${URL}?wait=true`, { bucket: 'cold' })
+  assert.deepEqual(await past(service, [first, gone, last]), before)
+  await service.kill()
+  service = await startService(root)
+  await service.ready()
+  assert.deepEqual(await past(service, [first, gone, last]), before, 'after a kill')
+})
+
+function keeps(versions: number): (reply: Reply) => boolean {
+  return ({ body }) =>
+    (body as { stats: { kept_versions: number } }).stats.kept_versions === versions
+}

@@ -337,6 +337,7 @@ function checkpointOf(rows: number): CheckpointContent {
   const file = { key: 'k', bytes: rows * SHAPE.dimension * 4, sha256: '' }
   return {
     lsn: 1,
+    retention: [],
     parts: [
       { ...file, kind: 'points', shard: 0, rows, deadRows: 0, firstLsn: 1, lastLsn: 1 },
       { ...file, kind: 'deletes', shard: 0, rows: 9, deadRows: 0, firstLsn: 1, lastLsn: 1 },

@@ -27,7 +27,7 @@ function content(lsn: number, parts: readonly string[]): CheckpointContent {
     indexedLsn: lsn,
     elements: 3,
   }
-  return { lsn, parts: parts.map((key) => part(key, lsn)), graphs: [graph] }
+  return { lsn, parts: parts.map((key) => part(key, lsn)), graphs: [graph], retention: [] }
 }
 
 function open(store: MemoryStore, incarnation = 'one'): CheckpointStore {
