@@ -121,7 +121,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await parts.builders.close()
       await tuning.close()
       await memory.close()
-      await parts.drops.worker.close()
+      await parts.drops.close()
       await parts.indexes.close()
       await parts.dataplane.close()
       await parts.buckets.close()

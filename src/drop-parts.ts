@@ -18,12 +18,17 @@ import type { IndexDropping } from './indexes/index-checkpoints.ts'
 import type { ServedIndex } from './indexes/served-index.ts'
 import type { DropHandler } from './versions/drop-work.ts'
 import { DropWorker } from './versions/drop-worker.ts'
-import { LeftPlaces, ReplacedObjects, type ReplacedObject } from './versions/object-drops.ts'
+import {
+  COPY_VERSION,
+  MovedCopies,
+  ReplacedObjects,
+  type LeftCopy,
+  type ReplacedObject,
+} from './versions/object-drops.ts'
 import { CACHE_VERSION, Pins } from './versions/pins.ts'
 
 export interface DropPartsOptions {
   readonly config: Config
-  readonly store: (bucket: string) => ObjectStore
   readonly indexes: () => IndexRegistry
   readonly graphs: () => DropHandler
   readonly nowMs: () => number
@@ -33,22 +38,17 @@ export interface DropPartsOptions {
 export class DropParts {
   readonly pins = new Pins()
   readonly worker: DropWorker
-  /** Copies of indexes that moved to another bucket. */
-  readonly left: LeftPlaces
   readonly #replaced = new ReplacedObjects()
+  readonly #moved = new MovedCopies()
   readonly #sweeps: IndexSweeps
   readonly #indexes: () => IndexRegistry
   readonly #checkpointsKept: number
 
-  constructor({ config, store, indexes, graphs, nowMs, onTrouble }: DropPartsOptions) {
+  constructor({ config, indexes, graphs, nowMs, onTrouble }: DropPartsOptions) {
     this.#indexes = indexes
     this.#checkpointsKept = config.checkpoint.keep
     const find = (index: string): ServedIndex | null =>
       indexes().has(index) ? indexes().get(index) : null
-    this.left = new LeftPlaces((index, place) => {
-      const home = find(index)?.meta.bucket
-      return home !== undefined && store(home) === place
-    })
     this.worker = new DropWorker({
       handlers: {
         checkpoints: new CheckpointDrops(find),
@@ -56,7 +56,7 @@ export class DropParts {
         point_versions: new PointVersionDrops(find),
         generations: new GraphDrops(find, { drop: (work) => graphs().drop(work) }),
         journal_batches: this.#replaced,
-        moved_copies: this.left,
+        moved_copies: this.#moved,
       },
       pins: this.pins,
       ...config.drops,
@@ -89,6 +89,15 @@ export class DropParts {
     })
   }
 
+  /** Resolves when the copy of an index that lives elsewhere is gone. @throws where that fails. */
+  async moved(index: string, copy: LeftCopy): Promise<void> {
+    const gone = this.#moved.add(index, copy)
+    // It may fail before the request is taken in.
+    gone.catch(() => undefined)
+    await this.worker.send({ kind: 'moved_copies', key: index, commitVersion: COPY_VERSION })
+    await gone
+  }
+
   graphStored(index: string): Promise<void> {
     return this.worker.send({ kind: 'generations', key: index, commitVersion: CACHE_VERSION })
   }
@@ -97,6 +106,12 @@ export class DropParts {
   forget(index: string): void {
     this.#replaced.forget(index)
     this.worker.forget(index)
+  }
+
+  /** Starts nothing more. */
+  async close(): Promise<void> {
+    this.#moved.close()
+    await this.worker.close()
   }
 
   /** Requests the sweep of indexes that have come into service. */

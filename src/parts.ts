@@ -66,7 +66,6 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
   await rm(scratchOf(config), { recursive: true, force: true })
   const drops: DropParts = new DropParts({
     ...{ config, nowMs, onTrouble },
-    store: (bucket) => buckets.get(bucket),
     indexes: () => indexes,
     graphs: () => later.graphs,
   })
@@ -95,6 +94,7 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
       ...{ server: serverId, scratch: open.scratch, nowMs, onTrouble },
       store: (name) => buckets.get(name),
       evalKeys: options.evalKeys,
+      dropCopy: (index, copy) => drops.moved(index, copy),
       beginLog: (meta, baseLsn) => beginLog(open, meta, baseLsn),
     }),
     onRetention: (index, keepLastVersions) => drops.retained(index, keepLastVersions),

@@ -4,8 +4,8 @@
 
 import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
 import type { CheckpointContent } from '../domain/checkpoint.ts'
-import { hasCode, VectordError } from '../lib/errors.ts'
-import { homeObjects, indexFolder } from './index-objects.ts'
+import { VectordError } from '../lib/errors.ts'
+import { homeObjects, indexFolder, infoOf } from './index-objects.ts'
 import { mergeContents } from './scatter.ts'
 import type { ServedIndex } from './served-index.ts'
 
@@ -53,14 +53,4 @@ export function checkComplete(
   if (missing === undefined) return
   const { key } = missing
   throw new VectordError('object_not_found', `The part "${key}" is gone.`, { details: { key } })
-}
-
-/** Null where there is no such object. */
-export async function infoOf(store: ObjectStore, key: string): Promise<ObjectInfo | null> {
-  try {
-    return await store.head(key)
-  } catch (error) {
-    if (hasCode(error, 'object_not_found')) return null
-    throw error
-  }
 }

@@ -22,6 +22,7 @@ import type { Revision } from '../buckets/revisioned-document.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { CheckpointStore } from '../log/checkpoint-store.ts'
+import type { LeftCopy } from '../versions/object-drops.ts'
 import { BucketCopy } from './bucket-copy.ts'
 import { indexMoving } from './entry-gate.ts'
 import {
@@ -31,8 +32,8 @@ import {
   type IndexMeta,
   type IndexMove,
 } from './index-meta.ts'
-import { checkComplete, contentOf, infoOf, luggage } from './index-luggage.ts'
-import { dropHomeObjects } from './index-objects.ts'
+import { checkComplete, contentOf, luggage } from './index-luggage.ts'
+import { copyObjects, infoOf } from './index-objects.ts'
 import type { IndexRunner } from './index-runner.ts'
 import { MoveRemains } from './move-remains.ts'
 import type { ServedIndex } from './served-index.ts'
@@ -54,6 +55,8 @@ export interface IndexMovesOptions {
   readonly nowMs: () => number
   /** Keys in a bucket of what belongs to an index and is named by itself: its eval sets. */
   readonly evalKeys: (index: string, bucket: string) => Promise<readonly string[]>
+  /** Resolves when every object of the copy is gone. */
+  readonly dropCopy: (index: string, copy: LeftCopy) => Promise<void>
   /** Makes the log of an index that is to live where `meta` says; it goes on after `baseLsn`. */
   readonly beginLog: (meta: IndexMeta, baseLsn: number) => Promise<void>
   readonly onTrouble: (error: unknown, what: string) => void
@@ -205,7 +208,7 @@ export class IndexMoves {
     const { meta, info } = index
     const { move } = meta
     if (move === undefined) throw calledOff(meta.name)
-    await dropHomeObjects(target, meta.name, [])
+    for await (const { key } of copyObjects(target, meta.name, [])) await target.delete(key)
     await metaDocument(target, meta.name).update(null, {
       document: { ...meta, bucket: move.to, state: 'arriving' },
       ...{ author: 'vectord', reason: `move from "${move.from}"`, after: info.revision },

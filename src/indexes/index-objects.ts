@@ -6,10 +6,11 @@
  */
 
 import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
+import { hasCode } from '../lib/errors.ts'
 
 const ROOT = '_indexes/'
 
-/** Folders that have one of each index in them. */
+/** Folders outside `_indexes/` in which an index has a folder of its name, by their owners. */
 const SIDE_FOLDERS = [
   '_hnsw_promotions',
   '_hnsw_trials',
@@ -22,26 +23,13 @@ const SIDE_FOLDERS = [
 /** Of the folder of an index: what belongs to the bucket that it lies in and not to the index. */
 const BOUND_TO_BUCKET = ['meta/', 'owner/', 'log/', 'checkpoints/']
 
-/** Deletions that run side by side. */
-const DELETES_MAX = 8
-
 export function indexFolder(index: string): string {
   return `${ROOT}${index}/`
 }
 
-/** Folders outside `_indexes/` in which an index has a folder of its name, by their owners. */
-const OTHER_FOLDERS = [
-  '_hnsw_promotions',
-  '_hnsw_trials',
-  '_hnsw_decisions',
-  '_hnsw_agent',
-  '_hnsw_agent_state',
-  '_hnsw_graphs',
-]
-
 /** What the keys of all objects of an index begin with. Eval sets have names of their own. */
 export function ownPrefixes(index: string): string[] {
-  const others = OTHER_FOLDERS.map((folder) => `${folder}/${index}/`)
+  const others = SIDE_FOLDERS.map((folder) => `${folder}/${index}/`)
   // Beside its folder the promotions have a copy for people.
   return [indexFolder(index), ...others, `_hnsw_promotions/${index}.json`]
 }
@@ -88,21 +76,34 @@ export async function* homeObjects(store: ObjectStore, index: string): AsyncGene
 }
 
 /**
- * Deletes every object of an index in a bucket that is not its home, but the meta document, which
- * says that this is to be done. What a crash left is found by the next call.
+ * Every object of an index in a bucket that is not its home, but the meta document, which says that
+ * they are to be deleted. What a crash left is found by the next call.
  *
  * @param others keys outside of the folders of the index: its eval sets.
  */
-export async function dropHomeObjects(
+export async function* copyObjects(
   store: ObjectStore,
   index: string,
   others: readonly string[],
-): Promise<void> {
-  await deleteIndexObjects(store, index)
-  const keys = [...others]
-  for await (const { key } of sideObjects(store, index)) keys.push(key)
-  for (let at = 0; at < keys.length; at += DELETES_MAX) {
-    await Promise.all(keys.slice(at, at + DELETES_MAX).map((key) => store.delete(key)))
+): AsyncGenerator<ObjectInfo> {
+  const folder = indexFolder(index)
+  for await (const object of store.list(folder)) {
+    if (!object.key.startsWith(`${folder}meta/`)) yield object
+  }
+  yield* sideObjects(store, index)
+  for (const key of others) {
+    const info = await infoOf(store, key)
+    if (info !== null) yield info
+  }
+}
+
+/** Null where there is no such object. */
+export async function infoOf(store: ObjectStore, key: string): Promise<ObjectInfo | null> {
+  try {
+    return await store.head(key)
+  } catch (error) {
+    if (hasCode(error, 'object_not_found')) return null
+    throw error
   }
 }
 

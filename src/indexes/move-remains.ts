@@ -16,14 +16,17 @@
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { Revision } from '../buckets/revisioned-document.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
+import type { LeftCopy } from '../versions/object-drops.ts'
 import { metaDocument, withoutMove, type IndexMeta, type IndexMove } from './index-meta.ts'
-import { dropHomeObjects } from './index-objects.ts'
+import { copyObjects } from './index-objects.ts'
 
 export interface MoveRemainsOptions {
   readonly store: (bucket: string) => ObjectStore
   /** Id of this server. */
   readonly server: string
   readonly evalKeys: (index: string, bucket: string) => Promise<readonly string[]>
+  /** Resolves when every object of the copy is gone. */
+  readonly dropCopy: (index: string, copy: LeftCopy) => Promise<void>
 }
 
 const BY = { author: 'vectord' }
@@ -108,7 +111,7 @@ export class MoveRemains {
       // What was deleted there since, or moved on, is not here either.
     } else if (move.by !== server) throw elsewhere(name, move.to)
     const source = store(bucket)
-    await dropHomeObjects(source, name, await evalKeys(name, bucket))
+    await this.#dropObjects(source, name, await evalKeys(name, bucket))
     await removeMeta(source, stored)
     return arrived
   }
@@ -124,8 +127,15 @@ export class MoveRemains {
     // An eval set that the old bucket lacks was not copied from there.
     const atHome = new Set(await evalKeys(name, move.from))
     const copies = (await evalKeys(name, bucket)).filter((key) => atHome.has(key))
-    await dropHomeObjects(target, name, copies)
+    await this.#dropObjects(target, name, copies)
     await removeMeta(target, stored)
+  }
+
+  #dropObjects(store: ObjectStore, name: string, evalKeys: readonly string[]): Promise<void> {
+    return this.#options.dropCopy(name, {
+      store,
+      objects: () => copyObjects(store, name, evalKeys),
+    })
   }
 
   /** @throws {VectordError} `bucket_unreachable`, also where the bucket has no trace of the index. */

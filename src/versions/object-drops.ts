@@ -2,12 +2,13 @@
  * Handlers for plain objects: what something newer took the place of, and what was left elsewhere.
  *
  *     replaced  single objects, each named when its replacement is durable (journal batches)
- *     left      everything under some prefixes of a bucket (the old copy of an index that moved)
+ *     left      the copy of an index in a bucket that is not its home: where it moved from, or was to go
  *
  * Both are remembered in memory alone: whoever names them must find them again after a restart.
  */
 
 import type { ObjectStore } from '../buckets/object-store.ts'
+import { VectordError } from '../lib/errors.ts'
 import type { DropHandler, DropWork } from './drop-work.ts'
 
 export interface ReplacedObject {
@@ -57,47 +58,76 @@ export class ReplacedObjects implements DropHandler {
   }
 }
 
-export interface LeftPlace {
+/** What an index that moved, or did not come through, left in a bucket. */
+export interface LeftCopy {
   readonly store: ObjectStore
-  readonly prefixes: readonly string[]
+  /** Read when the drop runs, in the order in which they go. */
+  readonly objects: () => AsyncIterable<ReplacedObject>
 }
 
-/** Version of every copy: whoever reads or writes one, such as a move into its bucket, pins it. */
+/** Version of every copy: whoever reads one pins it. */
 export const COPY_VERSION = 0
 
-export class LeftPlaces implements DropHandler {
-  readonly #left = new Map<string, LeftPlace[]>()
-  readonly #isHome: (key: string, store: ObjectStore) => boolean
+interface Left extends LeftCopy {
+  readonly gone: PromiseWithResolvers<null>
+}
 
-  /** @param isHome true where what was left is used again: it moved back. */
-  constructor(isHome: (key: string, store: ObjectStore) => boolean) {
-    this.#isHome = isHome
-  }
+export class MovedCopies implements DropHandler {
+  readonly #left = new Map<string, Left[]>()
+  #isClosed = false
 
-  /** To be called before the drop of `key` is requested, with `COPY_VERSION` as its commit. */
-  add(key: string, place: LeftPlace): void {
-    this.#left.set(key, [...(this.#left.get(key) ?? []), place])
+  /**
+   * To be called before the drop of `key` is requested, with `COPY_VERSION` as its commit.
+   *
+   * @returns resolves when all of it is gone. Rejects where that fails, and then it is forgotten:
+   *   the index may come back to that bucket before anybody tries again.
+   */
+  add(key: string, copy: LeftCopy): Promise<null> {
+    const known = this.#left.get(key) ?? []
+    const same = known.find(({ store }) => store === copy.store)
+    if (same !== undefined) return same.gone.promise
+    const left = { ...copy, gone: Promise.withResolvers<null>() }
+    if (this.#isClosed) left.gone.reject(closed())
+    else this.#left.set(key, [...known, left])
+    return left.gone.promise
   }
 
   async drop(work: DropWork): Promise<void> {
-    for (const place of this.#left.get(work.key) ?? []) {
-      await this.#clear(work, place)
-      if (work.isHeld) return
-      const rest = (this.#left.get(work.key) ?? []).filter((one) => one !== place)
-      if (rest.length === 0) this.#left.delete(work.key)
-      else this.#left.set(work.key, rest)
-    }
-  }
-
-  async #clear(work: DropWork, { store, prefixes }: LeftPlace): Promise<void> {
-    for (const prefix of prefixes) {
-      for await (const { key, bytes } of store.list(prefix)) {
-        await work.turn()
-        const isSpared = work.doomed([COPY_VERSION]).length === 0
-        if (isSpared || this.#isHome(work.key, store)) return
-        await store.delete(key)
-        work.deleted(bytes)
+    for (const left of this.#left.get(work.key) ?? []) {
+      if (work.doomed([COPY_VERSION]).length === 0) return
+      try {
+        for await (const { key, bytes } of left.objects()) {
+          await work.turn()
+          await left.store.delete(key)
+          work.deleted(bytes)
+        }
+        left.gone.resolve(null)
+      } catch (error) {
+        left.gone.reject(error)
+        throw error
+      } finally {
+        this.#forget(work.key, left)
       }
     }
   }
+
+  /** Whoever waits is told that it is left to the next start. */
+  close(): void {
+    this.#isClosed = true
+    for (const { gone } of [...this.#left.values()].flat()) gone.reject(closed())
+    this.#left.clear()
+  }
+
+  #forget(key: string, left: Left): void {
+    const rest = (this.#left.get(key) ?? []).filter((one) => one !== left)
+    if (rest.length === 0) this.#left.delete(key)
+    else this.#left.set(key, rest)
+  }
+}
+
+function closed(): VectordError {
+  return new VectordError(
+    'shutting_down',
+    'What is left of the copy is dropped after the next start.',
+  )
 }

@@ -76,6 +76,10 @@ async function movesUnderKills(
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   assert.ok((await keysIn(service, home)).length > 5)
+  const { dropped } = (await service.must('GET', '/maintenance/drops')) as {
+    dropped: { moved_copies: { objects: number } }
+  }
+  assert.ok(dropped.moved_copies.objects > 5, JSON.stringify(dropped))
 }
 
 it(`no acknowledged write is lost where an index moves between folders, over ${KILLS} kills`, async (t) => {

@@ -139,6 +139,9 @@ export class MovingWorld {
       makeRunner: (meta, revision) => makeRunner(open, meta, revision),
       moves: new IndexMoves({
         ...{ store, server, scratch, nowMs, onTrouble, evalKeys },
+        dropCopy: async (_, { store: left, objects }) => {
+          for await (const { key } of objects()) await left.delete(key)
+        },
         beginLog: async (meta, lsn) => {
           await this.beforeLog()
           await beginLog(open, meta, lsn)

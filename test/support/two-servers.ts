@@ -118,7 +118,7 @@ export function startServer(options: ServerOptions): Server {
                       lsn: checkpoint.lsn,
                       parts: checkpoint.parts.filter(isOwn),
                       graphs: checkpoint.graphs.filter(isOwn),
-                      retention: checkpoint.retention?.filter(isOwn) ?? [],
+                      retention: checkpoint.retention.filter(isOwn),
                     },
             }
           },

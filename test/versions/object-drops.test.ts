@@ -5,9 +5,15 @@ import { it } from 'node:test'
 import { MemoryStore } from '../../src/buckets/memory-store.ts'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import { GraphCache } from '../../src/indexes/graph-cache.ts'
+import { VectordError } from '../../src/lib/errors.ts'
 import type { DropKind } from '../../src/versions/drop-request.ts'
 import { DropWork, type DropHandler } from '../../src/versions/drop-work.ts'
-import { COPY_VERSION, LeftPlaces, ReplacedObjects } from '../../src/versions/object-drops.ts'
+import {
+  COPY_VERSION,
+  MovedCopies,
+  ReplacedObjects,
+  type LeftCopy,
+} from '../../src/versions/object-drops.ts'
 import { CACHE_VERSION, Pins } from '../../src/versions/pins.ts'
 
 interface Outcome {
@@ -64,32 +70,55 @@ it('only objects that were named by then are dropped, each counted once', async 
   assert.equal(again.objects, 0)
 })
 
-it('everything under the prefixes of a place that was left goes, and nothing else', async () => {
-  const store = await filled({
-    'x/1': 1,
-    'x/2': 2,
-    'xy/1': 4,
-    'z/docs.json': 8,
-    'z/docs.json5': 16,
-  })
-  let home: ObjectStore | null = null
-  const left = new LeftPlaces((_, place) => place === home)
-  left.add('docs', { store, prefixes: ['x/', 'z/docs.json'] })
+/** A copy that is everything under `x/`. */
+function copyIn(store: ObjectStore): LeftCopy {
+  return { store, objects: () => store.list('x/') }
+}
+
+it('the copy of an index that lives elsewhere goes, once nobody has it open, and nothing else', async () => {
+  const store = await filled({ 'x/1': 1, 'x/2': 2, 'xy/1': 4 })
+  const moved = new MovedCopies()
+  const gone = moved.add('docs', copyIn(store))
+  assert.equal(moved.add('docs', copyIn(store)), gone, 'one drop of one copy')
   const pins = new Pins()
   const release = pins.pin({ kind: 'moved_copies', key: 'docs', version: COPY_VERSION })
-  const held = await dropped(left, 'moved_copies', { commitVersion: 1, pins })
+  const commit = { commitVersion: COPY_VERSION, pins }
+  const held = await dropped(moved, 'moved_copies', commit)
   assert.deepEqual(held, { objects: 0, bytes: 0, isHeld: true })
   release()
-  const outcome = await dropped(left, 'moved_copies', { commitVersion: 1, pins })
-  assert.deepEqual(outcome, { objects: 4, bytes: 27, isHeld: false })
+  const outcome = await dropped(moved, 'moved_copies', commit)
+  assert.deepEqual(outcome, { objects: 2, bytes: 3, isHeld: false })
+  await gone
   assert.deepEqual(await keysOf(store), ['xy/1'])
-  await store.put('x/new', Buffer.from('an index that moved back'))
-  assert.equal((await dropped(left, 'moved_copies', { commitVersion: 1 })).objects, 0)
-  // Left again, and home again before its drop: what is there is the index.
-  left.add('docs', { store, prefixes: ['x/'] })
-  home = store
-  assert.equal((await dropped(left, 'moved_copies', { commitVersion: 1 })).objects, 0)
-  assert.deepEqual(await keysOf(store), ['x/new', 'xy/1'])
+  // An index that came back there since.
+  await store.put('x/new', Buffer.from('new'))
+  assert.equal((await dropped(moved, 'moved_copies', commit)).objects, 0)
+})
+
+it('whoever waits for a copy to go is told where that fails, and nobody tries it unasked', async () => {
+  const store = await filled({ 'x/1': 1, 'x/2': 2 })
+  const moved = new MovedCopies()
+  let failures = 1
+  const failing = copyIn(store)
+  const copy: LeftCopy = {
+    store,
+    async *objects() {
+      if (failures-- > 0) throw new VectordError('bucket_unreachable', 'It is down.')
+      yield* failing.objects()
+    },
+  }
+  const gone = assert.rejects(moved.add('docs', copy), { code: 'bucket_unreachable' })
+  const commit = { commitVersion: COPY_VERSION }
+  await assert.rejects(dropped(moved, 'moved_copies', commit), { code: 'bucket_unreachable' })
+  await gone
+  assert.equal((await dropped(moved, 'moved_copies', commit)).objects, 0)
+  const again = moved.add('docs', copy)
+  assert.equal((await dropped(moved, 'moved_copies', commit)).objects, 2)
+  await again
+  const late = moved.add('docs', copy)
+  moved.close()
+  await assert.rejects(late, { code: 'shutting_down' })
+  await assert.rejects(moved.add('docs', copy), { code: 'shutting_down' })
 })
 
 const FOLDER = '_hnsw_graphs/docs/'
