@@ -12,7 +12,7 @@ import { swapWindows, type SwapCounts } from '../support/swap-window.ts'
 const STEP_SWAPS = 50
 const WRITES = 5000
 
-const total: SwapCounts = { swaps: 0, upserts: 0, deletes: 0, checks: 0 }
+const total: SwapCounts = { swaps: 0, upserts: 0, deletes: 0, checks: 0, unreached: 0 }
 
 await prove({
   unit: 'swaps',
