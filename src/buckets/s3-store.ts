@@ -8,8 +8,8 @@
  */
 
 import { createReadStream } from 'node:fs'
-import { open, unlink, type FileHandle } from 'node:fs/promises'
-import type { Readable } from 'node:stream'
+import { unlink } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import {
@@ -37,6 +37,7 @@ import {
   saysNoSuchKey,
   saysPreconditionFailed,
 } from './s3-errors.ts'
+import { fill, measure, openNew, type Measured } from './s3-file.ts'
 import { checkS3Spec, type S3Spec } from './s3-spec.ts'
 
 export interface S3Limits {
@@ -73,12 +74,6 @@ const CONFLICT_WAIT_MS = 50
 
 /** A server that goes on answering empty pages is not asked for more than these. */
 const EMPTY_PAGES_MAX = 1_000
-
-interface Measured {
-  readonly bytes: number
-  /** CRC32. */
-  readonly checksum: number
-}
 
 export class S3Store implements ObjectStore {
   readonly #client: S3Client
@@ -239,7 +234,10 @@ export class S3Store implements ObjectStore {
   async #request(key: string): Promise<GetObjectCommandOutput> {
     const where = this.#where(key)
     try {
-      return await this.#client.send(new GetObjectCommand(where))
+      const answer = await this.#client.send(new GetObjectCommand(where))
+      // A connection may break before the body is read: that is told to who reads, and ends nothing.
+      if (answer.Body instanceof Readable) answer.Body.on('error', () => undefined)
+      return answer
     } catch (error) {
       if (!saysNoSuchKey(s3Failure(error))) throw s3Fault(error, 'read', key)
       throw absent(key)
@@ -320,16 +318,6 @@ export class S3Store implements ObjectStore {
   }
 }
 
-async function measure(path: string): Promise<Measured> {
-  let bytes = 0
-  let checksum = 0
-  for await (const chunk of createReadStream(path, { highWaterMark: MIB })) {
-    checksum = crc32(chunk as Uint8Array, checksum)
-    bytes += (chunk as Uint8Array).byteLength
-  }
-  return { bytes, checksum }
-}
-
 function decodeKey(encoded: string | undefined): string {
   try {
     return decodeURIComponent((encoded ?? '').replaceAll('+', '%20'))
@@ -363,35 +351,6 @@ function existing(key: string): VectordError {
   return new VectordError('object_exists', `The object "${key}" exists already.`, {
     details: { key },
   })
-}
-
-async function openNew(path: string, key: string): Promise<FileHandle> {
-  try {
-    return await open(path, 'wx')
-  } catch (error) {
-    throw localFault(error, 'copy', key)
-  }
-}
-
-/** Makes the chunks the content of the file, whatever it held before. */
-async function fill(
-  file: FileHandle,
-  chunks: AsyncIterable<Uint8Array>,
-  key: string,
-): Promise<void> {
-  try {
-    await file.truncate(0)
-    let at = 0
-    for await (const chunk of chunks) {
-      for (let done = 0; done < chunk.length;) {
-        const { bytesWritten } = await file.write(chunk, done, chunk.length - done, at + done)
-        done += bytesWritten
-      }
-      at += chunk.length
-    }
-  } catch (error) {
-    throw localFault(error, 'copy', key)
-  }
 }
 
 function ignoreAbsent(error: unknown): void {

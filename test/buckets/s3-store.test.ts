@@ -6,13 +6,17 @@
 
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { inspect } from 'node:util'
 import { collect } from '../support/collect.ts'
 import { openStore } from '../../src/buckets/open-store.ts'
 import type { S3Spec } from '../../src/buckets/s3-spec.ts'
 import { S3_LIMITS, S3Store } from '../../src/buckets/s3-store.ts'
+import type { VectordError } from '../../src/lib/errors.ts'
 import { type S3Server, startS3Server } from '../support/s3-server.ts'
 import { objectStoreSuite } from './object-store.suite.ts'
 
@@ -96,6 +100,36 @@ it('a server that accepts and never answers is cut off', async (t) => {
   t.after(() => store.close())
   await assert.rejects(store.get('k'), { code: 'bucket_unreachable' })
   await assert.rejects(store.putIfAbsent('k', Buffer.from('x')), { code: 'bucket_unreachable' })
+})
+
+it('a connection that breaks before the body is read fails its reader and nothing else', async (t) => {
+  const head = [
+    'HTTP/1.1 200 OK',
+    'content-length: 100000',
+    'x-amz-checksum-crc32: AAAAAA==',
+    '',
+    '',
+  ]
+  const breaking = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.once('data', () => {
+      socket.write(head.join('\r\n') + 'x'.repeat(50_000), () => socket.resetAndDestroy())
+    })
+  })
+  await new Promise<void>((resolve) => breaking.listen(0, '127.0.0.1', resolve))
+  t.after(() => breaking.close())
+  const address = breaking.address()
+  assert.ok(address !== null && typeof address === 'object')
+  const store = new S3Store({ ...UNUSED, endpoint: `http://127.0.0.1:${address.port}` }, QUICK)
+  t.after(() => store.close())
+  const folder = await mkdtemp(join(tmpdir(), 'vectord-test-'))
+  t.after(() => rm(folder, { recursive: true }))
+  // Side by side, so that some break while their file is being opened.
+  const reads = Array.from({ length: 64 }, (_, i) => store.getFile('k', join(folder, `${i}`)))
+  for (const outcome of await Promise.allSettled(reads)) {
+    assert.equal(outcome.status, 'rejected')
+    assert.equal((outcome.reason as VectordError).code, 'bucket_unreachable')
+  }
 })
 
 it('odd specs are refused before anything is sent', () => {
