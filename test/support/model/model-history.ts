@@ -4,10 +4,12 @@
  *     lsn        2   4   7   9         keep 2: the newest two events of an id are kept, and the
  *     a          u   u   x   u         version that a kept delete ended is not, where it is older
  *
- * Events beyond the newest `keep` are given up when the id is written or when less is to be kept; what
- * was given up does not come back. As of an lsn at or after the horizon nothing is missing.
+ * Events beyond the newest `keep` are given up when the id is written or when less is to be kept. What
+ * was given up does not come back, but for one case: where more was to be kept since, a start may read
+ * it from the log again. As of an lsn at or after the horizon nothing is missing.
  */
 
+import assert from 'node:assert/strict'
 import type { ModelPoint } from './model-point.ts'
 
 interface Event {
@@ -29,6 +31,8 @@ export interface ModelVersion {
 export class ModelHistory {
   /** The last end of a version that was given up. */
   horizonLsn = 0
+  /** Whether a start may bring back what was given up. */
+  mayRevive = false
   #keep: number
   /** Oldest first. */
   readonly #events = new Map<string, Event[]>()
@@ -51,6 +55,7 @@ export class ModelHistory {
   }
 
   retain(keep: number): void {
+    if (keep > this.#keep) this.mayRevive = true
     this.#keep = keep
     for (const events of this.#events.values()) this.#trim(events)
   }
@@ -66,6 +71,38 @@ export class ModelHistory {
       .filter(({ isTold }) => isTold)
       .map(({ version, point, endedAt }) => ({ version, point, endedAt }))
       .toReversed()
+  }
+
+  /**
+   * Takes over which versions of an id are there: true ones, and all that should be.
+   *
+   * @param found their lsn, without deletes.
+   * @throws {AssertionError} where one was never written, or one is missing.
+   */
+  revive(id: string, found: ReadonlySet<number>): void {
+    const upserts = (this.#events.get(id) ?? []).filter(({ point }) => point !== null)
+    const written = new Set(upserts.map(({ lsn }) => lsn))
+    assert.deepEqual(
+      [...found].filter((lsn) => !written.has(lsn)),
+      [],
+      `versions of ${id}`,
+    )
+    for (const event of upserts) {
+      assert.ok(found.has(event.lsn) || !event.isKept, `version ${event.lsn} of ${id} is gone`)
+      event.isKept = found.has(event.lsn)
+    }
+  }
+
+  /** Takes over the horizon. @throws {AssertionError} where it says too much or too little. */
+  reviveHorizon(lsn: number): void {
+    let missing = 0
+    for (const events of this.#events.values()) {
+      for (const [i, { point, isKept }] of events.entries()) {
+        if (point !== null && !isKept) missing = Math.max(missing, events[i + 1]?.lsn ?? 0)
+      }
+    }
+    assert.ok(missing <= lsn && lsn <= this.horizonLsn, `${missing}, ${lsn}, ${this.horizonLsn}`)
+    this.horizonLsn = lsn
   }
 
   /** The points that held right after the write of `lsn`, as far as they are kept. */

@@ -13,6 +13,7 @@ import { checkObjects } from './object-kinds.ts'
 import { checkPromotions } from './promotion-kinds.ts'
 import { scrollWhole } from './read-kinds.ts'
 import { checkVerify } from './upkeep-kinds.ts'
+import { adoptRevived } from './version-kinds.ts'
 import { doomed, drawn, rowJson } from './write-kinds.ts'
 
 /** A write takes about so long, whatever the disk. */
@@ -39,6 +40,7 @@ export async function checkWorld(run: ModelRun): Promise<void> {
     await scrollWhole(run, index, { filter: null })
     await checkPromotions(run, index)
     await checkVerify(run, index)
+    await adoptRevived(run, index)
   }
   await checkEvals(run)
   await checkObjects(run)

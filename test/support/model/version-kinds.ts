@@ -41,6 +41,30 @@ interface Page {
   readonly lsn: number
 }
 
+/** Where a start may have read more versions from the log than are to be there: which it did. */
+export async function adoptRevived(run: ModelRun, index: ModelIndex): Promise<void> {
+  const { history } = index
+  if (!history.mayRevive) return
+  for (const id of history.ids) {
+    const reply = await run.send('GET', `${pathOf(index, id)}/versions?limit=100`)
+    const told = reply.status === 404 ? [] : (answered(reply, 200) as Told).versions
+    history.revive(
+      id,
+      new Set(told.filter(({ deleted }) => !deleted).map(({ version }) => version)),
+    )
+  }
+  const vector = Array.from({ length: index.settings.dimension }, () => 1)
+  const body = { vector, k: 1, as_of: 0 }
+  const answer = (await run.must('POST', `${index.path}/search`, body)) as {
+    readonly as_of: { readonly complete_from: number }
+  }
+  history.reviveHorizon(answer.as_of.complete_from)
+}
+
+interface Told {
+  readonly versions: readonly { readonly version: number; readonly deleted: boolean }[]
+}
+
 async function versions(run: ModelRun, index: ModelIndex): Promise<void> {
   const id = anyId(run, index)
   const expected = index.history.versions(id).map(({ version, point, endedAt }) => ({
