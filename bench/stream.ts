@@ -182,7 +182,12 @@ function report(run: Measured): void {
       tables: {
         stream: [streamRow('writers that wait', taken), streamRow('flood', flood)],
         'write to searchable, one point at a time': [
-          { points: probe.accepted, p50_ms: probe.p50Ms, p99_ms: probe.p99Ms },
+          {
+            points: probe.accepted,
+            unreached: probe.unreached,
+            p50_ms: probe.p50Ms,
+            p99_ms: probe.p99Ms,
+          },
         ],
         searches: [searchRow('alone', idle), searchRow('beside the stream', beside)],
         'memory of the front': [

@@ -35,6 +35,8 @@ export interface StreamAnswer {
   readonly requests: number
   /** Answers 429, and 504 to those that waited until their deadline. */
   readonly refused: number
+  /** Probes that the graph led past, and a scan found. */
+  readonly unreached: number
   readonly wallMs: number
   /** Of requests that were accepted whole; of a probe until its point was found. */
   readonly p50Ms: number
