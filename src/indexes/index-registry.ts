@@ -83,7 +83,7 @@ export class IndexRegistry implements Indexes {
     checkName('index', settings.name)
     return this.#changes.run(settings.name, async () => {
       this.#checkFree(settings.name)
-      const store = this.#options.buckets.store(settings.bucket)
+      const store = this.#homeStore(settings.bucket)
       const { createdBy, ...rest } = settings
       const meta: IndexMeta = {
         ...rest,
@@ -166,7 +166,7 @@ export class IndexRegistry implements Indexes {
   async checkMove(name: string, bucket: string, condition: WriteCondition): Promise<void> {
     const { index } = this.#runner(name)
     checkRevision(name, index.info.revision, condition)
-    this.#checkHome(bucket)
+    this.#homeStore(bucket)
     if (bucket !== index.meta.bucket) await this.#options.moves.check(index, bucket)
   }
 
@@ -180,7 +180,7 @@ export class IndexRegistry implements Indexes {
     control: MoveControl,
   ): Promise<ManagedIndex> {
     const runner = this.#runner(name)
-    this.#checkHome(bucket)
+    this.#homeStore(bucket)
     if (runner.index.meta.bucket === bucket) return runner.index
     if (this.#moving.has(name)) throw indexMoving(name)
     const abort = new AbortController()
@@ -364,10 +364,10 @@ export class IndexRegistry implements Indexes {
   }
 
   /** @throws {VectordError} where no index can live in the bucket. */
-  #checkHome(bucket: string): void {
+  #homeStore(bucket: string): ObjectStore {
     const { buckets } = this.#options
-    buckets.store(bucket)
-    if (buckets.names().includes(bucket)) return
+    const store = buckets.store(bucket)
+    if (buckets.names().includes(bucket)) return store
     throw new VectordError('bucket_protected', `No index can live in the bucket "${bucket}".`, {
       details: { bucket },
     })
