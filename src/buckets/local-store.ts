@@ -160,14 +160,17 @@ export class LocalStore implements ObjectStore {
   async #reading<T>(doing: string, key: string, work: (path: string) => Promise<T>): Promise<T> {
     this.#checkOpen()
     const path = this.#pathOf(key)
-    try {
-      await this.#nearest(dirname(path))
-      return await work(path)
-    } catch (error) {
-      if (!hasErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) throw localFault(error, doing, key)
-      // Our object, or the folder of the caller's file?
-      if ((await this.#info(key, path)) === null) throw absent(key)
-      throw localFault(error, doing, key)
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await this.#nearest(dirname(path))
+        return await work(path)
+      } catch (error) {
+        if (!hasErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) throw localFault(error, doing, key)
+        // Our object, or the folder of the caller's file?
+        if ((await this.#info(key, path)) === null) throw absent(key)
+        // Or it came into being between the two looks.
+        if (tries === 2) throw localFault(error, doing, key)
+      }
     }
   }
 

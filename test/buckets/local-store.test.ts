@@ -29,6 +29,26 @@ it('an object is a file at its key, in a root that is made with its parents', as
   assert.equal(await fs.readFile(join(root, 'a/b.json'), 'utf8'), '{}')
 })
 
+it('an object that comes into being while it is looked for is read, or absent, and never a fault', async (t) => {
+  const root = await folderOf(t)
+  const other = await LocalStore.open(root)
+  let isLate = true
+  const files = {
+    ...fs,
+    open: async (...call: Parameters<typeof fs.open>) => {
+      try {
+        return await fs.open(...call)
+      } catch (error) {
+        if (isLate) await other.put('a/late', Buffer.from('x'))
+        isLate = false
+        throw error
+      }
+    },
+  }
+  const store = await LocalStore.open(root, files)
+  assert.equal(Buffer.from(await store.get('a/late')).toString(), 'x')
+})
+
 it('a root that is not absolute is refused', async () => {
   await assert.rejects(LocalStore.open('data'), { code: 'bad_request' })
 })
