@@ -18,7 +18,7 @@ import { seededRandom } from './vectors.ts'
 
 const FAULT_SHARE = 0.05
 /** Longer than a busy server takes: what a client gave up on may land after its next request. */
-const PATIENCE_MS = 3_000
+const PATIENCE_MS = 6_000
 const LIMITS = {
   connectTimeoutMs: PATIENCE_MS,
   requestTimeoutMs: PATIENCE_MS,
