@@ -125,6 +125,8 @@ export async function startService(root: string, options: StartOptions = {}): Pr
       VECTORD_SERVER_PORT: '0',
       // Tests share the machine: a slow one is no overload.
       VECTORD_SERVER_SHED_EVENT_LOOP_DELAY_MS: '0',
+      // And a builder that waits for every idle moment of a busy one may never end.
+      VECTORD_BUILDERS_NICENESS: '0',
       ...options.env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

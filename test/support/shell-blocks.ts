@@ -19,7 +19,7 @@ const run = promisify(execFile)
 const DOCUMENTED_ADDRESS = 'http://127.0.0.1:8600'
 /** On a line of its own after the output of each block. */
 const END = '-- the block ends here --'
-const WITHIN_MS = 240_000
+const WITHIN_MS = 480_000
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 
 /** The blocks of a Markdown file that open with ```` ```sh {word} ````. */
@@ -33,7 +33,7 @@ export async function runShellBlocks(blocks: readonly string[], url: string): Pr
   const limits = { timeout: WITHIN_MS, maxBuffer: OUTPUT_BYTES_MAX }
   const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', script], limits).catch(
     (error: unknown) => {
-      throw new Error(`The shell stopped after\n${outputOf(error)}`, { cause: error })
+      throw new Error(`The shell ${endOf(error)} after\n${outputOf(error)}`)
     },
   )
   const outputs = stdout.split(`\n${END}\n`)
@@ -54,6 +54,12 @@ function checkOutput(block: string, output: string): void {
 
 function showsRefusal(block: string): boolean {
   return /^# → .*?`"code":/m.test(block)
+}
+
+/** The cause itself is no good to a reader: it repeats the script and all output. */
+function endOf(error: unknown): string {
+  if (!(error instanceof Error && 'killed' in error && 'code' in error)) return String(error)
+  return error.killed === true ? `was too slow (${WITHIN_MS} ms)` : `failed (${String(error.code)})`
 }
 
 function outputOf(error: unknown): string {
