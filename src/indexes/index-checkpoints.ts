@@ -89,6 +89,14 @@ export class IndexCheckpoints {
     return this.#turns.run('', async () => work(this.#options.owned()))
   }
 
+  /**
+   * Runs what a shard does one after the other with checkpoints. Where it had that of one shard wait
+   * and not that of another, the checkpoint would hold writes of the one that the other lacks.
+   */
+  apart<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turns.run('', work)
+  }
+
   /** Runs `work` while none is made but those that it makes itself. */
   alone<T>(work: (make: MakeCheckpoint) => Promise<T>): Promise<T> {
     return this.#turns.run('', () => work((graph, force) => this.#make(graph, force)))

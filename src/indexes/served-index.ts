@@ -287,18 +287,20 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   /** Gives up the versions of points beyond the last `keep`; answers what was freed. */
   async trimVersions(keep: number): Promise<TrimmedVersions> {
     this.#ready()
-    return retainInShards(this.#shards, keep)
+    return this.checkpoints.apart(() => retainInShards(this.#shards, keep))
   }
 
   /** Tells shards that were loaded while the settings changed how many versions they keep. */
   alignRetention(): Promise<void> {
-    return alignRetention(this.#shards, this.#meta.keepLastVersions)
+    return this.checkpoints.apart(() => alignRetention(this.#shards, this.#meta.keepLastVersions))
   }
 
   async verify(): Promise<VerifyReport> {
     const storage = this.#owned()
     const stored = await storage.verify()
-    const inShards = await Promise.all(this.#shards.map((shard) => shard.verify()))
+    const inShards = await this.checkpoints.apart(() =>
+      Promise.all(this.#shards.map((shard) => shard.verify())),
+    )
     const faults = [...stored.faults, ...inShards.flat()]
     const livePoints = await this.count(null, { minLsn: 0, deadlineMs: this.#nowMs() + 60_000 })
     return { clean: faults.length === 0, faults, logRecords: stored.logRecords, livePoints }

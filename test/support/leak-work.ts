@@ -176,7 +176,10 @@ export class LeakWork {
       this.counts.unanswered += 1
       return null
     }
-    assert.notEqual(reply.status, 500, `${method} ${path}: ${reply.text}`)
+    if (reply.status === 500) {
+      const log = service.log.join('\n')
+      assert.fail(`${method} ${path}: ${reply.text}\n${log}`)
+    }
     if (reply.status >= 300) this.counts.refused += 1
     else {
       this.counts.answered += 1
