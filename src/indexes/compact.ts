@@ -43,8 +43,8 @@ export async function compactIndex(
   control.progress('dropping dead rows')
   const cached = await parts.cache.list(name)
   const shards = index.ownShards()
-  const compacted = await Promise.all(
-    shards.map((shard, number) => shard.compact(lsnsOf(cached, number))),
+  const compacted = await index.checkpoints.apart(() =>
+    Promise.all(shards.map((shard, number) => shard.compact(lsnsOf(cached, number)))),
   )
   control.signal.throwIfAborted()
   control.progress('writing a checkpoint')

@@ -6,11 +6,14 @@
  */
 
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reply, Service } from './service.ts'
 import { splitmix32 } from '../../src/lib/splitmix32.ts'
 
 export const LEAK_INDEXES = ['leak-0', 'leak-1', 'leak-2'] as const
 
+/** The line of the log that says why may come after the answer. */
+const LOGGED_AFTER_MS = 200
 const DIMENSION = 8
 const IDS = 400
 const ROWS_MAX = 60
@@ -177,6 +180,7 @@ export class LeakWork {
       return null
     }
     if (reply.status === 500) {
+      await sleep(LOGGED_AFTER_MS)
       const log = service.log.join('\n')
       assert.fail(`${method} ${path}: ${reply.text}\n${log}`)
     }
