@@ -46,6 +46,8 @@ export interface OllamaModel {
   readonly digest?: string
   /** Length of its vectors. */
   readonly dimension?: number
+  /** False for one that only embeds: `/api/generate` is 400 for it, unless it is to be unloaded. */
+  readonly generates?: boolean
 }
 
 export interface OllamaServer {
@@ -125,7 +127,7 @@ class OllamaWorld {
   addModel(name: string, model: OllamaModel): void {
     const digest = createHash('sha256').update(name).digest('hex')
     const bytes = model.bytes ?? 100_000_000
-    const standard = { bytes, vramBytes: bytes, digest, dimension: DIMENSION }
+    const standard = { bytes, vramBytes: bytes, digest, dimension: DIMENSION, generates: true }
     this.models.set(tagged(name), { ...standard, ...model })
   }
 
@@ -169,8 +171,11 @@ class OllamaWorld {
       return { status: 404, error: `model '${name}' not found` }
     }
     if (path === '/api/show') return { details: { family: 'fake' }, model_info: {} }
-    this.expiry.delete(tagged(name))
     const isUnload = keep_alive === 0 || keep_alive === '0'
+    if (path === '/api/generate' && !model.generates && !isUnload) {
+      return { status: 400, error: `"${name}" does not support generate` }
+    }
+    this.expiry.delete(tagged(name))
     if (!isUnload) this.expiry.set(tagged(name), '2030-01-01T00:05:00Z')
     if (path === '/api/generate') {
       return { model: name, response: '', done: true, done_reason: isUnload ? 'unload' : 'load' }
