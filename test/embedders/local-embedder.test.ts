@@ -1,0 +1,157 @@
+/**
+ * The built-in embedder is tested as it is: the real model, in its real process.
+ */
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { describe, it, type TestContext } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { EmbedderLog } from '../../src/embedders/embedder.ts'
+import { LocalEmbedder } from '../../src/embedders/local-embedder.ts'
+import { hasCode } from '../../src/lib/errors.ts'
+import { distance, embedderSuite } from './embedder.suite.ts'
+
+function open(t: TestContext, log: EmbedderLog = () => undefined): LocalEmbedder {
+  const embedder = new LocalEmbedder(log)
+  t.after(() => embedder.close())
+  return embedder
+}
+
+embedderSuite('local', (t) => Promise.resolve(open(t)))
+
+describe('the built-in model', () => {
+  it('puts a paraphrase nearer than what is about something else', async (t) => {
+    const embedder = open(t)
+    const triples = [
+      ['How do I reset my password?', 'I forgot my password, how can I change it?', 'It rains.'],
+      ['The cat sleeps on the sofa.', 'A kitten is napping on the couch.', 'Interest rates rose.'],
+      ['The shop is closed on Sunday.', 'On Sundays the store is not open.', 'She plays the violin.'],
+    ] as const
+    for (const triple of triples) {
+      const [text = [], paraphrase = [], other = []] = await embedder.embed(triple)
+      assert.ok(distance(text, paraphrase) < distance(text, other) - 0.1, triple[0])
+    }
+  })
+
+  it('is the one that was measured: 512 numbers, of length 1', async (t) => {
+    const { model, version, dimension, normalised } = await open(t).identity()
+    assert.deepEqual(
+      { model, version, dimension, normalised },
+      {
+        model: 'universal-sentence-encoder-lite',
+        version: '0.2.0',
+        dimension: 512,
+        normalised: true,
+      },
+    )
+  })
+
+  it('takes any text: symbols, controls, broken characters, spaces, a whole book', async (t) => {
+    const embedder = open(t)
+    const odd = ['\u0000', '🙂🙂 👩‍👩‍👧', '   ', '\ud800', '\u202e\ufdfa', '𝒳'.repeat(50), '漢字']
+    const book = 'It was a dark and stormy night. '.repeat(30_000)
+    const vectors = await embedder.embed([...odd, book, book.slice(0, 10_000)])
+    assert.equal(vectors.length, odd.length + 2)
+    const [whole = [], beginning = []] = vectors.slice(-2)
+    assert.ok(distance(whole, beginning) < 1e-3, 'the beginning counts')
+  })
+
+  it('an empty text fails, and by its place', async (t) => {
+    const embedder = open(t)
+    await assert.rejects(
+      embedder.embed(['a', '', 'b']),
+      (error) => hasCode(error, 'embedder_failed') && error.details['row'] === 1,
+    )
+  })
+})
+
+describe('the process of the built-in model', () => {
+  it('starts when it is first asked, and ends with close', async (t) => {
+    const embedder = open(t)
+    assert.equal(embedder.pid, null)
+    await embedder.embed(['a'])
+    const { pid } = embedder
+    assert.ok(pid !== null && isAlive(pid))
+    await embedder.close()
+    assert.ok(!isAlive(pid))
+  })
+
+  it('close ends a start and a batch that are under way', async (t) => {
+    const starting = open(t)
+    const first = starting.embed(['a'])
+    const refused = assert.rejects(first, (error) => hasCode(error, 'embedder_unavailable'))
+    await turn()
+    await starting.close()
+    await refused
+    const busy = open(t)
+    await busy.embed(['a'])
+    const batch = assert.rejects(busy.embed(LONG), (error) => hasCode(error, 'embedder_unavailable'))
+    await turn()
+    await busy.close()
+    await batch
+  })
+
+  it('kill -9 in the middle of a batch: the batch is done by the next process', async (t) => {
+    const died: unknown[] = []
+    const embedder = open(t, (level, { pid, signal }) => {
+      if (level === 'error') died.push([pid, signal])
+    })
+    const before = await embedder.embed(LONG)
+    const { pid } = embedder
+    const batch = embedder.embed(LONG)
+    const beside = embedder.embed(['beside'])
+    await turn()
+    kill(pid)
+    const after = await batch
+    assert.equal((await beside).length, 1)
+    assert.notEqual(embedder.pid, pid)
+    for (const [i, vector] of after.entries()) assert.ok(distance(vector, before[i] ?? []) < 1e-3)
+    assert.deepEqual(died, [[pid, 'SIGKILL']])
+  })
+
+  it('a batch that two processes die with fails alone', async (t) => {
+    const starts = new EventTarget()
+    const embedder = open(t, (level) => {
+      if (level === 'info') starts.dispatchEvent(new Event('start'))
+    })
+    await embedder.embed(['a'])
+    const again = once(starts, 'start')
+    const batch = assert.rejects(embedder.embed(LONG), (error) => hasCode(error, 'embedder_failed'))
+    const beside = embedder.embed(['beside'])
+    await turn()
+    kill(embedder.pid)
+    await again
+    await turn()
+    kill(embedder.pid)
+    await batch
+    assert.equal((await beside).length, 1)
+  })
+
+  it('dies idle, and the next call has another', async (t) => {
+    const deaths = new EventTarget()
+    const embedder = open(t, (level) => {
+      if (level === 'error') deaths.dispatchEvent(new Event('death'))
+    })
+    await embedder.embed(['a'])
+    const death = once(deaths, 'death')
+    kill(embedder.pid)
+    await death
+    assert.equal((await embedder.embed(['a'])).length, 1)
+  })
+})
+
+/** Takes a good part of a second. */
+const LONG = Array.from({ length: 32 }, (_, i) => `${i} A long text that goes on. `.repeat(40))
+
+function kill(pid: number | null): void {
+  assert.ok(pid !== null)
+  process.kill(pid, 'SIGKILL')
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
