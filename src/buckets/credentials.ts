@@ -147,7 +147,10 @@ async function readSecret(path: string): Promise<string> {
   try {
     return await readSecretFile(path, 'credentials file')
   } catch (error) {
-    throw refusal(error instanceof SecretFileFault ? error.message : `${path} cannot be read`, error)
+    throw refusal(
+      error instanceof SecretFileFault ? error.message : `${path} cannot be read`,
+      error,
+    )
   }
 }
 

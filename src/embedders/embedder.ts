@@ -49,7 +49,10 @@ export function isNormalised(vectors: readonly Float32Array[]): boolean {
 }
 
 /** Texts that are embedded once, to learn the dimension and whether vectors have length 1. */
-export const PROBE_TEXTS: readonly string[] = ['A probe.', 'Vectors of two texts tell their length.']
+export const PROBE_TEXTS: readonly string[] = [
+  'A probe.',
+  'Vectors of two texts tell their length.',
+]
 
 /**
  * Turns what an embedder answered into vectors.
@@ -98,7 +101,11 @@ function toNumber(value: unknown): number {
   return typeof value === 'number' ? value : NaN
 }
 
-export function failed(embedder: string, message: string, details: ErrorDetails = {}): VectordError {
+export function failed(
+  embedder: string,
+  message: string,
+  details: ErrorDetails = {},
+): VectordError {
   return new VectordError('embedder_failed', message, { details: { embedder, ...details } })
 }
 

@@ -66,10 +66,12 @@ function bytesOf(vector: Float32Array): number {
 /** Equal only for the same text of the same embedder. */
 export function cacheKey(embedder: string, identity: EmbedderIdentity, text: string): string {
   const { model, version, dimension, normalised } = identity
-  return createHash('sha256')
-    .update(JSON.stringify([embedder, model, version, dimension, normalised]))
-    .update('\0')
-    // Lone surrogates are different texts with the same UTF-8.
-    .update(Buffer.from(text, 'utf16le'))
-    .digest('base64')
+  return (
+    createHash('sha256')
+      .update(JSON.stringify([embedder, model, version, dimension, normalised]))
+      .update('\0')
+      // Lone surrogates are different texts with the same UTF-8.
+      .update(Buffer.from(text, 'utf16le'))
+      .digest('base64')
+  )
 }

@@ -7,6 +7,7 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
+import { VectordError } from '../lib/errors.ts'
 import { HttpFault } from './http-fault.ts'
 
 export interface JsonClientOptions {
@@ -16,7 +17,7 @@ export interface JsonClientOptions {
   readonly retries: number
   /** The first wait between two tries; it doubles. */
   readonly backoffMs?: number
-  /** Asked before each try: keys may change while the service runs. */
+  /** Asked before each try: keys may change while the service runs. May throw a VectordError. */
   readonly headers?: () => Promise<Readonly<Record<string, string>>>
 }
 
@@ -86,26 +87,31 @@ export class JsonClient {
     this.#restUntilMs = Math.max(this.#restUntilMs, performance.now() + waitMs)
   }
 
-  async #try({ path, body, timeoutMs, signal }: JsonCall): Promise<unknown> {
+  async #try(call: JsonCall): Promise<unknown> {
+    const { signal, timeoutMs } = call
     signal?.throwIfAborted()
-    const { url, headers } = this.#options
-    const given = (await headers?.()) ?? {}
     const timeout = AbortSignal.timeout(timeoutMs)
     const ends = [timeout, this.#closing.signal, ...(signal === undefined ? [] : [signal])]
     try {
-      const response = await fetch(url + path, {
-        headers: { accept: 'application/json', 'content-type': 'application/json', ...given },
-        ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
-        redirect: 'manual',
-        signal: AbortSignal.any(ends),
-      })
+      const response = await this.#send(call, AbortSignal.any(ends))
       return parsed(response, await boundedText(response))
     } catch (error) {
-      if (error instanceof HttpFault) throw error
+      if (error instanceof HttpFault || error instanceof VectordError) throw error
       signal?.throwIfAborted()
       if (this.#closing.signal.aborted) throw new HttpFault('closed')
       throw new HttpFault(timeout.aborted ? 'timeout' : 'unreachable', { cause: error })
     }
+  }
+
+  async #send({ path, body }: JsonCall, signal: AbortSignal): Promise<Response> {
+    const { url, headers } = this.#options
+    const given = (await headers?.()) ?? {}
+    return fetch(url + path, {
+      headers: { accept: 'application/json', 'content-type': 'application/json', ...given },
+      ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
+      redirect: 'manual',
+      signal,
+    })
   }
 }
 
@@ -113,7 +119,8 @@ async function boundedText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   if (response.body !== null) {
-    for await (const chunk of response.body) {
+    const body: AsyncIterable<Uint8Array> = response.body
+    for await (const chunk of body) {
       bytes += chunk.byteLength
       // Leaving the loop closes the connection.
       if (bytes > ANSWER_BYTES_MAX) throw new HttpFault('too_large', { status: response.status })
@@ -163,6 +170,8 @@ export function fieldOf(value: unknown, name: string): unknown {
 /** `Retry-After`: seconds, or a date. */
 function secondsOf(header: string | null): number | null {
   if (header === null) return null
-  const seconds = /^\d{1,9}$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000
+  const seconds = /^\d{1,9}$/.test(header)
+    ? Number(header)
+    : (Date.parse(header) - Date.now()) / 1000
   return Number.isFinite(seconds) ? Math.max(0, seconds) : null
 }

@@ -114,9 +114,7 @@ export class LocalEmbedder implements Embedder {
     }
   }
 
-  async #last<T>(
-    work: (identity: EmbedderIdentity, life: LocalProcess) => Promise<T>,
-  ): Promise<T> {
+  async #last<T>(work: (identity: EmbedderIdentity, life: LocalProcess) => Promise<T>): Promise<T> {
     const again = await this.#try(work)
     if (!again.isGone) return again.answer
     this.#refuseClosed()

@@ -42,10 +42,7 @@ class OllamaProtocol implements EmbeddingProtocol {
     this.#client = new JsonClient(settings)
   }
 
-  async embed(
-    texts: readonly string[],
-    signal: AbortSignal | undefined,
-  ): Promise<EmbeddingAnswer> {
+  async embed(texts: readonly string[], signal: AbortSignal | undefined): Promise<EmbeddingAnswer> {
     const { timeoutMs, keepAlive } = this.#settings
     const body = { model: this.model, input: texts, keep_alive: keepAliveOf(keepAlive) }
     const answer = await this.#client.ask({ path: '/api/embed', body, timeoutMs, signal })
@@ -75,10 +72,10 @@ export function keepAliveOf(text: string): string | number {
 }
 
 function digestOf(answer: unknown, model: string): string {
-  const models = fieldOf(answer, 'models')
+  const models: unknown = fieldOf(answer, 'models')
   if (!Array.isArray(models)) throw new HttpFault('odd_answer')
   const tagged = taggedModel(model)
-  const own = models.find((entry: unknown) => fieldOf(entry, 'name') === tagged)
+  const own: unknown = models.find((entry: unknown) => fieldOf(entry, 'name') === tagged)
   // It embedded a moment ago: somebody has just removed it.
   if (own === undefined) throw new HttpFault('status', { status: 404 })
   const digest = fieldOf(own, 'digest')

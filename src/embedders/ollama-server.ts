@@ -8,8 +8,10 @@ import { fieldOf, JsonClient, type JsonCall, type JsonClientOptions } from './js
 import type { LoadedModel, ModelServer } from './model-server.ts'
 import { keepAliveOf } from './ollama-embedder.ts'
 
-export interface OllamaServerSettings
-  extends Pick<JsonClientOptions, 'url' | 'retries' | 'backoffMs'> {
+export interface OllamaServerSettings extends Pick<
+  JsonClientOptions,
+  'url' | 'retries' | 'backoffMs'
+> {
   /** Of loading or unloading a model. */
   readonly loadTimeoutMs: number
   /** Of every other request. */

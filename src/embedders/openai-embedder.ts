@@ -12,7 +12,8 @@ import { fieldOf, JsonClient, type JsonClientOptions } from './json-client.ts'
 
 /** Where the key is: it is read before each request, so that it may change without a restart. */
 export type ApiKeySource =
-  { readonly kind: 'file'; readonly path: string } | { readonly kind: 'value'; readonly key: string }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'value'; readonly key: string }
 
 export interface OpenAiSettings extends Pick<JsonClientOptions, 'url' | 'retries' | 'backoffMs'> {
   readonly model: string
@@ -46,10 +47,7 @@ class OpenAiProtocol implements EmbeddingProtocol {
     this.#client = new JsonClient({ ...retrying, url: base, headers: () => keyHeaders(key) })
   }
 
-  async embed(
-    texts: readonly string[],
-    signal: AbortSignal | undefined,
-  ): Promise<EmbeddingAnswer> {
+  async embed(texts: readonly string[], signal: AbortSignal | undefined): Promise<EmbeddingAnswer> {
     const body = { model: this.model, input: texts, encoding_format: 'float' }
     const call = { path: this.#path, body, timeoutMs: this.#timeoutMs, signal }
     const answer = await this.#client.ask(call)

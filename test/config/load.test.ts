@@ -247,7 +247,14 @@ describe('a section within another', () => {
   })
 
   it('names a server that can be an address, and both of address and model', () => {
-    for (const url of ['ftp://h', 'http://', 'http://u:p@h', 'http://h:99999', 'http://h/?a', 'h']) {
+    for (const url of [
+      'ftp://h',
+      'http://',
+      'http://u:p@h',
+      'http://h:99999',
+      'http://h/?a',
+      'h',
+    ]) {
       refusal(`[embedders.ollama]\nurl = "${url}"`)
       refusal(`[embedders.openai]\nmodel = "m"\nurl = "${url}"`)
     }

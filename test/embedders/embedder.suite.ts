@@ -12,7 +12,12 @@ import { hasCode } from '../../src/lib/errors.ts'
 
 export type OpenEmbedder = (t: TestContext) => Promise<Embedder>
 
-const TEXTS = ['A cat sits on the mat.', 'Shares fell on Monday.', 'A cat sits on the mat.', 'é 🙂\n\t']
+const TEXTS = [
+  'A cat sits on the mat.',
+  'Shares fell on Monday.',
+  'A cat sits on the mat.',
+  'é 🙂\n\t',
+]
 /** More than any backend takes at once here. */
 const MANY = 70
 

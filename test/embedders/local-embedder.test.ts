@@ -25,7 +25,11 @@ describe('the built-in model', () => {
     const triples = [
       ['How do I reset my password?', 'I forgot my password, how can I change it?', 'It rains.'],
       ['The cat sleeps on the sofa.', 'A kitten is napping on the couch.', 'Interest rates rose.'],
-      ['The shop is closed on Sunday.', 'On Sundays the store is not open.', 'She plays the violin.'],
+      [
+        'The shop is closed on Sunday.',
+        'On Sundays the store is not open.',
+        'She plays the violin.',
+      ],
     ] as const
     for (const triple of triples) {
       const [text = [], paraphrase = [], other = []] = await embedder.embed(triple)
@@ -68,10 +72,12 @@ describe('the built-in model', () => {
 describe('the process of the built-in model', () => {
   it('starts when it is first asked, and ends with close', async (t) => {
     const embedder = open(t)
-    assert.equal(embedder.pid, null)
+    const pids = [embedder.pid]
     await embedder.embed(['a'])
-    const { pid } = embedder
-    assert.ok(pid !== null && isAlive(pid))
+    pids.push(embedder.pid)
+    const [before, pid] = pids
+    assert.equal(before, null)
+    assert.ok(isAlive(pid))
     await embedder.close()
     assert.ok(!isAlive(pid))
   })
@@ -85,7 +91,9 @@ describe('the process of the built-in model', () => {
     await refused
     const busy = open(t)
     await busy.embed(['a'])
-    const batch = assert.rejects(busy.embed(LONG), (error) => hasCode(error, 'embedder_unavailable'))
+    const batch = assert.rejects(busy.embed(LONG), (error) =>
+      hasCode(error, 'embedder_unavailable'),
+    )
     await turn()
     await busy.close()
     await batch
@@ -148,7 +156,8 @@ function kill(pid: number | null): void {
   process.kill(pid, 'SIGKILL')
 }
 
-function isAlive(pid: number): boolean {
+function isAlive(pid: number | null | undefined): boolean {
+  assert.ok(typeof pid === 'number')
   try {
     return process.kill(pid, 0)
   } catch {

@@ -71,8 +71,7 @@ describe('faults of an Ollama server', () => {
     server.arm('/api/embed', 'hang', 1)
     await assert.rejects(
       embedder.embed(['a']),
-      (error) =>
-        hasCode(error, 'embedder_unavailable') && error.details['reason'] === 'timeout',
+      (error) => hasCode(error, 'embedder_unavailable') && error.details['reason'] === 'timeout',
     )
   })
 

@@ -110,13 +110,15 @@ export async function startOllama(): Promise<OllamaServer> {
   }
 }
 
+type Installed = Required<OllamaModel>
+
 interface Call {
   readonly path: string
   readonly body: unknown
 }
 
 class OllamaWorld {
-  readonly models = new Map<string, Required<OllamaModel>>()
+  readonly models = new Map<string, Installed>()
   /** Models in memory, with the time at which they are to be unloaded. */
   readonly expiry = new Map<string, string>()
   readonly faults: { readonly path: string; readonly fault: OllamaFault }[] = []
@@ -155,36 +157,57 @@ class OllamaWorld {
     this.#calls.push({ path, body })
     for (const watcher of this.#watchers) watcher()
     this.#watchers.clear()
-    const at = this.faults.findIndex((armed) => armed.path === path)
-    const [armed] = at < 0 ? [] : this.faults.splice(at, 1)
-    if (armed?.fault === 'hang') await this.#held.promise
-    const answer = this.#answer(path, body, armed?.fault ?? null)
-    if (armed === undefined || !breaks(reply, armed.fault, answer)) send(reply, 200, answer)
+    const fault = this.#nextFault(path)
+    if (fault === 'hang') await this.#held.promise
+    const answer = this.#answer(path, fieldsOf(body), fault)
+    if (fault === null || !breaks(reply, fault, answer)) send(reply, 200, answer)
   }
 
-  #answer(path: string, body: unknown, fault: OllamaFault | null): object {
+  #nextFault(path: string): OllamaFault | null {
+    const at = this.faults.findIndex((armed) => armed.path === path)
+    const [armed] = at < 0 ? [] : this.faults.splice(at, 1)
+    return armed?.fault ?? null
+  }
+
+  #answer(path: string, fields: Fields, fault: OllamaFault | null): object {
     if (path === '/api/tags') return { models: [...this.models].map(tagOf) }
-    if (path === '/api/ps') return { models: [...this.expiry].map((entry) => this.#loadedOf(entry)) }
-    const { model: name = '', keep_alive, input } = fieldsOf(body)
+    if (path === '/api/ps') {
+      return { models: [...this.expiry].map((entry) => this.#loadedOf(entry)) }
+    }
+    const { model: name = '' } = fields
     const model = this.models.get(tagged(name))
     if (model === undefined || fault === 'no_model') {
       return { status: 404, error: `model '${name}' not found` }
     }
+    if (path === '/api/generate') return this.#generate(name, model, fields)
+    if (path === '/api/embed') return this.#embed(name, model, { ...fields, fault })
     if (path === '/api/show') return { details: { family: 'fake' }, model_info: {} }
-    const isUnload = keep_alive === 0 || keep_alive === '0'
-    if (path === '/api/generate' && !model.generates && !isUnload) {
+    return { status: 404, error: 'page not found' }
+  }
+
+  #generate(name: string, model: Installed, { keep_alive }: Fields): object {
+    if (!model.generates && !isUnload(keep_alive)) {
       return { status: 400, error: `"${name}" does not support generate` }
     }
-    this.expiry.delete(tagged(name))
-    if (!isUnload) this.expiry.set(tagged(name), '2030-01-01T00:05:00Z')
-    if (path === '/api/generate') {
-      return { model: name, response: '', done: true, done_reason: isUnload ? 'unload' : 'load' }
-    }
-    if (path !== '/api/embed') return { status: 404, error: 'page not found' }
-    const texts = typeof input === 'string' ? [input] : (input ?? [])
+    this.#keep(name, keep_alive)
+    const reason = isUnload(keep_alive) ? 'unload' : 'load'
+    return { model: name, response: '', done: true, done_reason: reason }
+  }
+
+  #embed(name: string, model: Installed, { input = [], keep_alive, fault }: FaultyFields): object {
+    this.#keep(name, keep_alive)
+    const texts = typeof input === 'string' ? [input] : input
     const dimension = model.dimension - (fault === 'wrong_dimension' ? 1 : 0)
     const embeddings = texts.map((text) => vectorOf(text, dimension))
-    return { model: name, embeddings: fault === 'missing_vector' ? embeddings.slice(1) : embeddings }
+    return {
+      model: name,
+      embeddings: fault === 'missing_vector' ? embeddings.slice(1) : embeddings,
+    }
+  }
+
+  #keep(name: string, keepAlive: Fields['keep_alive']): void {
+    this.expiry.delete(tagged(name))
+    if (!isUnload(keepAlive)) this.expiry.set(tagged(name), '2030-01-01T00:05:00Z')
   }
 
   #loadedOf([name, expiresAt]: [string, string]): object {
@@ -202,6 +225,14 @@ interface Fields {
   readonly input?: string | readonly string[]
 }
 
+interface FaultyFields extends Fields {
+  readonly fault: OllamaFault | null
+}
+
+function isUnload(keepAlive: Fields['keep_alive']): boolean {
+  return keepAlive === 0 || keepAlive === '0'
+}
+
 function fieldsOf(body: unknown): Fields {
   return body !== null && typeof body === 'object' ? body : {}
 }
@@ -211,7 +242,7 @@ function tagged(name: string): string {
   return name.includes(':') ? name : `${name}:latest`
 }
 
-function tagOf([name, model]: [string, Required<OllamaModel>]): object {
+function tagOf([name, model]: [string, Installed]): object {
   return { name, model: name, digest: model.digest, size: model.bytes }
 }
 
