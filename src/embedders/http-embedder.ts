@@ -101,16 +101,40 @@ export class HttpEmbedder implements Embedder {
       return await this.#protocol.embed(texts, signal)
     } catch (error) {
       if (!(error instanceof HttpFault)) throw error
-      throw this.#refusal(error)
+      throw (await this.#isOfTexts(error, texts, signal))
+        ? this.#failure(error)
+        : this.#outage(error)
     }
   }
 
-  #refusal(fault: HttpFault): VectordError {
-    const { name } = this
-    if (INPUT_STATUSES.includes(fault.status)) {
-      const details = { reason: fault.code, told: fault.told }
-      return failed(name, `The server of the embedder ${name} refused a text.`, details)
+  /**
+   * Servers answer 500, or nothing in time, for a text that they stumble over as well as for a fault of
+   * their own. If they embed another text right after it, it is the text.
+   */
+  async #isOfTexts(
+    { status, reason }: HttpFault,
+    texts: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    if (INPUT_STATUSES.includes(status)) return true
+    if (texts === PROBE_TEXTS || (status !== 500 && reason !== 'timeout')) return false
+    try {
+      await this.#protocol.embed(PROBE_TEXTS, signal)
+      return true
+    } catch (error) {
+      if (error instanceof HttpFault) return false
+      throw error
     }
+  }
+
+  #failure({ code, told }: HttpFault): VectordError {
+    const { name } = this
+    const message = `The server of the embedder ${name} cannot embed a text.`
+    return failed(name, message, { reason: code, told })
+  }
+
+  #outage(fault: HttpFault): VectordError {
+    const { name } = this
     if (fault.status === 404) {
       return unavailable(name, {
         reason: 'model_not_found',

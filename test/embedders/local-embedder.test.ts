@@ -8,6 +8,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { EmbedderLog } from '../../src/embedders/embedder.ts'
 import { LocalEmbedder } from '../../src/embedders/local-embedder.ts'
+import { LocalProcess, ProcessGone } from '../../src/embedders/local-process.ts'
 import { hasCode } from '../../src/lib/errors.ts'
 import { distance, embedderSuite } from './embedder.suite.ts'
 
@@ -133,6 +134,31 @@ describe('the process of the built-in model', () => {
     kill(embedder.pid)
     await batch
     assert.equal((await beside).length, 1)
+  })
+
+  it('one that says nothing for too long is killed', async (t) => {
+    const life = new LocalProcess(1)
+    t.after(() => life.kill())
+    await assert.rejects(life.ready, ProcessGone)
+    assert.equal((await life.gone).signal, 'SIGKILL')
+    await assert.rejects(life.embed(['a']), ProcessGone)
+  })
+
+  it('more callers than may wait are told to come again', async (t) => {
+    const embedder = open(t)
+    const first = embedder.embed(LONG)
+    const controller = new AbortController()
+    const calls = Array.from({ length: 300 }, () => embedder.embed(LONG, controller.signal))
+    const ends = Promise.allSettled(calls)
+    await turn()
+    controller.abort(new Error('enough'))
+    const codes = (await ends).map((end) => {
+      const reason: unknown = end.status === 'rejected' ? end.reason : null
+      return hasCode(reason, 'embedder_unavailable') ? reason.details['reason'] : 'waited'
+    })
+    assert.equal(codes.filter((code) => code === 'busy').length, 300 - 255)
+    assert.equal((await first).length, LONG.length)
+    assert.equal((await embedder.embed(['a'])).length, 1)
   })
 
   it('dies idle, and the next call has another', async (t) => {

@@ -40,7 +40,7 @@ const FAULTS: readonly (readonly [OllamaFault, ErrorCode, number])[] = [
   ['not_json', 'embedder_unavailable', 1],
   ['huge', 'embedder_unavailable', 1],
   ['status_429', 'embedder_unavailable', 3],
-  ['status_500', 'embedder_unavailable', 3],
+  ['status_503', 'embedder_unavailable', 3],
   ['status_400', 'embedder_failed', 1],
   ['closed', 'embedder_unavailable', 3],
 ]
@@ -58,6 +58,16 @@ describe('faults of an Ollama server', () => {
     })
   }
 
+  it('500 for everything is a fault of the server, 500 for some texts is one of theirs', async (t) => {
+    const { server, embedder } = await open(t)
+    await embedder.identity()
+    server.arm('/api/embed', 'status_500', 6)
+    await assert.rejects(embedder.embed(['a']), (error) => hasCode(error, 'embedder_unavailable'))
+    server.arm('/api/embed', 'status_500', 3)
+    await assert.rejects(embedder.embed(['a']), (error) => hasCode(error, 'embedder_failed'))
+    assert.equal((await embedder.embed(['a'])).length, 1)
+  })
+
   it('what fails once is asked again, and nobody notices', async (t) => {
     const { server, embedder } = await open(t)
     server.arm('/api/embed', 'closed', 1)
@@ -66,12 +76,18 @@ describe('faults of an Ollama server', () => {
     assert.equal((await embedder.embed(['a'])).length, 1)
   })
 
-  it('a server that does not answer in time is unavailable', async (t) => {
-    const { server, embedder } = await open(t, { timeoutMs: 50 })
-    server.arm('/api/embed', 'hang', 1)
+  it('a server that does not answer in time is unavailable, unless it does for others', async (t) => {
+    const { server, embedder } = await open(t, { timeoutMs: 500 })
+    await embedder.identity()
+    server.arm('/api/embed', 'hang', 2)
     await assert.rejects(
       embedder.embed(['a']),
       (error) => hasCode(error, 'embedder_unavailable') && error.details['reason'] === 'timeout',
+    )
+    server.arm('/api/embed', 'hang', 1)
+    await assert.rejects(
+      embedder.embed(['a']),
+      (error) => hasCode(error, 'embedder_failed') && error.details['reason'] === 'timeout',
     )
   })
 

@@ -33,6 +33,7 @@ export type OllamaFault =
   /** 429 with `Retry-After: 0`. */
   | 'status_429'
   | 'status_500'
+  | 'status_503'
   /** 400, as for a text that the model cannot take. */
   | 'status_400'
   /** The connection breaks before an answer. */
@@ -279,6 +280,7 @@ function breaks(reply: ServerResponse, fault: OllamaFault, answer: object): bool
 const STATUS_FAULTS: { readonly [fault in OllamaFault]?: number } = {
   status_429: 429,
   status_500: 500,
+  status_503: 503,
   status_400: 400,
 }
 
