@@ -74,16 +74,18 @@ function inOrder(data: readonly unknown[]): unknown[] {
 }
 
 async function keyHeaders(source: ApiKeySource): Promise<Record<string, string>> {
-  const key = source.kind === 'value' ? source.key : await keyIn(source.path)
-  return key === '' ? {} : { authorization: `Bearer ${key}` }
+  const isFile = source.kind === 'file'
+  const key = (isFile ? await keyIn(source.path) : source.key).trim()
+  if (key === '' && !isFile) return {}
+  // Anything else than visible ASCII would be refused as a header, with the key in the message.
+  if (/^[\x21-\x7e]+$/.test(key)) return { authorization: `Bearer ${key}` }
+  const place = isFile ? `file ${source.path}` : 'environment variable'
+  throw unavailable(NAME, { reason: 'no_key', message: `The ${place} holds no key.` })
 }
 
 async function keyIn(path: string): Promise<string> {
   try {
-    const key = (await readSecretFile(path, 'key file')).trim()
-    // Anything else than visible ASCII would be refused as a header, with the key in the message.
-    if (!/^[\x21-\x7e]+$/.test(key)) throw new SecretFileFault(`The key file ${path} holds no key`)
-    return key
+    return await readSecretFile(path, 'key file')
   } catch (error) {
     if (!(error instanceof SecretFileFault)) throw error
     throw unavailable(NAME, { reason: 'no_key', message: `${error.message}.`, cause: error })

@@ -8,6 +8,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { inspect } from 'node:util'
 import type { Embedder } from '../../src/embedders/embedder.ts'
 import { openAiEmbedder, type OpenAiSettings } from '../../src/embedders/openai-embedder.ts'
 import { hasCode, VectordError, type ErrorCode } from '../../src/lib/errors.ts'
@@ -135,6 +136,14 @@ describe('the key', () => {
     const { server, embedder } = await open(t)
     await embedder.embed(['a'])
     assert.equal(server.calls[0]?.authorization, undefined)
+  })
+
+  it('that cannot be sent is not told either', async (t) => {
+    const { embedder } = await open(t, { key: { kind: 'value', key: 'sk\n1' } })
+    await assert.rejects(embedder.embed(['a']), (error) => {
+      assert.ok(hasCode(error, 'embedder_unavailable'), String(error))
+      return error.details['reason'] === 'no_key' && !inspect(error).includes('sk\\n1')
+    })
   })
 
   it('in a file is read before each request, from a file that others cannot read', async (t) => {
