@@ -28,6 +28,7 @@ export const ERROR_KINDS = {
   revision_mismatch: { status: 412, retryable: true },
   idempotency_key_reused: { status: 422, retryable: false },
   request_quarantined: { status: 422, retryable: false },
+  embedder_failed: { status: 422, retryable: false },
 
   // Who asks.
   unauthenticated: { status: 401, retryable: false },
@@ -59,6 +60,8 @@ export const ERROR_KINDS = {
   nothing_to_pin: { status: 409, retryable: false },
   promotion_pinned: { status: 409, retryable: false },
   agent_held: { status: 409, retryable: true },
+  model_not_found: { status: 404, retryable: false },
+  embedder_mismatch: { status: 409, retryable: false },
 
   // The service is not ready for it now.
   delta_full: { status: 429, retryable: true },
@@ -72,6 +75,8 @@ export const ERROR_KINDS = {
   index_moving: { status: 503, retryable: true },
   not_owner: { status: 503, retryable: true },
   bucket_unreachable: { status: 503, retryable: true },
+  embedder_unavailable: { status: 503, retryable: true },
+  model_server_unavailable: { status: 503, retryable: true },
   overloaded: { status: 503, retryable: true },
   journal_full: { status: 503, retryable: true },
   stream_draining: { status: 503, retryable: true },
