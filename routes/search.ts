@@ -6,7 +6,7 @@
  */
 
 import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { SEARCH_PATHS, type ShardAnswer } from '../src/domain/search.ts'
 import { badField, isObject } from '../src/http/body-field.ts'
 import { errorBody, retryAfterSeconds, toVectordError } from '../src/http/error-reply.ts'
@@ -35,7 +35,7 @@ import type { SearchObserver } from '../src/services/search-observer.ts'
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['search']
 
-const SearchBody = Type.Object(
+export const SearchBody = Type.Object(
   {
     vector: Type.Optional(Vector),
     id: Type.Optional(Type.String({ description: 'A stored point; it is left out itself.' })),
@@ -76,7 +76,7 @@ const HitJson = Type.Object(
   STRICT,
 )
 
-const SearchReply = Type.Object(
+export const SearchReply = Type.Object(
   {
     results: Type.Array(HitJson, { description: 'Nearest first.' }),
     path: Type.Enum([...SEARCH_PATHS]),
@@ -153,15 +153,10 @@ export const searchRoutes: FastifyPluginCallbackTypebox<SearchRoutesOptions> = (
   const { indexes, limits } = options
   const run = searcher(options)
 
-  app.post('/vectors/indexes/:index/search', SEARCH, async (request, reply) => {
-    const index = findIndex(indexes, request, request.params.index)
-    const rules = { ...shapeOf(index), limits }
-    const found = await run(index, parseSearch(request.body, rules), {
-      ...{ rules, name: request.params.index, requestId: request.id },
-    })
-    reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
-    return reply.send(found.json)
-  })
+  const answer = searchAnswer(options)
+  app.post('/vectors/indexes/:index/search', SEARCH, (request, reply) =>
+    answer(request, reply, { index: request.params.index, search: request.body }),
+  )
 
   app.post('/vectors/indexes/:index/search/batch', BATCH, async (request, reply) => {
     const index = findIndex(indexes, request, request.params.index)
@@ -186,6 +181,33 @@ export const searchRoutes: FastifyPluginCallbackTypebox<SearchRoutesOptions> = (
     return reply.send(`{"answers":[${answers.map(({ json }) => json).join(',')}]}`)
   })
   done()
+}
+
+/** Which index is searched, and the body of the search. */
+export interface SearchCall {
+  readonly index: string
+  readonly search: unknown
+}
+
+type Answer = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  call: SearchCall,
+) => Promise<FastifyReply>
+
+/** Answers one search, as every route does that is one. */
+export function searchAnswer(options: SearchRoutesOptions): Answer {
+  const { indexes, limits } = options
+  const run = searcher(options)
+  return async (request, reply, { index: name, search }) => {
+    const index = findIndex(indexes, request, name)
+    const rules = { ...shapeOf(index), limits }
+    const found = await run(index, parseSearch(search, rules), {
+      ...{ rules, name, requestId: request.id },
+    })
+    reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
+    return reply.send(found.json)
+  }
 }
 
 interface Found {

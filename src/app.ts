@@ -5,9 +5,11 @@
  * a search for a path always ends here.
  */
 
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
+import { adminRoutes } from '../routes/admin.ts'
 import { agentRoutes } from '../routes/agent.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
@@ -17,6 +19,7 @@ import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
 import { pointRoutes } from '../routes/points.ts'
+import { profileRoutes } from '../routes/profiles.ts'
 import { promotionRoutes } from '../routes/promotions.ts'
 import { recallRoutes } from '../routes/recall.ts'
 import { searchRoutes } from '../routes/search.ts'
@@ -44,6 +47,8 @@ import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
+import { listGpus } from './profiles/gpus.ts'
+import { Profiles } from './profiles/profiles.ts'
 import { agentGauges } from './services/agent-gauges.ts'
 import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
@@ -87,6 +92,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
+  const profiles = openProfiles(options, parts)
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
@@ -102,7 +108,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, streams, metrics })
+  await mountRoutes(http, { options, parts, tuning, operations, streams, profiles, metrics })
   const timers = periodicWork(parts, tuning, log)
   return {
     http,
@@ -136,11 +142,12 @@ interface Mounted {
   readonly tuning: TuningParts
   readonly operations: Operations
   readonly streams: Streams
+  readonly profiles: Profiles
   readonly metrics: Metrics
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, metrics } = mounted
+  const { options, parts, tuning, operations, streams, profiles, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
@@ -150,12 +157,10 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(pointRoutes, forIndexes)
   await http.register(streamRoutes, { ...forIndexes, streams })
   await http.register(versionRoutes, forIndexes)
-  await http.register(searchRoutes, {
-    ...forIndexes,
-    observe: (seen) => {
-      tuning.observe(seen)
-    },
-  })
+  const forSearches = { ...forIndexes, observe: tuning.observe.bind(tuning) }
+  await http.register(searchRoutes, forSearches)
+  await http.register(profileRoutes, { ...forSearches, profiles })
+  await http.register(adminRoutes, { models: () => profiles.models, gpus: () => listGpus() })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
   const { drops, reports } = parts
   await http.register(dropRoutes, { indexes, drops: drops.worker, reports })
@@ -177,6 +182,16 @@ function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Str
   return new Streams({
     ...{ indexes, nowMs, onTrouble: troubleLog(log) },
     storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),
+  })
+}
+
+function openProfiles({ config, log, nowMs }: AppOptions, parts: Parts): Profiles {
+  const { root, profileRoot } = config.storage
+  return new Profiles({
+    ...{ buckets: parts.buckets, indexes: parts.indexes, models: null },
+    profileRoot: profileRoot === '' ? join(root, 'profiles') : profileRoot,
+    warmDeadlineMs: config.search.deadlineMs,
+    ...{ nowMs, onTrouble: troubleLog(log) },
   })
 }
 

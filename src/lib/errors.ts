@@ -33,6 +33,7 @@ export const ERROR_KINDS = {
   unauthenticated: { status: 401, retryable: false },
   forbidden: { status: 403, retryable: false },
   bucket_protected: { status: 403, retryable: false },
+  out_of_scope: { status: 403, retryable: false },
   rate_limited: { status: 429, retryable: true },
 
   // What is asked for.
@@ -47,6 +48,10 @@ export const ERROR_KINDS = {
   trial_not_found: { status: 404, retryable: false },
   eval_not_found: { status: 404, retryable: false },
   dead_letter_not_found: { status: 404, retryable: false },
+  model_not_found: { status: 404, retryable: false },
+  profile_not_found: { status: 404, retryable: false },
+  profile_active: { status: 409, retryable: false },
+  profile_not_active: { status: 409, retryable: false },
   index_exists: { status: 409, retryable: false },
   bucket_exists: { status: 409, retryable: false },
   bucket_in_use: { status: 409, retryable: false },
@@ -77,6 +82,7 @@ export const ERROR_KINDS = {
   stream_draining: { status: 503, retryable: true },
   stream_stopped: { status: 503, retryable: true },
   dead_letters_full: { status: 503, retryable: true },
+  model_server_unavailable: { status: 503, retryable: true },
   shutting_down: { status: 503, retryable: true },
   deadline_exceeded: { status: 504, retryable: true },
   storage_full: { status: 507, retryable: true },
