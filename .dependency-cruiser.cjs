@@ -38,6 +38,7 @@ const DOORS = {
   '@lancedb/lancedb': '^src/engines/lance/',
   'apache-arrow': '^src/codecs/',
   'parquet-wasm': '^src/codecs/',
+  '@energetic-ai/[a-z-]+': '^src/embedders/local-embedder-main\\.ts$',
   mysql2: '^src/ingest/sql/',
   pg: '^src/ingest/sql/',
   'smol-toml': '^src/config/',

@@ -39,6 +39,7 @@ import {
   streamGauges,
 } from './core-report.ts'
 import { dropGauges } from './drop-parts.ts'
+import { Embedders } from './embedders/embedders.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'
@@ -46,7 +47,7 @@ import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
 import { Periodic } from './lib/periodic.ts'
-import { assemble, troubleLog, type Parts } from './parts.ts'
+import { assemble, dataplaneLog, troubleLog, type Parts } from './parts.ts'
 import { listGpus } from './profiles/gpus.ts'
 import { Profiles } from './profiles/profiles.ts'
 import { agentGauges } from './services/agent-gauges.ts'
@@ -92,7 +93,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
-  const profiles = openProfiles(options, parts)
+  const embedders = openEmbedders(options)
+  const profiles = openProfiles(options, parts, embedders)
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
@@ -121,6 +123,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       isClosing = true
       // Together: requests that wait for an operation or in a stream are answered when it has ended.
       await Promise.all([http.close(), operations.close(), streams.close()])
+      await embedders.close()
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
       await tuning.stop()
@@ -185,10 +188,18 @@ function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Str
   })
 }
 
-function openProfiles({ config, log, nowMs }: AppOptions, parts: Parts): Profiles {
+function openEmbedders({ config, log }: AppOptions): Embedders {
+  return new Embedders({ config, env: process.env, log: dataplaneLog(log) })
+}
+
+function openProfiles(
+  { config, log, nowMs }: AppOptions,
+  { buckets, indexes }: Parts,
+  { modelServer: models }: Embedders,
+): Profiles {
   const { root, profileRoot } = config.storage
   return new Profiles({
-    ...{ buckets: parts.buckets, indexes: parts.indexes, models: null },
+    ...{ buckets, indexes, models },
     profileRoot: profileRoot === '' ? join(root, 'profiles') : profileRoot,
     warmDeadlineMs: config.search.deadlineMs,
     ...{ nowMs, onTrouble: troubleLog(log) },

@@ -7,6 +7,7 @@
 
 import { AGENT_KEYS } from './agent-keys.ts'
 import { bucketKeys } from './bucket-keys.ts'
+import { EMBEDDERS_KEYS, OLLAMA_KEYS, OPENAI_KEYS } from './embedder-keys.ts'
 import {
   bool,
   choice,
@@ -306,6 +307,9 @@ export const SCHEMA = {
     ),
   },
   agent: AGENT_KEYS,
+  embedders: EMBEDDERS_KEYS,
+  'embedders.ollama': OLLAMA_KEYS,
+  'embedders.openai': OPENAI_KEYS,
   limits: {
     rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
     k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),
@@ -368,9 +372,9 @@ export const KEYS: readonly PlacedKey[] = Object.entries(SCHEMA).flatMap(([secti
   Object.entries(keys).map(([name, key]: [string, Key]) => ({ section, name, key })),
 )
 
-/** `VECTORD_SERVER_PORT` for `[server] port`. */
+/** `VECTORD_SERVER_PORT` for `[server] port`; the dot of a section within another is a `_` too. */
 export function environmentName(placed: PlacedKey): string {
-  return `VECTORD_${placed.section}_${placed.name}`.toUpperCase()
+  return `VECTORD_${placed.section.replace('.', '_')}_${placed.name}`.toUpperCase()
 }
 
 /** `body_bytes_max` on the wire and in files is `bodyBytesMax` inside. */
