@@ -4,7 +4,7 @@
 
 import { Type, type Static } from '@fastify/type-provider-typebox'
 import { ConfigJson, Name, Nullable } from '../src/http/schemas.ts'
-import { HNSW_BOUNDS, HNSW_DEFAULTS } from '../src/domain/hnsw-config.ts'
+import { HNSW_BOUNDS, HNSW_DEFAULTS, type HnswConfig } from '../src/domain/hnsw-config.ts'
 import type { SlotView } from '../src/profiles/gpu-slot.ts'
 import { MODEL_PATTERN } from '../src/profiles/model-memory.ts'
 import { BOUND_INDEXES_MAX, DESCRIPTION_CHARS_MAX } from '../src/profiles/profile.ts'
@@ -23,17 +23,13 @@ const bounds = ([minimum, maximum]: readonly [number, number]): {
   maximum: number
 } => ({ minimum, maximum })
 
+// Ajv fills no defaults in within a union: `toHnsw` does.
 const HnswBody = Type.Object(
   {
-    m: Type.Integer({ ...bounds(HNSW_BOUNDS.m), default: HNSW_DEFAULTS.m }),
-    ef_construction: Type.Integer({
-      ...bounds(HNSW_BOUNDS.efConstruction),
-      default: HNSW_DEFAULTS.efConstruction,
-    }),
-    ef_search: Type.Union([Type.Integer(bounds(HNSW_BOUNDS.efSearch)), Type.Null()], {
-      default: HNSW_DEFAULTS.efSearch,
-    }),
-    seed: Type.Integer({ ...bounds(HNSW_BOUNDS.seed), default: HNSW_DEFAULTS.seed }),
+    m: Type.Optional(Type.Integer(bounds(HNSW_BOUNDS.m))),
+    ef_construction: Type.Optional(Type.Integer(bounds(HNSW_BOUNDS.efConstruction))),
+    ef_search: Type.Optional(Nullable(Type.Integer(bounds(HNSW_BOUNDS.efSearch)))),
+    seed: Type.Optional(Type.Integer(bounds(HNSW_BOUNDS.seed))),
   },
   {
     ...STRICT,
@@ -152,6 +148,18 @@ export const SlotJson = Type.Object(
   },
   STRICT,
 )
+
+/** The configuration that a body asks for; what it leaves out is that of every new index. */
+export function toHnsw(body: Static<typeof HnswBody>): HnswConfig {
+  const { m, ef_construction, ef_search, seed } = body
+  const { efConstruction, efSearch } = HNSW_DEFAULTS
+  return {
+    m: m ?? HNSW_DEFAULTS.m,
+    efConstruction: ef_construction ?? efConstruction,
+    efSearch: ef_search ?? efSearch,
+    seed: seed ?? HNSW_DEFAULTS.seed,
+  }
+}
 
 export function activationJson(done: Activation): Static<typeof ActivationJson> {
   const { profile, revision, unloaded, preloaded, bucket, warmed, failures } = done

@@ -15,7 +15,7 @@ import type { Revision } from '../src/buckets/revisioned-document.ts'
 import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { badField, isObject } from '../src/http/body-field.ts'
 import { etagOf, ifMatch } from '../src/http/conditional.ts'
-import { Name, NoQuery, replies } from '../src/http/schemas.ts'
+import { JSON_TYPE, Name, NoQuery, replies } from '../src/http/schemas.ts'
 import { documentOnly } from '../src/http/validators.ts'
 import { VectordError } from '../src/lib/errors.ts'
 import { isName, type Profile, profileToJson } from '../src/profiles/profile.ts'
@@ -29,6 +29,7 @@ import {
   ProfileList,
   SlotJson,
   slotJson,
+  toHnsw,
 } from './profile-schemas.ts'
 import { SearchBody, SearchReply, searchAnswer, type SearchRoutesOptions } from './search.ts'
 
@@ -212,7 +213,9 @@ const scopedRoutes: FastifyPluginCallbackTypebox<ProfileRoutesOptions> = (app, o
     const { caller } = request
     checkTouch(caller, index)
     await profiles.checkScope(request.params.id, index, (name) => mayTouch(caller, name))
-    return answer(request, reply, { index, search })
+    const found = await answer(request, { index, search })
+    reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
+    return reply.send(found.json)
   })
   done()
 }
@@ -236,15 +239,7 @@ function toProfile(id: string, body: Static<typeof ProfileBody>): Profile {
   const { model, description, bound_indexes: boundIndexes, hnsw, backend } = body
   return {
     ...{ id, model, description, boundIndexes, backend },
-    hnsw:
-      hnsw === null
-        ? null
-        : {
-            m: hnsw.m,
-            efConstruction: hnsw.ef_construction,
-            efSearch: hnsw.ef_search,
-            seed: hnsw.seed,
-          },
+    hnsw: hnsw === null ? null : toHnsw(hnsw),
     ...{ embedModel: body.embed_model, bucket: body.bucket },
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { SEARCH_PATHS, type ShardAnswer } from '../src/domain/search.ts'
 import { badField, isObject } from '../src/http/body-field.ts'
 import { errorBody, retryAfterSeconds, toVectordError } from '../src/http/error-reply.ts'
@@ -154,9 +154,13 @@ export const searchRoutes: FastifyPluginCallbackTypebox<SearchRoutesOptions> = (
   const run = searcher(options)
 
   const answer = searchAnswer(options)
-  app.post('/vectors/indexes/:index/search', SEARCH, (request, reply) =>
-    answer(request, reply, { index: request.params.index, search: request.body }),
-  )
+
+  app.post('/vectors/indexes/:index/search', SEARCH, async (request, reply) => {
+    const call = { index: request.params.index, search: request.body }
+    const found = await answer(request, call)
+    reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
+    return reply.send(found.json)
+  })
 
   app.post('/vectors/indexes/:index/search/batch', BATCH, async (request, reply) => {
     const index = findIndex(indexes, request, request.params.index)
@@ -189,28 +193,22 @@ export interface SearchCall {
   readonly search: unknown
 }
 
-type Answer = (
-  request: FastifyRequest,
-  reply: FastifyReply,
-  call: SearchCall,
-) => Promise<FastifyReply>
-
 /** Answers one search, as every route does that is one. */
-export function searchAnswer(options: SearchRoutesOptions): Answer {
+export function searchAnswer(
+  options: SearchRoutesOptions,
+): (request: FastifyRequest, call: SearchCall) => Promise<Found> {
   const { indexes, limits } = options
   const run = searcher(options)
-  return async (request, reply, { index: name, search }) => {
+  return async (request, { index: name, search }) => {
     const index = findIndex(indexes, request, name)
     const rules = { ...shapeOf(index), limits }
-    const found = await run(index, parseSearch(search, rules), {
-      ...{ rules, name, requestId: request.id },
-    })
-    reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
-    return reply.send(found.json)
+    const asked = { rules, name, requestId: request.id }
+    return run(index, parseSearch(search, rules), asked)
   }
 }
 
-interface Found {
+/** An answer as it is sent. */
+export interface Found {
   readonly lsn: number
   readonly json: string
 }

@@ -11,6 +11,7 @@
  * wins, and the other takes back what it loaded. The caller lets one step run at a time.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import { RevisionedDocument, type Revision } from '../buckets/revisioned-document.ts'
@@ -30,6 +31,8 @@ import {
 const PREFIX = '_profile_slot/'
 /** Revisions of the slot that stay: who activated what. */
 const REVISIONS_KEPT = 50
+/** Who only looks at the slot waits this long for the model server, and is told that it is unknown. */
+const VIEW_WAIT_MS = 5000
 
 export interface GpuSlotOptions {
   /** The primary bucket. */
@@ -171,11 +174,16 @@ export class GpuSlot {
 
   async #loadedOrNull(): Promise<readonly string[] | null> {
     const { models } = this.#options
+    if (models === null) return null
+    const waited = new AbortController()
+    const late = sleep(VIEW_WAIT_MS, null, { signal: waited.signal })
     try {
-      return models === null ? null : await loadedBy(models)
+      return await Promise.race([loadedBy(models), late])
     } catch (error) {
       if (hasCode(error, 'model_server_unavailable')) return null
       throw error
+    } finally {
+      waited.abort()
     }
   }
 
@@ -261,8 +269,8 @@ async function bringIn({ models, held }: Step, model: string): Promise<void> {
 }
 
 export function noModelServer(): VectordError {
-  const message = 'No model server is configured: name one in lakehouse.toml.'
-  return new VectordError('not_configured', message)
+  const message = 'No model server is configured: set "url" of [embedders.ollama].'
+  return new VectordError('not_configured', message, { details: { key: 'embedders.ollama.url' } })
 }
 
 function notActive(profile: string, active: string | null): VectordError {

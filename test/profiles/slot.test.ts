@@ -150,6 +150,21 @@ it('after a restart the slot is unknown until the model server answers', async (
   assert.deepEqual(after.models.calls.slice(1), ['unload model-a', 'preload model-b 5m'])
 })
 
+it('a model server that hangs holds up nobody who only looks', async (t) => {
+  const world = await worldOf('a')
+  await world.profiles.activate('a', 'tester')
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const asked = Promise.withResolvers<undefined>()
+  t.mock.method(world.models, 'loaded', () => {
+    asked.resolve(undefined)
+    return new Promise(() => undefined)
+  })
+  const view = said(world)
+  await asked.promise
+  t.mock.timers.tick(5000)
+  assert.equal(await view, 'unknown a null')
+})
+
 it('a crash between unload and preload is told as such, and the next activation ends it', async () => {
   const crashed = await worldOf('a', 'b')
   await crashed.profiles.activate('a', 'tester')

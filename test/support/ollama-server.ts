@@ -164,7 +164,8 @@ class OllamaWorld {
 
   #answer(path: string, body: unknown, fault: OllamaFault | null): object {
     if (path === '/api/tags') return { models: [...this.models].map(tagOf) }
-    if (path === '/api/ps') return { models: [...this.expiry].map((entry) => this.#loadedOf(entry)) }
+    if (path === '/api/ps')
+      return { models: [...this.expiry].map((entry) => this.#loadedOf(entry)) }
     const { model: name = '', keep_alive, input } = fieldsOf(body)
     const model = this.models.get(tagged(name))
     if (model === undefined || fault === 'no_model') {
@@ -184,7 +185,10 @@ class OllamaWorld {
     const texts = typeof input === 'string' ? [input] : (input ?? [])
     const dimension = model.dimension - (fault === 'wrong_dimension' ? 1 : 0)
     const embeddings = texts.map((text) => vectorOf(text, dimension))
-    return { model: name, embeddings: fault === 'missing_vector' ? embeddings.slice(1) : embeddings }
+    return {
+      model: name,
+      embeddings: fault === 'missing_vector' ? embeddings.slice(1) : embeddings,
+    }
   }
 
   #loadedOf([name, expiresAt]: [string, string]): object {

@@ -27,12 +27,14 @@ export interface ProfileWorldOptions {
   readonly beside?: ProfileWorld
   readonly models?: ModelMemory | null
   readonly store?: (inner: ObjectStore) => ObjectStore
+  readonly indexes?: MemoryIndexes
 }
 
-export function profileWorld({ beside, models, store }: ProfileWorldOptions = {}): ProfileWorld {
+export function profileWorld(options: ProfileWorldOptions = {}): ProfileWorld {
+  const { beside, models, store } = options
   const objects = beside?.objects ?? new Map<string, MemoryObject>()
   const fake = beside?.models ?? new FakeModels()
-  const indexes = beside?.indexes ?? new MemoryIndexes()
+  const indexes = options.indexes ?? beside?.indexes ?? new MemoryIndexes()
   const clock = beside?.clock ?? { nowMs: 1_700_000_000_000 }
   const added = beside?.added ?? new Map<string, string>()
   const troubles: string[] = []
