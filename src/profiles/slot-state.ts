@@ -60,18 +60,26 @@ export const EMPTY_SLOT: Slot = {
  * @param isWorking true while this server changes the slot.
  */
 export function slotState(
-  { state, model, resident }: Slot,
+  slot: Slot,
   loaded: readonly string[] | null,
   isWorking: boolean,
 ): SlotState {
+  const { state, model } = slot
   if (state === 'empty' || model === null) return 'empty'
   if (isWorking && (state === 'loading' || state === 'unloading')) return state
-  if (loaded === null) return 'unknown'
-  if (state === 'failed') return 'failed'
+  return loaded === null ? 'unknown' : stateByMemory(slot, model, loaded)
+}
+
+function stateByMemory(
+  { state, resident }: Slot,
+  model: string,
+  loaded: readonly string[],
+): SlotState {
   const isThere = isIn(loaded, model)
   if (state === 'active') return isThere ? 'active' : 'unloaded'
+  if (state !== 'loading') return state === 'failed' ? 'failed' : 'unsettled'
   const isAlone = !without(resident, model).some((other) => isIn(loaded, other))
-  return state === 'loading' && isThere && isAlone ? 'active' : 'unsettled'
+  return isThere && isAlone ? 'active' : 'unsettled'
 }
 
 export function slotToJson({

@@ -31,17 +31,14 @@ export interface ProfileWorldOptions {
 }
 
 export function profileWorld(options: ProfileWorldOptions = {}): ProfileWorld {
-  const { beside, models, store } = options
-  const objects = beside?.objects ?? new Map<string, MemoryObject>()
-  const fake = beside?.models ?? new FakeModels()
-  const indexes = options.indexes ?? beside?.indexes ?? new MemoryIndexes()
-  const clock = beside?.clock ?? { nowMs: 1_700_000_000_000 }
-  const added = beside?.added ?? new Map<string, string>()
+  const shared = { ...newShare(), ...options.beside }
+  const { objects, models: fake, clock, added } = shared
+  const indexes = options.indexes ?? shared.indexes
   const troubles: string[] = []
   const inner = new MemoryStore(objects, () => clock.nowMs)
-  const primary = store?.(inner) ?? inner
+  const primary = options.store?.(inner) ?? inner
   const profiles = new Profiles({
-    ...{ indexes, models: models === undefined ? fake : models },
+    ...{ indexes, models: options.models === undefined ? fake : options.models },
     buckets: {
       get: () => primary,
       list: () => [{ name: 'primary' }, ...[...added.keys()].map((name) => ({ name }))],
@@ -55,6 +52,17 @@ export function profileWorld(options: ProfileWorldOptions = {}): ProfileWorld {
     onTrouble: (_error, what) => troubles.push(what),
   })
   return { profiles, models: fake, indexes, objects, added, troubles, clock }
+}
+
+/** What servers beside each other have in common. */
+function newShare(): Omit<ProfileWorld, 'profiles' | 'troubles'> {
+  return {
+    objects: new Map<string, MemoryObject>(),
+    models: new FakeModels(),
+    indexes: new MemoryIndexes(),
+    added: new Map<string, string>(),
+    clock: { nowMs: 1_700_000_000_000 },
+  }
 }
 
 export function profileOf(id: string, rest: Partial<Profile> = {}): Profile {
