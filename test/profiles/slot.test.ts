@@ -233,9 +233,30 @@ it('of two servers one has the slot, and the other takes back what it loaded', a
   assert.equal(await said(one), 'active b true')
 })
 
+it('whichever write of the slot fails, it never lies, and the next try ends it', async () => {
+  for (const before of [0, 1]) {
+    for (const preloadFails of [false, true]) {
+      const world = await worldOf('a', 'b')
+      await world.profiles.activate('a', 'tester')
+      const broken = profileWorld({ beside: world, store: (inner) => failingPuts(inner, before) })
+      if (preloadFails) broken.models.failures.set('preload', down())
+      await assert.rejects(broken.profiles.activate('b', 'tester'))
+      const { state, slot } = await broken.profiles.active()
+      const isThere = broken.models.memory.has(`${String(slot.model)}:latest`)
+      assert.equal(state === 'active', isThere, `${before} ${preloadFails} ${state}`)
+      assert.equal(broken.troubles.length, before === 1 && preloadFails ? 1 : 0)
+      broken.models.failures.clear()
+      const mended = profileWorld({ beside: world })
+      await mended.profiles.activate('b', 'tester')
+      assert.equal(await said(mended), 'active b true')
+      assert.equal(mended.models.most, 1)
+    }
+  }
+})
+
 it('a wish that cannot be stored reaches no model server', async () => {
   const world = await worldOf('a')
-  const broken = profileWorld({ beside: world, store: failingPuts })
+  const broken = profileWorld({ beside: world, store: (inner) => failingPuts(inner, 0) })
   await assert.rejects(broken.profiles.activate('a', 'tester'), coded('storage_full'))
   assert.deepEqual(broken.models.calls, [])
   assert.equal(await said(broken), 'empty null null')
@@ -265,10 +286,12 @@ it('a slot that cannot be read is an error, never an empty one', async () => {
   assert.deepEqual(world.models.calls, ['preload model-a 5m'])
 })
 
-function failingPuts(inner: ObjectStore): ObjectStore {
+/** A full disk, after so many more writes. */
+function failingPuts(inner: ObjectStore, writes: number): ObjectStore {
+  let left = writes
   return new Proxy(inner, {
     get: (target, name) => {
-      if (name === 'putIfAbsent') {
+      if (name === 'putIfAbsent' && (left -= 1) < 0) {
         return () => Promise.reject(new VectordError('storage_full', 'The disk is full.'))
       }
       const value: unknown = Reflect.get(target, name)
