@@ -5,6 +5,7 @@ import { it } from 'node:test'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import { VectordError } from '../../src/lib/errors.ts'
 import { STEPS_WAITING_MAX } from '../../src/profiles/profiles.ts'
+import { EMPTY_SLOT, type Slot, slotState } from '../../src/profiles/slot-state.ts'
 import {
   down,
   profileOf,
@@ -13,6 +14,11 @@ import {
   unknownModel,
   type ProfileWorld,
 } from '../support/profile-world.ts'
+
+const SLOT: Slot = {
+  ...{ state: 'active', profile: 'p', profileRevision: 1, model: 'b' },
+  ...{ resident: ['a', 'b'], fault: null },
+}
 
 async function worldOf(...ids: readonly string[]): Promise<ProfileWorld> {
   const world = profileWorld()
@@ -178,10 +184,35 @@ it('a crash between unload and preload is told as such, and the next activation 
   after.models.gate = Promise.resolve()
   await after.profiles.activate('b', 'tester')
   assert.equal(await said(after), 'active b true')
-  assert.ok(after.models.calls.includes('unload model-a'), 'it may have been left in memory')
+  const calls = after.models.calls.slice(3)
+  assert.deepEqual(calls.slice(0, 2), ['unload model-a', 'preload model-b 5m'], 'a may be there')
   gate.resolve(undefined)
   await assert.rejects(lost, coded('revision_mismatch'))
   assert.equal(await said(after), 'active b true')
+})
+
+it('the slot says what is stored as far as the model server bears it out', () => {
+  const at = (state: Slot['state'], loaded: readonly string[] | null, isWorking = false): string =>
+    slotState({ ...SLOT, state }, loaded, isWorking)
+  const [both, alone, old] = [['a:latest', 'b:latest'], ['b:latest', 'other:1b'], ['a:latest']]
+  assert.deepEqual(
+    [both, alone, old, [], null].map((loaded) => at('loading', loaded)),
+    ['unsettled', 'active', 'unsettled', 'unsettled', 'unknown'],
+  )
+  assert.deepEqual(
+    [both, alone, old, [], null].map((loaded) => at('active', loaded)),
+    ['active', 'active', 'unloaded', 'unloaded', 'unknown'],
+  )
+  for (const state of ['failed', 'unloading'] as const) {
+    const said = state === 'failed' ? state : 'unsettled'
+    assert.deepEqual([at(state, both), at(state, []), at(state, null)], [said, said, 'unknown'])
+  }
+  assert.deepEqual(
+    [at('loading', alone, true), at('unloading', [], true)],
+    ['loading', 'unloading'],
+  )
+  assert.equal(at('active', old, true), 'unloaded', 'also while the next step begins')
+  assert.equal(slotState(EMPTY_SLOT, null, false), 'empty')
 })
 
 it('while a model is loaded the slot says so, and never that it is active', async () => {
