@@ -35,7 +35,7 @@ import type { SearchObserver } from '../src/services/search-observer.ts'
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['search']
 
-const SearchBody = Type.Object(
+export const SearchBody = Type.Object(
   {
     vector: Type.Optional(Vector),
     id: Type.Optional(Type.String({ description: 'A stored point; it is left out itself.' })),
@@ -76,7 +76,7 @@ const HitJson = Type.Object(
   STRICT,
 )
 
-const SearchReply = Type.Object(
+export const SearchReply = Type.Object(
   {
     results: Type.Array(HitJson, { description: 'Nearest first.' }),
     path: Type.Enum([...SEARCH_PATHS]),
@@ -153,12 +153,11 @@ export const searchRoutes: FastifyPluginCallbackTypebox<SearchRoutesOptions> = (
   const { indexes, limits } = options
   const run = searcher(options)
 
+  const answer = searchAnswer(options)
+
   app.post('/vectors/indexes/:index/search', SEARCH, async (request, reply) => {
-    const index = findIndex(indexes, request, request.params.index)
-    const rules = { ...shapeOf(index), limits }
-    const found = await run(index, parseSearch(request.body, rules), {
-      ...{ rules, name: request.params.index, requestId: request.id },
-    })
+    const call = { index: request.params.index, search: request.body }
+    const found = await answer(request, call)
     reply.header('x-vectord-lsn', found.lsn).header('content-type', JSON_TYPE)
     return reply.send(found.json)
   })
@@ -188,7 +187,28 @@ export const searchRoutes: FastifyPluginCallbackTypebox<SearchRoutesOptions> = (
   done()
 }
 
-interface Found {
+/** Which index is searched, and the body of the search. */
+export interface SearchCall {
+  readonly index: string
+  readonly search: unknown
+}
+
+/** Answers one search, as every route does that is one. */
+export function searchAnswer(
+  options: SearchRoutesOptions,
+): (request: FastifyRequest, call: SearchCall) => Promise<Found> {
+  const { indexes, limits } = options
+  const run = searcher(options)
+  return async (request, { index: name, search }) => {
+    const index = findIndex(indexes, request, name)
+    const rules = { ...shapeOf(index), limits }
+    const asked = { rules, name, requestId: request.id }
+    return run(index, parseSearch(search, rules), asked)
+  }
+}
+
+/** An answer as it is sent. */
+export interface Found {
   readonly lsn: number
   readonly json: string
 }

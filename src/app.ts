@@ -5,9 +5,11 @@
  * a search for a path always ends here.
  */
 
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
+import { adminRoutes } from '../routes/admin.ts'
 import { agentRoutes } from '../routes/agent.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
@@ -17,6 +19,7 @@ import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
 import { pointRoutes } from '../routes/points.ts'
+import { profileRoutes } from '../routes/profiles.ts'
 import { promotionRoutes } from '../routes/promotions.ts'
 import { recallRoutes } from '../routes/recall.ts'
 import { searchRoutes } from '../routes/search.ts'
@@ -36,6 +39,7 @@ import {
   streamGauges,
 } from './core-report.ts'
 import { dropGauges } from './drop-parts.ts'
+import { Embedders } from './embedders/embedders.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'
@@ -43,7 +47,9 @@ import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
 import { Periodic } from './lib/periodic.ts'
-import { assemble, troubleLog, type Parts } from './parts.ts'
+import { assemble, dataplaneLog, troubleLog, type Parts } from './parts.ts'
+import { listGpus } from './profiles/gpus.ts'
+import { Profiles } from './profiles/profiles.ts'
 import { agentGauges } from './services/agent-gauges.ts'
 import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
@@ -87,6 +93,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
+  const embedders = openEmbedders(options)
+  const profiles = openProfiles(options, parts, embedders)
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
@@ -102,7 +110,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, streams, metrics })
+  await mountRoutes(http, { options, parts, tuning, operations, streams, profiles, metrics })
   const timers = periodicWork(parts, tuning, log)
   return {
     http,
@@ -115,6 +123,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       isClosing = true
       // Together: requests that wait for an operation or in a stream are answered when it has ended.
       await Promise.all([http.close(), operations.close(), streams.close()])
+      await embedders.close()
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
       await tuning.stop()
@@ -136,11 +145,12 @@ interface Mounted {
   readonly tuning: TuningParts
   readonly operations: Operations
   readonly streams: Streams
+  readonly profiles: Profiles
   readonly metrics: Metrics
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, metrics } = mounted
+  const { options, parts, tuning, operations, streams, profiles, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
@@ -150,12 +160,10 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(pointRoutes, forIndexes)
   await http.register(streamRoutes, { ...forIndexes, streams })
   await http.register(versionRoutes, forIndexes)
-  await http.register(searchRoutes, {
-    ...forIndexes,
-    observe: (seen) => {
-      tuning.observe(seen)
-    },
-  })
+  const forSearches = { ...forIndexes, observe: tuning.observe.bind(tuning) }
+  await http.register(searchRoutes, forSearches)
+  await http.register(profileRoutes, { ...forSearches, profiles })
+  await http.register(adminRoutes, { models: () => profiles.models, gpus: () => listGpus() })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
   const { drops, reports } = parts
   await http.register(dropRoutes, { indexes, drops: drops.worker, reports })
@@ -177,6 +185,24 @@ function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Str
   return new Streams({
     ...{ indexes, nowMs, onTrouble: troubleLog(log) },
     storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),
+  })
+}
+
+function openEmbedders({ config, log }: AppOptions): Embedders {
+  return new Embedders({ config, env: process.env, log: dataplaneLog(log) })
+}
+
+function openProfiles(
+  { config, log, nowMs }: AppOptions,
+  { buckets, indexes }: Parts,
+  { modelServer: models }: Embedders,
+): Profiles {
+  const { root, profileRoot } = config.storage
+  return new Profiles({
+    ...{ buckets, indexes, models },
+    profileRoot: profileRoot === '' ? join(root, 'profiles') : profileRoot,
+    warmDeadlineMs: config.search.deadlineMs,
+    ...{ nowMs, onTrouble: troubleLog(log) },
   })
 }
 

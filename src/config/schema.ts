@@ -73,6 +73,11 @@ export const SCHEMA = {
       './data',
       'Folder of the local primary bucket, of logs and of caches; one server at a time holds it.',
     ),
+    profile_root: path(
+      '',
+      'Folder of the buckets that activated profiles name and nobody registered; empty means the' +
+        ' folder "profiles" within root.',
+    ),
   },
   primary: bucketKeys('the primary bucket'),
   rescue: {

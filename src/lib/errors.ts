@@ -34,6 +34,7 @@ export const ERROR_KINDS = {
   unauthenticated: { status: 401, retryable: false },
   forbidden: { status: 403, retryable: false },
   bucket_protected: { status: 403, retryable: false },
+  out_of_scope: { status: 403, retryable: false },
   rate_limited: { status: 429, retryable: true },
 
   // What is asked for.
@@ -48,6 +49,9 @@ export const ERROR_KINDS = {
   trial_not_found: { status: 404, retryable: false },
   eval_not_found: { status: 404, retryable: false },
   dead_letter_not_found: { status: 404, retryable: false },
+  profile_not_found: { status: 404, retryable: false },
+  profile_active: { status: 409, retryable: false },
+  profile_not_active: { status: 409, retryable: false },
   index_exists: { status: 409, retryable: false },
   bucket_exists: { status: 409, retryable: false },
   bucket_in_use: { status: 409, retryable: false },

@@ -80,6 +80,17 @@ const NEEDS: readonly (readonly [method: string, path: string, least: Role])[] =
   ['PUT', '/vectors/agent/{index}', 'admin'],
   ['POST', '/vectors/agent/propose/{index}', 'admin'],
   ['GET', '/vectors/agent/explain/{index}', 'read'],
+  ['GET', '/vectors/profiles', 'read'],
+  ['GET', '/vectors/profiles/{id}', 'read'],
+  ['PUT', '/vectors/profiles/{id}', 'admin'],
+  ['DELETE', '/vectors/profiles/{id}', 'admin'],
+  ['POST', '/vectors/profile/{id}/activate', 'admin'],
+  ['POST', '/vectors/profile/{id}/deactivate', 'admin'],
+  ['POST', '/vectors/profile/{id}/search', 'read'],
+  ['GET', '/vectors/profile/active', 'read'],
+  ['GET', '/admin/vram', 'read'],
+  ['POST', '/admin/preload', 'admin'],
+  ['POST', '/admin/unload', 'admin'],
 ]
 
 const PUBLIC = ['GET /livez', 'GET /readyz', 'GET /healthz']

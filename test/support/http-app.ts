@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { adminRoutes } from '../../routes/admin.ts'
 import { dropRoutes } from '../../routes/drops.ts'
 import { evalRoutes } from '../../routes/evals.ts'
 import { indexRoutes } from '../../routes/indexes.ts'
@@ -16,6 +17,7 @@ import { longOperationRoutes } from '../../routes/long-operations.ts'
 import { maintenanceRoutes } from '../../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
 import { pointRoutes } from '../../routes/points.ts'
+import { profileRoutes } from '../../routes/profiles.ts'
 import { searchRoutes } from '../../routes/search.ts'
 import { storageRoutes } from '../../routes/storage.ts'
 import { streamRoutes } from '../../routes/streams.ts'
@@ -26,14 +28,21 @@ import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { Streams } from '../../src/ingest/streams.ts'
+import type { Gpu, GpuReport } from '../../src/profiles/gpus.ts'
 import { Moves } from '../../src/services/moves.ts'
 import { Operations } from '../../src/services/operations.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
 import { memoryDrops } from './memory-drops.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
 import { MemoryIndexes } from './memory-indexes.ts'
+import { profileWorld, type ProfileWorld } from './profile-world.ts'
 
 export const NOW_MS = 1_700_000_000_000
+
+const GPU: Gpu = {
+  ...{ index: 0, uuid: 'GPU-aa', name: 'A', utilization: 0.5 },
+  ...{ totalBytes: 100, usedBytes: 40, freeBytes: null },
+}
 
 export interface TestApp {
   readonly app: FastifyInstance
@@ -43,6 +52,7 @@ export interface TestApp {
   /** Where dead letters are. */
   readonly letterStore: MemoryStore
   readonly journals: MemoryJournals
+  readonly profiles: ProfileWorld
   readonly operations: { -readonly [K in keyof OperationsApi]: OperationsApi[K] }
   /** `METHOD /path/{param}` of every route that is not part of the documentation itself. */
   readonly routes: readonly string[]
@@ -110,7 +120,12 @@ export async function openApp(
   await app.register(pointRoutes, forIndexes)
   await app.register(streamRoutes, { ...forIndexes, streams })
   await app.register(versionRoutes, forIndexes)
-  await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })
+  const forSearches = { ...forIndexes, observe: () => undefined }
+  await app.register(searchRoutes, forSearches)
+  const profiles = profileWorld({ indexes })
+  await app.register(profileRoutes, { ...forSearches, profiles: profiles.profiles })
+  const gpus = async (): Promise<GpuReport> => ({ gpus: [GPU], problem: null })
+  await app.register(adminRoutes, { models: () => profiles.profiles.models, gpus })
   await app.register(dropRoutes, { indexes, ...memoryDrops(NOW_MS) })
   await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
   const journals = memoryJournals({ indexes, operations: longOperations, nowMs: () => NOW_MS })
@@ -121,7 +136,7 @@ export async function openApp(
   await app.register(operationRoutes, { operations, indexes, metrics })
   t.after(() => app.close())
   const parts = { app, indexes, buckets, streams, letterStore, journals, operations }
-  return { ...parts, routes, troubles, send: sender(app) }
+  return { ...parts, profiles, routes, troubles, send: sender(app) }
 }
 
 /** From `NOW_MS` on. */
