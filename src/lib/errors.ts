@@ -39,6 +39,7 @@ export const ERROR_KINDS = {
   route_not_found: { status: 404, retryable: false },
   index_not_found: { status: 404, retryable: false },
   point_not_found: { status: 404, retryable: false },
+  point_not_embedded: { status: 409, retryable: true },
   bucket_not_found: { status: 404, retryable: false },
   object_not_found: { status: 404, retryable: false },
   operation_not_found: { status: 404, retryable: false },
@@ -58,6 +59,7 @@ export const ERROR_KINDS = {
   nothing_to_roll_forward: { status: 409, retryable: false },
   nothing_to_pin: { status: 409, retryable: false },
   promotion_pinned: { status: 409, retryable: false },
+  acknowledgement_needed: { status: 409, retryable: false },
   agent_held: { status: 409, retryable: true },
 
   // The service is not ready for it now.

@@ -4,7 +4,7 @@
  *
  * A part says when a row began; when it ended is told by what comes after it, the first delete or the
  * next row of its id. That is exact for every row that the table keeps: what came right after it is
- * newer, so it is kept too.
+ * newer, so it is kept too. Another row of the same version only brings its vector, and takes its place.
  */
 
 import { rm } from 'node:fs/promises'
@@ -18,10 +18,11 @@ import {
   type PointRows,
 } from '../codecs/parquet-part.ts'
 import type { PartRef, StoredFile } from '../domain/checkpoint.ts'
+import { CLIENT_TAG } from '../domain/pending-text.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { DeletedIds } from './deleted-ids.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
-import type { PointTable } from './point-table.ts'
+import type { NewPoint, PointTable } from './point-table.ts'
 import { inSteps } from './steps.ts'
 
 /** Fetches the objects of a checkpoint into scratch files, checked. */
@@ -163,40 +164,55 @@ async function addRows(target: PartTarget, part: PartRef, rows: PointRows): Prom
 
 function addRow(target: PartTarget, part: PartRef, rows: PointRows, i: number): void {
   const { table, metadata, deleted } = target
-  const { id, lsn, row, text, json } = rowAt(rows, i)
+  const { id, lsn, row, version, tag, text, json } = rowAt(rows, i)
   const isOrdered = table.firstAfter({ lsn, row }) === table.slots
   if (!isOrdered || lsn < part.firstLsn || lsn > part.lastLsn) {
     throw corrupt(part.key, 'its rows are out of order')
   }
   const isHidden = table.keepLastVersions === 1 && deleted.lastOf(id) > lsn
   const older = table.slotOf(id)
-  if (older !== undefined) {
+  const isSame = older !== undefined && table.version(older) === version
+  if (older !== undefined && !isSame) {
     const deleteLsn = deleted.firstAfter(id, table.lsn(older))
-    const isByDelete = deleteLsn < lsn || isHidden
-    table.end(older, { lsn: Math.min(deleteLsn, lsn), by: isByDelete ? 'delete' : 'upsert' })
+    const isByDelete = deleteLsn < version || isHidden
+    table.end(older, { lsn: Math.min(deleteLsn, version), by: isByDelete ? 'delete' : 'upsert' })
   }
   if (isHidden) {
+    if (isSame) table.giveWay(older)
     table.raiseHorizon(deleted.lastOf(id))
     return
   }
   const offset = i * table.vectors.dimension
-  const point = { id, lsn, row, vectors: rows.vectors, offset }
+  const point = { id, lsn, row, vectors: rows.vectors, offset, version, tag }
+  const take = (point: NewPoint): number =>
+    isSame ? table.replace(older, point) : table.append(point)
   if (metadata === null) {
-    table.append({ ...point, text: null, metadata: null })
+    if (tag === null) return
+    take({ ...point, text: null, metadata: null })
     return
   }
   const fields = parseMetadata(json)
-  metadata.add(table.append({ ...point, text, metadata: json }), fields)
+  metadata.add(take({ ...point, text, metadata: json }), fields)
 }
 
-function rowAt(
-  rows: PointRows,
-  i: number,
-): { id: string; lsn: number; row: number; text: string | null; json: string | null } {
+interface PartRow {
+  readonly id: string
+  readonly lsn: number
+  readonly row: number
+  readonly version: number
+  readonly tag: string | null
+  readonly text: string | null
+  readonly json: string | null
+}
+
+function rowAt(rows: PointRows, i: number): PartRow {
+  const lsn = rows.lsns[i] ?? 0
   return {
     id: rows.ids[i] ?? '',
-    lsn: rows.lsns[i] ?? 0,
+    lsn,
     row: rows.rows[i] ?? 0,
+    version: rows.origins?.versions[i] ?? lsn,
+    tag: rows.origins?.hasVector[i] === false ? null : (rows.origins?.embedders[i] ?? CLIENT_TAG),
     text: rows.texts[i] ?? null,
     json: rows.metadata[i] ?? null,
   }

@@ -14,6 +14,7 @@ import type {
   VersionsPage,
   VersionsRequest,
 } from '../../src/domain/search.ts'
+import type { TextCounts } from '../../src/domain/pending-text.ts'
 import { changedStream } from '../../src/domain/stream-settings.ts'
 import type { WriteBatch } from '../../src/domain/write-batch.ts'
 import type {
@@ -65,6 +66,15 @@ export class MemoryIndex implements ManagedIndex {
   }
 
   readonly configSource = 'default'
+
+  /** What `texts.count` answers. */
+  textCounts: TextCounts = { writes: 0, backfill: 0 }
+
+  readonly texts = { count: () => Promise.resolve(this.textCounts) }
+
+  get takesTexts(): boolean {
+    return this.settings.embedder !== undefined
+  }
 
   get info(): IndexInfo {
     const { createdBy: _, ...settings } = this.settings
@@ -277,7 +287,14 @@ export class MemoryIndex implements ManagedIndex {
         appliedLsn: this.#lsn,
         indexedLsn: this.#lsn,
       },
-      ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, deadRows: 0, insertRate: 0 },
+      ...{
+        memoryBytes: rawBytes,
+        rawBytes,
+        payloadBytes: 0,
+        deadRows: 0,
+        insertRate: 0,
+        pendingTexts: 0,
+      },
       ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, insertRate: 0 },
       ...{ keptVersions: [...this.#ended.values()].flat().length, keptBytes: 0 },
       keepLastVersions: this.settings.keepLastVersions,
