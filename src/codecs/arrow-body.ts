@@ -34,8 +34,8 @@ export interface ArrowBody {
   readonly ids: readonly string[]
   /** One after the other; may be a view of the input. Numbers are not checked. */
   readonly vectors: Float32Array
-  /** The place of each row's vector among them, -1 where it is null; null where every row has one. */
-  readonly places: readonly number[] | null
+  /** The place of each row's vector among them, -1 where it is null; left out where all have one. */
+  readonly places?: readonly number[]
   /** 0 where there are no rows to tell it. */
   readonly dimension: number
   readonly texts: readonly (string | null)[]
@@ -114,7 +114,7 @@ class BodyBuilder {
     return {
       ids: this.#ids,
       vectors: this.#vectors.joined(),
-      places: this.#vectors.places,
+      ...(this.#vectors.places !== null && { places: this.#vectors.places }),
       dimension: this.#vectors.dimension,
       texts: this.#texts,
       metadata: this.#metadata,

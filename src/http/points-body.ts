@@ -147,7 +147,7 @@ function arrowPoints(bytes: Uint8Array, rules: PointRules): UpsertBatch {
   const { ids, vectors, places, dimension, texts, metadata } = decoded
   const builder = new PointsBuilder(ids.length, rules)
   for (const [row, id] of ids.entries()) {
-    const place = places === null ? row : (places[row] ?? -1)
+    const place = places === undefined ? row : (places[row] ?? -1)
     const vector = place < 0 ? null : vectors.subarray(place * dimension, (place + 1) * dimension)
     const json = metadata[row] ?? null
     const parsed = json === null ? null : jsonLine(json)

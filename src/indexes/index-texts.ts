@@ -26,6 +26,7 @@ import type { ScrollPosition } from '../domain/search.ts'
 import { shardOf } from '../domain/shard-spec.ts'
 import type { ProjectBatch } from '../domain/write-batch.ts'
 import { checkVector } from '../engines/flat/vector-chunks.ts'
+import { invariant } from '../lib/invariant.ts'
 import type { IndexMeta } from './index-meta.ts'
 import type { ShardClient } from './shard-client.ts'
 
@@ -122,7 +123,8 @@ export class ServedTexts implements IndexTexts {
       shards.map(async (shard, number) => {
         const from = after?.shards[number] ?? null
         const request = { kind: 'page', tag, after: from, limit, priority } as const
-        const { page = NO_TEXTS } = await this.#ask(shard, request)
+        const { page } = await this.#ask(shard, request)
+        invariant(page !== undefined, 'a shard answers what it was asked')
         return { ...page, from }
       }),
     )
@@ -135,9 +137,11 @@ export class ServedTexts implements IndexTexts {
     const counts = { writes: 0, backfill: 0 }
     if (embedder === null) return counts
     const request = { kind: 'count', tag: embedderTag(embedder) } as const
-    for (const reply of await Promise.all(shards.map((shard) => this.#ask(shard, request)))) {
-      counts.writes += reply.counts?.writes ?? 0
-      counts.backfill += reply.counts?.backfill ?? 0
+    const replies = await Promise.all(shards.map((shard) => this.#ask(shard, request)))
+    for (const { counts: found } of replies) {
+      invariant(found !== undefined, 'a shard answers what it was asked')
+      counts.writes += found.writes
+      counts.backfill += found.backfill
     }
     return counts
   }
@@ -185,7 +189,8 @@ export class ServedTexts implements IndexTexts {
         })
         if (places.length === 0) return
         const ids = places.map((place) => vectors[place]?.id ?? '')
-        const { states: found = [] } = await this.#ask(shard, { kind: 'states', ids })
+        const { states: found } = await this.#ask(shard, { kind: 'states', ids })
+        invariant(found !== undefined, 'a shard answers what it was asked')
         for (const [i, place] of places.entries()) states[place] = found[i] ?? null
       }),
     )
@@ -196,8 +201,6 @@ export class ServedTexts implements IndexTexts {
     return shard.texts(request, { deadlineMs: this.#port.nowMs() + READ_MS })
   }
 }
-
-const NO_TEXTS: ShardTexts = { items: [], positions: [], done: true }
 
 /** The oldest of all pages, and where each shard goes on. */
 export function mergeTexts(

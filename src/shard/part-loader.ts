@@ -22,7 +22,8 @@ import { CLIENT_TAG } from '../domain/pending-text.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { DeletedIds } from './deleted-ids.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
-import type { NewPoint, PointTable } from './point-table.ts'
+import type { NewPoint } from './new-point.ts'
+import type { PointTable } from './point-table.ts'
 import { inSteps } from './steps.ts'
 
 /** Fetches the objects of a checkpoint into scratch files, checked. */

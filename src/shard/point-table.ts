@@ -24,25 +24,10 @@ import { Bitmap } from '../engines/bitmap.ts'
 import { VectorChunks } from '../engines/flat/vector-chunks.ts'
 import { invariant } from '../lib/invariant.ts'
 import { Float64Column, Int32Column } from './growing.ts'
+import type { NewPoint } from './new-point.ts'
 import { RowOrigins } from './row-origins.ts'
 import { RowStrings } from './row-strings.ts'
 import { VersionChains, type VersionEnd } from './version-chains.ts'
-
-export interface NewPoint {
-  readonly id: string
-  readonly lsn: number
-  readonly row: number
-  /** The vector starts at `offset` of `vectors`. */
-  readonly vectors: Float32Array
-  readonly offset: number
-  readonly text: string | null
-  /** JSON text of an object, or null. */
-  readonly metadata: string | null
-  /** The lsn of the client's write, where that is another one. */
-  readonly version?: number
-  /** Which embedder made the vector; null where there is none yet. Left out, it is the client's. */
-  readonly tag?: string | null
-}
 
 /** Bytes of a slot beside vector and strings. */
 const SLOT_BYTES = 8 * 4 + 4 + 1

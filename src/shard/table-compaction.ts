@@ -20,7 +20,8 @@ import { Int32Column } from './growing.ts'
 import type { ShardGraph } from './graph.ts'
 import { NONE, type LabelMove } from './label-map.ts'
 import { MetadataIndex, parseMetadata } from './metadata-index.ts'
-import { PointTable, type NewPoint } from './point-table.ts'
+import type { NewPoint } from './new-point.ts'
+import { PointTable } from './point-table.ts'
 import type { VersionEnd } from './version-chains.ts'
 
 /** Rows and labels of a step: some tens of microseconds, or hundreds where metadata is long. */

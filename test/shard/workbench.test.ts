@@ -68,7 +68,9 @@ function nearest(
   query: Float32Array,
 ): { readonly id: string; readonly distance: number }[] {
   return live
-    .map(({ id, vector }) => ({ id, distance: distance(metric, query, vector) }))
+    .flatMap(({ id, vector }) =>
+      vector === null ? [] : [{ id, distance: distance(metric, query, vector) }],
+    )
     .sort((a, b) => a.distance - b.distance)
 }
 
