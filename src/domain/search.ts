@@ -180,6 +180,13 @@ export interface ShardStats {
   readonly insertRate: number
 }
 
+/** Points with a vector: what graphs hold and searches find; 0 where the figures are not known. */
+export function searchablePoints(
+  stats: Pick<ShardStats, 'livePoints' | 'pendingTexts'> | null,
+): number {
+  return stats === null ? 0 : stats.livePoints - stats.pendingTexts
+}
+
 /** What a compaction of the rows of a shard has done. */
 export interface TableCompacted {
   /** Rows held afterwards, dead ones included. */
