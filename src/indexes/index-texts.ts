@@ -82,7 +82,10 @@ export interface IndexTexts {
    */
   apply(vectors: readonly AppliedVector[], deadlineMs: number): Promise<AppliedVectors>
 
-  /** Told when a write brought texts without vectors, and when the embedder was changed. */
+  /**
+   * Told when a write brought texts without vectors, when the embedder was changed, and when the index
+   * serves again; it must not throw.
+   */
   onTexts(listener: () => void): () => void
 }
 

@@ -109,7 +109,10 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     this.#admission = new Admission({ deltaPointsMax, memory, ...parts })
     this.texts = new ServedTexts({
       ...{ meta: parts.meta, nowMs: options.nowMs, appliedLsn: () => this.#applied.lsn },
-      shards: () => this.readyShards(),
+      shards: () => {
+        this.#ready()
+        return this.#shards
+      },
       ownShards: () => this.ownShards(),
       write: (batch, deadlineMs) => this.#write(batch, { ack: 'applied', deadlineMs }),
     })
@@ -155,12 +158,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   /** The shards, to be changed. @throws what keeps it from serving, `not_owner`. */
   ownShards(): readonly ShardClient[] {
     this.#owned()
-    return this.#shards
-  }
-
-  /** The shards, to be read. @throws what keeps it from serving. */
-  readyShards(): readonly ShardClient[] {
-    this.#ready()
     return this.#shards
   }
 
@@ -322,7 +319,9 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   /** To be called when a shard changed its state: once all are ready, the whole log is applied. */
   caughtUp(): void {
-    if (this.#state() === 'ready') this.#applied.advance(this.#storage?.log.lastLsn ?? 0)
+    if (this.#state() !== 'ready') return
+    this.#applied.advance(this.#storage?.log.lastLsn ?? 0)
+    if (this.takesTexts) this.texts.brought()
   }
 
   async #commit(
