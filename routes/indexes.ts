@@ -208,23 +208,14 @@ const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
 ) => {
   app.patch('/vectors/indexes/:index', CHANGE, async (request, reply) => {
     const { index } = request.params
-    const { bucket, embedder: name, acknowledge_rebuild: known, ...settings } = request.body
+    const { bucket, ...settings } = request.body
     const before = findIndex(indexes, request, index)
-    if (known !== undefined && name === undefined) {
-      throw badField('acknowledge_rebuild', 'goes with "embedder" alone')
-    }
     const isMove = bucket !== undefined && bucket !== before.info.bucket
     const author = { ifRevision: ifMatch(request), by: request.caller.name }
     if (isMove) await moves.check(index, bucket, author)
-    const isChanged = !isMove || name !== undefined || Object.keys(settings).length > 0
-    const update = async () => {
-      const change = toChange(settings)
-      if (name === undefined) return indexes.update(index, change, author)
-      const wish = { name, isAcknowledged: known === true }
-      const count = (of: EmbedderStamp) => before.texts.count(of)
-      const embedder = await embedderFor(before.info, wish, { identityOf, count })
-      return indexes.update(index, { ...change, embedder }, author)
-    }
+    const isChanged = !isMove || Object.keys(settings).length > 0
+    const embedder = await embedderOf(before, settings, identityOf)
+    const update = () => indexes.update(index, { ...toChange(settings), ...embedder }, author)
     const changed =
       settings.stream === undefined ? update : () => streams.whileDrained(index, update)
     const { info } = isChanged ? await changed() : before
@@ -248,7 +239,21 @@ const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
   done()
 }
 
-type Settings = Pick<Static<typeof PatchBody>, 'hnsw' | 'retention' | 'stream'>
+type Settings = Omit<Static<typeof PatchBody>, 'bucket'>
+
+async function embedderOf(
+  index: ManagedIndex,
+  { embedder: name, acknowledge_rebuild }: Settings,
+  identityOf: IdentityOf,
+): Promise<Pick<IndexChange, 'embedder'>> {
+  if (name === undefined) {
+    if (acknowledge_rebuild === undefined) return {}
+    throw badField('acknowledge_rebuild', 'goes with "embedder" alone')
+  }
+  const wish = { name, isAcknowledged: acknowledge_rebuild === true }
+  const count = (of: EmbedderStamp) => index.texts.count(of)
+  return { embedder: await embedderFor(index.info, wish, { identityOf, count }) }
+}
 
 function toChange({ hnsw, retention, stream }: Settings): IndexChange {
   return {

@@ -10,7 +10,7 @@
  * of them, and the refusal names the row and the field.
  */
 
-import { decodeArrowBody } from '../codecs/arrow-body.ts'
+import { decodeArrowBody, type ArrowBody } from '../codecs/arrow-body.ts'
 import type { UpsertBatch } from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 import { badField, isObject } from './body-field.ts'
@@ -144,11 +144,10 @@ function jsonLine(line: string): unknown {
 function arrowPoints(bytes: Uint8Array, rules: PointRules): UpsertBatch {
   const { limits, takesTexts = false } = rules
   const decoded = decodeArrowBody(bytes, limits.rowsMax, takesTexts)
-  const { ids, vectors, places, dimension, texts, metadata } = decoded
+  const { ids, texts, metadata } = decoded
   const builder = new PointsBuilder(ids.length, rules)
   for (const [row, id] of ids.entries()) {
-    const place = places === undefined ? row : (places[row] ?? -1)
-    const vector = place < 0 ? null : vectors.subarray(place * dimension, (place + 1) * dimension)
+    const vector = arrowVector(decoded, row)
     const json = metadata[row] ?? null
     const parsed = json === null ? null : jsonLine(json)
     if (parsed === undefined) {
@@ -157,6 +156,12 @@ function arrowPoints(bytes: Uint8Array, rules: PointRules): UpsertBatch {
     builder.add(row, { id, vector, text: texts[row] ?? null, metadata: parsed ?? null })
   }
   return builder.finish()
+}
+
+/** Null where the row has none. */
+function arrowVector({ vectors, places, dimension }: ArrowBody, row: number): Float32Array | null {
+  const place = places === undefined ? row : (places[row] ?? -1)
+  return place < 0 ? null : vectors.subarray(place * dimension, (place + 1) * dimension)
 }
 
 function onlyFields(body: Record<string, unknown>, known: readonly string[]): void {

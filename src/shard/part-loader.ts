@@ -22,7 +22,6 @@ import { CLIENT_TAG } from '../domain/pending-text.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { DeletedIds } from './deleted-ids.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
-import type { NewPoint } from './new-point.ts'
 import type { PointTable } from './point-table.ts'
 import { inSteps } from './steps.ts'
 
@@ -171,29 +170,36 @@ function addRow(target: PartTarget, part: PartRef, rows: PointRows, i: number): 
     throw corrupt(part.key, 'its rows are out of order')
   }
   const isHidden = table.keepLastVersions === 1 && deleted.lastOf(id) > lsn
-  const older = table.slotOf(id)
-  const isSame = older !== undefined && table.version(older) === version
-  if (older !== undefined && !isSame) {
-    const deleteLsn = deleted.firstAfter(id, table.lsn(older))
-    const isByDelete = deleteLsn < version || isHidden
-    table.end(older, { lsn: Math.min(deleteLsn, version), by: isByDelete ? 'delete' : 'upsert' })
-  }
+  const waiting = endOlder(target, { id, version, isHidden })
   if (isHidden) {
-    if (isSame) table.giveWay(older)
+    if (waiting !== null) table.giveWay(waiting)
     table.raiseHorizon(deleted.lastOf(id))
     return
   }
+  // Where only vectors are wanted, a row that has none is not.
+  if (metadata === null && tag === null) return
+  const strings = metadata === null ? NO_STRINGS : { text, metadata: json }
   const offset = i * table.vectors.dimension
-  const point = { id, lsn, row, vectors: rows.vectors, offset, version, tag }
-  const take = (point: NewPoint): number =>
-    isSame ? table.replace(older, point) : table.append(point)
-  if (metadata === null) {
-    if (tag === null) return
-    take({ ...point, text: null, metadata: null })
-    return
-  }
-  const fields = parseMetadata(json)
-  metadata.add(take({ ...point, text, metadata: json }), fields)
+  const point = { id, lsn, row, vectors: rows.vectors, offset, version, tag, ...strings }
+  const fields = parseMetadata(strings.metadata)
+  const slot = waiting === null ? table.append(point) : table.replace(waiting, point)
+  metadata?.add(slot, fields)
+}
+
+const NO_STRINGS = { text: null, metadata: null }
+
+/** Ends the version before this one. @returns the live slot of the same version, or null. */
+function endOlder(
+  { table, deleted }: PartTarget,
+  { id, version, isHidden }: Pick<PartRow, 'id' | 'version'> & { readonly isHidden: boolean },
+): number | null {
+  const older = table.slotOf(id)
+  if (older === undefined) return null
+  if (table.version(older) === version) return older
+  const deleteLsn = deleted.firstAfter(id, table.lsn(older))
+  const isByDelete = deleteLsn < version || isHidden
+  table.end(older, { lsn: Math.min(deleteLsn, version), by: isByDelete ? 'delete' : 'upsert' })
+  return null
 }
 
 interface PartRow {
@@ -212,11 +218,21 @@ function rowAt(rows: PointRows, i: number): PartRow {
     id: rows.ids[i] ?? '',
     lsn,
     row: rows.rows[i] ?? 0,
-    version: rows.origins?.versions[i] ?? lsn,
-    tag: rows.origins?.hasVector[i] === false ? null : (rows.origins?.embedders[i] ?? CLIENT_TAG),
+    ...originAt(rows, i, lsn),
     text: rows.texts[i] ?? null,
     json: rows.metadata[i] ?? null,
   }
+}
+
+function originAt(
+  { origins }: PointRows,
+  i: number,
+  lsn: number,
+): Pick<PartRow, 'version' | 'tag'> {
+  if (origins === undefined) return { version: lsn, tag: CLIENT_TAG }
+  const { versions, embedders, hasVector } = origins
+  const tag = hasVector[i] === true ? (embedders[i] ?? CLIENT_TAG) : null
+  return { version: versions[i] ?? lsn, tag }
 }
 
 function corrupt(key: string, problem: string, cause?: unknown): VectordError {

@@ -44,14 +44,14 @@ const texts: fc.Arbitrary<UpsertBatch> = fc
   })
 
 const projects: fc.Arbitrary<ProjectBatch> = fc
-  .tuple(upserts, fc.infiniteStream(fc.tuple(fc.nat(2 ** 31), text, text)))
-  .map(([{ dimension, ids, vectors }, values]) => {
-    const rows = ids.map(() => values.next().value)
+  .tuple(upserts, fc.nat(2 ** 31), fc.array(text, { minLength: 1 }))
+  .map(([{ dimension, ids, vectors }, version, strings]) => {
+    const stringAt = (i: number): string => strings[i % strings.length] ?? ''
     return {
       ...{ kind: 'project', dimension, ids, vectors },
-      versions: Float64Array.from(rows, ([version]) => version * 2 ** 21),
-      textHashes: rows.map(([, hash]) => hash),
-      embedders: rows.map(([, , embedder]) => embedder),
+      versions: Float64Array.from(ids, (_, row) => (version + row) * 2 ** 21),
+      textHashes: ids.map((_, row) => stringAt(row)),
+      embedders: ids.map((_, row) => stringAt(row + 1)),
     }
   })
 

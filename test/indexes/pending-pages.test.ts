@@ -5,7 +5,8 @@ import { it } from 'node:test'
 import fc from 'fast-check'
 import type { TextsReply } from '../../src/domain/pending-text.ts'
 import type { ScrollPosition } from '../../src/domain/search.ts'
-import { mergeTexts, type PendingCursor } from '../../src/indexes/index-texts.ts'
+import type { PendingCursor } from '../../src/indexes/index-texts.ts'
+import { mergeTexts } from '../../src/indexes/served-texts.ts'
 
 interface Row {
   readonly shard: number
@@ -26,7 +27,7 @@ it('a cursor over shards tells every text once, also where one of them lags behi
         let cursor: PendingCursor | null = null
         for (let round = 0; told.length < all.length && round < 500; round += 1) {
           for (const shard of applied.keys())
-            applied[shard] = (applied[shard] ?? 0) + lags.next().value
+            applied[shard] = (applied[shard] ?? 0) + Number(lags.next().value)
           const pages = applied.map((upTo, shard) => {
             const from: ScrollPosition | null = cursor?.shards[shard] ?? null
             return { ...pageOf(all, { shard, upTo, from, limit }), from }

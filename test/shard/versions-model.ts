@@ -54,10 +54,10 @@ export class VersionsModel {
   project(vectors: readonly ModelVector[], tag: string): void {
     for (const { id, version, text, vector } of vectors) {
       const event = this.#of(id).at(-1)
-      const point = event?.point ?? null
-      if (event?.lsn !== version || point?.text !== text || event.tag === tag) continue
-      if (point.vector !== null && event.tag === CLIENT_TAG) continue
-      event.point = { ...point, vector }
+      if (event?.lsn !== version || event.point?.text !== text) continue
+      const isClients = event.point.vector !== null && event.tag === CLIENT_TAG
+      if (isClients || event.tag === tag) continue
+      event.point = { ...event.point, vector }
       event.tag = tag
     }
   }

@@ -73,15 +73,14 @@ async function takeStep(run: Run): Promise<void> {
   const { harness, random } = run
   const dice = random()
   if (dice < 0.45) upsert(run)
-  else if (dice < 0.55 && run.texts > 0) project(run)
-  else if (dice < 0.68) remove(run)
+  else if (dice < 0.68) (dice < 0.55 && run.texts > 0 ? project : remove)(run)
   else if (dice < 0.74) harness.shard.indexSlice(random() * 20)
   else if (dice < 0.86) {
     const before = run.model.clone()
     const running = harness.shard.checkpoint(random() < 0.3 ? 'always' : 'if_worth')
     await Promise.resolve()
     upsert(run)
-    if (run.texts > 0) project(run)
+    project(run)
     remove(run)
     run.stored = { content: await running, model: before }
   } else if (dice < 0.9) await compact(run)
@@ -108,7 +107,8 @@ function upsert(run: Run): void {
 }
 
 /** Vectors for texts of lately, of which some were overwritten, deleted or embedded already. */
-function project({ harness, random, log, model, written }: Run): void {
+function project({ harness, random, log, model, texts, written }: Run): void {
+  if (texts === 0) return
   const set = randomVectors(12, DIMENSION, Math.floor(random() * 1e9))
   const made = new Map<string, ModelVector>()
   for (let row = 0; row < 12; row += 1) {

@@ -70,7 +70,7 @@ export class MemoryIndex implements ManagedIndex {
   /** What `texts.count` answers. */
   textCounts: TextCounts = { writes: 0, backfill: 0 }
 
-  readonly texts = { count: () => Promise.resolve(this.textCounts) }
+  readonly texts = { count: (): Promise<TextCounts> => Promise.resolve(this.textCounts) }
 
   get takesTexts(): boolean {
     return this.settings.embedder !== undefined
