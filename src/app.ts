@@ -46,6 +46,7 @@ import { buildHttp } from './http/build-http.ts'
 import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
+import { VectordError } from './lib/errors.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, dataplaneLog, troubleLog, type Parts } from './parts.ts'
 import { listGpus } from './profiles/gpus.ts'
@@ -156,7 +157,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const limits = httpLimits(options.config)
   const forIndexes = { indexes, metrics, limits, nowMs: options.nowMs }
   const moves = new Moves({ operations, indexes })
-  await http.register(indexRoutes, { ...forIndexes, moves, streams })
+  await http.register(indexRoutes, { ...forIndexes, moves, streams, identityOf })
   await http.register(pointRoutes, forIndexes)
   await http.register(streamRoutes, { ...forIndexes, streams })
   await http.register(versionRoutes, forIndexes)
@@ -179,6 +180,12 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
+}
+
+/** No embedder is configured yet. */
+function identityOf(name: string): Promise<never> {
+  const message = `The embedder "${name}" is not configured here.`
+  return Promise.reject(new VectordError('not_configured', message))
 }
 
 function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Streams {

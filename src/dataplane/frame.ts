@@ -48,6 +48,8 @@ export const FRAME = {
   compact: 19,
   /** The shard's objects are in another bucket from now on. */
   rehome: 20,
+  /** Texts that wait for their vectors. */
+  texts: 21,
   /** Work for a builder: see `builder-jobs.ts`. */
   job: 32,
   answer: 64,

@@ -5,6 +5,7 @@
  * Later records and checkpoints are refused with the same error until the front opens it anew.
  */
 
+import type { TextsRequest } from '../domain/pending-text.ts'
 import type { AdoptedGraph, ShardStats } from '../domain/search.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
@@ -110,6 +111,9 @@ export class OwnedShards {
         writeIds(writer, shard.matchingIds(filter, limit))
         return
       }
+      case FRAME.texts:
+        writeJson(writer, shard.texts(readJson(body) as TextsRequest))
+        return
       case FRAME.count:
         writeJson(writer, shard.count((readJson(body) as CountRequest).filter))
         return

@@ -6,6 +6,7 @@
  */
 
 import type { CheckpointContent, Clearance } from '../domain/checkpoint.ts'
+import type { TextsReply, TextsRequest } from '../domain/pending-text.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
@@ -140,6 +141,14 @@ export class RemoteShard {
       ...this.#head(FRAME.versions, bounds),
       write: (writer) => writeJson(writer, request),
       read: readVersions,
+    })
+  }
+
+  async texts(request: TextsRequest, bounds: ReadBounds): Promise<TextsReply> {
+    return this.#life.core.send({
+      ...this.#head(FRAME.texts, bounds),
+      write: (writer) => writeJson(writer, request),
+      read: (body) => readJson(body) as TextsReply,
     })
   }
 

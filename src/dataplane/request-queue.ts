@@ -22,6 +22,7 @@ const PASSING: ReadonlySet<FrameType> = new Set([
   FRAME.versions,
   FRAME.scroll,
   FRAME.count,
+  FRAME.texts,
 ])
 
 /** What such reads pass, and what passes them. All that is in neither set keeps its place. */

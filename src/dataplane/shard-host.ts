@@ -5,6 +5,7 @@
  */
 
 import type { CheckpointContent, Clearance } from '../domain/checkpoint.ts'
+import type { TextsReply, TextsRequest } from '../domain/pending-text.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
@@ -44,6 +45,9 @@ export interface HostedShard {
 
   /** The versions of a point that can be read. */
   versions(request: VersionsRequest): VersionsPage
+
+  /** Texts that wait for their vectors, and what points have. */
+  texts(request: TextsRequest): TextsReply
 
   /** Live points after `after` (null: from the start) that match the filter (JSON text or null). */
   scroll(

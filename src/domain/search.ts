@@ -145,8 +145,10 @@ export interface AdoptedGraph {
 }
 
 export interface ShardStats {
-  /** Points that a search can find. */
+  /** Points that are there, with a vector or without. */
   readonly livePoints: number
+  /** Those whose text still waits for its vector. */
+  readonly pendingTexts: number
   /** Rows held, dead ones included. */
   readonly rows: number
   /** Rows that a compaction takes out of memory. */
@@ -170,12 +172,19 @@ export interface ShardStats {
   /** Every write up to this lsn is in the graph. */
   readonly indexedLsn: number
   readonly memoryBytes: number
-  /** Bytes of live vectors: livePoints × dimension × 4. */
+  /** Bytes of live vectors, 4 for each number. */
   readonly rawBytes: number
   /** Bytes of metadata JSON, ids and texts. */
   readonly payloadBytes: number
   /** Points a second that went into the graph lately; 0 where none did. */
   readonly insertRate: number
+}
+
+/** Points with a vector: what graphs hold and searches find; 0 where the figures are not known. */
+export function searchablePoints(
+  stats: Pick<ShardStats, 'livePoints' | 'pendingTexts'> | null,
+): number {
+  return stats === null ? 0 : stats.livePoints - stats.pendingTexts
 }
 
 /** What a compaction of the rows of a shard has done. */

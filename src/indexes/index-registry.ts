@@ -152,6 +152,7 @@ export class IndexRegistry implements Indexes {
         ...(change.efSearch !== undefined && {
           hnsw: { ...meta.hnsw, efSearch: change.efSearch },
         }),
+        ...(change.embedder !== undefined && { embedder: change.embedder }),
         ...(change.keepLastVersions !== undefined && { keepLastVersions: change.keepLastVersions }),
       }))
       index.changeMeta(stored.document, stored.revision)

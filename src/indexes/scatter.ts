@@ -84,6 +84,7 @@ export function sumStats(all: readonly (ShardStats | null)[]): ShardStats | null
     known.reduce((total, stats) => total + of(stats), 0)
   return {
     livePoints: sum((stats) => stats.livePoints),
+    pendingTexts: sum((stats) => stats.pendingTexts),
     rows: sum((stats) => stats.rows),
     keptVersions: sum((stats) => stats.keptVersions),
     keptBytes: sum((stats) => stats.keptBytes),

@@ -12,7 +12,7 @@ import type {
   SampleRequest,
 } from '../domain/recall-sample.ts'
 import { TopK } from '../engines/top-k.ts'
-import { matchesOf, search, type Searched } from './searcher.ts'
+import { search, searchableOf, type Searched } from './searcher.ts'
 import { inSteps } from './steps.ts'
 
 /** Rows between two looks at the clock. */
@@ -27,9 +27,9 @@ export async function sampleRecall(
   const startMs = performance.now()
   const { table, metadata, graph } = searchedIn(null)
   if (!('vector' in query.target)) throw new TypeError('a sampled query has a vector')
-  const { slots, count } = matchesOf({ table, metadata }, query.filter)
+  const { slots, count } = searchableOf({ table, metadata }, query.filter)
   const mask = slots.clone()
-  const { slots: rows, livePoints } = table
+  const { slots: rows, searchablePoints: livePoints } = table
   const found = probes.map((probe): SampledProbe => {
     const asked = { ...query, ef: probe.ef, exact: false }
     const before = process.cpuUsage()

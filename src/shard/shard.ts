@@ -10,6 +10,7 @@
 
 import { decodeBatch } from '../codecs/batch-codec.ts'
 import type { CheckpointContent, Clearance, GraphRef } from '../domain/checkpoint.ts'
+import type { TextsReply, TextsRequest } from '../domain/pending-text.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
@@ -30,15 +31,16 @@ import type { ShardSpec } from '../domain/shard-spec.ts'
 import { invariant } from '../lib/invariant.ts'
 import { applyBatch } from './apply.ts'
 import { Checkpointer } from './checkpointer.ts'
-import { generationInfos } from './generation-infos.ts'
 import { Generations, generationNotFound } from './generations.ts'
 import type { GraphIdentity, ShardGraph } from './graph.ts'
 import type { GraphAdopter } from './graph-adopter.ts'
 import { InsertRate } from './insert-rate.ts'
 import type { MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
+import { answerTexts } from './pending-texts.ts'
 import { sampleRecall } from './recall-sampler.ts'
 import { matchesOf, search, type Searched } from './searcher.ts'
+import { shardStats } from './shard-stats.ts'
 import { whileTrue } from './steps.ts'
 import { isWorthCompacting, TableCompaction } from './table-compaction.ts'
 import { readVersions } from './read-versions.ts'
@@ -98,7 +100,10 @@ export class Shard {
       {
         table: this.#table,
         metadata: this.#metadata,
-        graphs: { remove: (slot) => this.#removed(slot) },
+        graphs: {
+          remove: (slot) => this.#removed(slot),
+          replaced: (slot) => this.#replaced(slot),
+        },
         deletes: this.#checkpointer.deletes,
       },
       this.#spec,
@@ -126,6 +131,11 @@ export class Shard {
 
   versions(request: VersionsRequest): VersionsPage {
     return readVersions(this.#table, request)
+  }
+
+  /** Texts that wait for their vectors. */
+  texts(request: TextsRequest): TextsReply {
+    return answerTexts(this.#table, request)
   }
 
   scroll(
@@ -258,31 +268,13 @@ export class Shard {
   }
 
   stats(): ShardStats {
-    const table = this.#table
-    const graph = this.#generations.published
-    const waiting = this.#isFlat(graph) ? -1 : table.live.next(graph.indexedSlot)
-    return {
-      livePoints: table.livePoints,
-      rows: table.slots,
-      deadRows: table.deadRows,
-      keptVersions: table.keptVersions,
-      keptBytes: table.keptBytes,
-      keepLastVersions: table.keepLastVersions,
-      deltaPoints: waiting === -1 ? 0 : table.live.countFrom(graph.indexedSlot),
-      graphElements: graph.elements,
-      tombstones: graph.tombstones,
-      generation: graph.generation,
-      generations: generationInfos({
-        ...{ table, generations: this.#generations, stored: this.#checkpointer.storedGraphs },
-        isFlat: (of) => this.#isFlat(of),
-      }),
-      appliedLsn: this.#appliedLsn,
-      indexedLsn: waiting === -1 ? this.#appliedLsn : table.lsn(waiting) - 1,
-      memoryBytes: this.#memoryBytes,
-      rawBytes: table.livePoints * this.#spec.dimension * 4,
-      payloadBytes: table.payloadBytes,
+    return shardStats({
+      ...{ table: this.#table, generations: this.#generations },
+      stored: this.#checkpointer.storedGraphs,
+      isFlat: (graph) => this.#isFlat(graph),
+      ...{ appliedLsn: this.#appliedLsn, memoryBytes: this.#memoryBytes },
       insertRate: this.#insertRate.perSecond(performance.now()),
-    }
+    })
   }
 
   async close(): Promise<void> {
@@ -300,6 +292,11 @@ export class Shard {
   #removed(slot: number): void {
     this.#generations.remove(slot)
     this.#compaction?.died(slot)
+  }
+
+  #replaced(slot: number): void {
+    this.#generations.remove(slot)
+    this.#compaction?.replaced(slot)
   }
 
   async #compactTable(): Promise<void> {
@@ -323,7 +320,7 @@ export class Shard {
 
   /** True while there are so few points that no graph is begun: nothing waits for one. */
   #isFlat(graph: ShardGraph): boolean {
-    return graph.index === null && this.#table.livePoints <= this.#flatRowsMax
+    return graph.index === null && this.#table.searchablePoints <= this.#flatRowsMax
   }
 
   #isWaitedFor(graph: ShardGraph): boolean {

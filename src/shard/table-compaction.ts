@@ -20,7 +20,8 @@ import { Int32Column } from './growing.ts'
 import type { ShardGraph } from './graph.ts'
 import { NONE, type LabelMove } from './label-map.ts'
 import { MetadataIndex, parseMetadata } from './metadata-index.ts'
-import { PointTable, type NewPoint } from './point-table.ts'
+import type { NewPoint } from './new-point.ts'
+import { PointTable } from './point-table.ts'
 import type { VersionEnd } from './version-chains.ts'
 
 /** Rows and labels of a step: some tens of microseconds, or hundreds where metadata is long. */
@@ -79,6 +80,13 @@ export class TableCompaction {
     }
   }
 
+  /** A live row of the old table just gave way to a newer row of the same version. */
+  replaced(slot: number): void {
+    // Where versions are kept, that row is carried for sure, and takes its place then.
+    if (slot >= this.#slots.length || this.#old.keepLastVersions > 1) return
+    this.table.giveWay(this.#slots.get(slot))
+  }
+
   /** Carries the rest over and takes the graphs to the new table; the old one is then given up. */
   finish(graphs: readonly ShardGraph[]): void {
     invariant(this.#left(graphs) <= LEFT_MAX, 'the last turn of a compaction is short')
@@ -107,12 +115,18 @@ export class TableCompaction {
 
   #carryRow(slot: number): void {
     const old = this.#old
-    const before = this.table.slotOf(old.id(slot))
-    if (before !== undefined) this.table.end(before, { lsn: old.lsn(slot), by: 'upsert' })
-    const to = this.table.append(pointAt(old, slot))
+    const to = this.#put(pointAt(old, slot), old.version(slot))
     this.metadata.add(to, parseMetadata(old.metadata(slot)))
     if (old.endedByDelete(slot)) this.table.end(to, this.#deleteOf(slot))
     this.#slots.push(to)
+  }
+
+  #put(point: NewPoint, version: number): number {
+    const before = this.table.slotOf(point.id)
+    if (before === undefined) return this.table.append(point)
+    if (this.table.version(before) === version) return this.table.replace(before, point)
+    this.table.end(before, { lsn: version, by: 'upsert' })
+    return this.table.append(point)
   }
 
   #deleteOf(slot: number): VersionEnd {
@@ -153,5 +167,7 @@ function pointAt(table: PointTable, slot: number): NewPoint {
     offset: 0,
     text: table.text(slot),
     metadata: table.metadata(slot),
+    version: table.version(slot),
+    tag: table.origins.tagOf(slot),
   }
 }

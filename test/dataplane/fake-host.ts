@@ -92,6 +92,10 @@ class FakeShard implements HostedShard {
     return ids.map(() => null)
   }
 
+  texts(): Record<string, never> {
+    return {}
+  }
+
   versions(): VersionsPage {
     return { versions: [], isKnown: false, done: true }
   }
@@ -166,6 +170,7 @@ class FakeShard implements HostedShard {
       payloadBytes: 0,
       deadRows: 0,
       insertRate: 0,
+      pendingTexts: 0,
       keptVersions: 0,
       keptBytes: 0,
       keepLastVersions: this.#keepLastVersions,

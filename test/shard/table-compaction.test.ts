@@ -16,6 +16,7 @@ import { DeletedIds } from '../../src/shard/deleted-ids.ts'
 import { ShardGraph } from '../../src/shard/graph.ts'
 import { MetadataIndex } from '../../src/shard/metadata-index.ts'
 import { PointTable } from '../../src/shard/point-table.ts'
+import { faultsOfSlot } from '../../src/shard/table-faults.ts'
 import { search } from '../../src/shard/searcher.ts'
 import {
   isWorthCompacting,
@@ -123,10 +124,14 @@ class Rows {
       for (const graph of this.graphs) graph.remove(slot)
       this.compaction?.died(slot)
     }
+    const replaced = (slot: number): void => {
+      for (const graph of this.graphs) graph.remove(slot)
+      this.compaction?.replaced(slot)
+    }
     const { table, metadata, metric } = this
     const owner = { shard: 0, shards: 1, dimension: DIMENSION, metric }
     applyBatch(
-      { table, metadata, graphs: { remove }, deletes: new DeletedIds() },
+      { table, metadata, graphs: { remove, replaced }, deletes: new DeletedIds() },
       owner,
       batch,
       this.lsn,
@@ -158,7 +163,7 @@ function compare(rows: Rows, random: () => number): void {
 
 function checkWhole({ table, metadata, graphs, live }: Rows): void {
   assert.equal(table.livePoints, live.size)
-  for (let slot = 0; slot < table.slots; slot += 1) assert.deepEqual(table.faultsOf(slot), [])
+  for (let slot = 0; slot < table.slots; slot += 1) assert.deepEqual(faultsOfSlot(table, slot), [])
   for (const graph of graphs) assert.deepEqual(graph.faults(), [])
   for (const [id, { vector, group }] of live) {
     const slot = table.slotOf(id)

@@ -24,11 +24,13 @@ import { streamRoutes } from '../../routes/streams.ts'
 import { trialRoutes } from '../../routes/trials.ts'
 import { versionRoutes } from '../../routes/versions.ts'
 import { MemoryStore } from '../../src/buckets/memory-store.ts'
+import type { EmbedderStamp } from '../../src/domain/pending-text.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { Streams } from '../../src/ingest/streams.ts'
 import type { Gpu, GpuReport } from '../../src/profiles/gpus.ts'
+import { VectordError } from '../../src/lib/errors.ts'
 import { Moves } from '../../src/services/moves.ts'
 import { Operations } from '../../src/services/operations.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
@@ -76,7 +78,7 @@ export interface TestReply {
 
 export async function openApp(
   t: Pick<TestContext, 'after'>,
-  options: Partial<HttpOptions> = {},
+  options: Partial<HttpOptions> & { readonly embedders?: readonly EmbedderStamp[] } = {},
 ): Promise<TestApp> {
   const metrics = new Metrics()
   const limits = options.limits ?? HTTP_LIMITS
@@ -116,7 +118,13 @@ export async function openApp(
     ...{ indexes, nowMs: movingClock(), storeOf: () => letterStore },
     onTrouble: (_error, what) => troubles.push(what),
   })
-  await app.register(indexRoutes, { ...forIndexes, moves, streams })
+  const identityOf = (name: string): Promise<EmbedderStamp> => {
+    const stamp = options.embedders?.find((one) => one.name === name)
+    if (stamp !== undefined) return Promise.resolve(stamp)
+    const message = `The embedder "${name}" is not configured here.`
+    return Promise.reject(new VectordError('not_configured', message))
+  }
+  await app.register(indexRoutes, { ...forIndexes, moves, streams, identityOf })
   await app.register(pointRoutes, forIndexes)
   await app.register(streamRoutes, { ...forIndexes, streams })
   await app.register(versionRoutes, forIndexes)

@@ -49,6 +49,7 @@ export async function inlineShard(
     search: (query) => live(() => shard.search(query)),
     fetch: (ids, include) => live(() => shard.fetch(ids, include)),
     versions: (request) => live(() => shard.versions(request)),
+    texts: (request) => live(() => shard.texts(request)),
     scroll: ({ after, limit, filter, include }) =>
       live(() => shard.scroll(after, limit, filter, include)),
     matchingIds: (filter, limit) => live(() => shard.matchingIds(filter, limit)),

@@ -68,6 +68,7 @@ export function lateShard(source: ShardSource, store: ObjectStore): ShardClient 
     },
     search: async (query, bounds) => ready().search(query, bounds),
     fetch: async (ids, include, bounds) => ready().fetch(ids, include, bounds),
+    texts: async (request, bounds) => ready().texts(request, bounds),
     versions: async (request, bounds) => ready().versions(request, bounds),
     retain: async (keepLastVersions) => ready().retain(keepLastVersions),
     scroll: async (request, bounds) => ready().scroll(request, bounds),

@@ -8,7 +8,7 @@ export interface Row {
   readonly id: string
   readonly lsn: number
   readonly row: number
-  readonly vector: Float32Array
+  readonly vector: Float32Array | null
   readonly text: string | null
   readonly metadata: string | null
 }
