@@ -155,6 +155,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
     observe: (seen) => {
       tuning.observe(seen)
     },
+    embedderOf: () => null,
   })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
   const { drops, reports } = parts

@@ -25,6 +25,7 @@ import type { FrameWriter } from './frame-writer.ts'
 import {
   readApply,
   readFetch,
+  readIds,
   readJson,
   readQuery,
   readSample,
@@ -110,6 +111,9 @@ export class OwnedShards {
         writeIds(writer, shard.matchingIds(filter, limit))
         return
       }
+      case FRAME.keywordStatistics:
+        writeJson(writer, shard.keywordStatistics(readIds(body)))
+        return
       case FRAME.count:
         writeJson(writer, shard.count((readJson(body) as CountRequest).filter))
         return
@@ -139,6 +143,10 @@ export class OwnedShards {
         const owned = this.#get(frame.shard)
         return beside(owned, owned.shard.verify())
       }
+      case FRAME.prepareKeywords:
+        // Closing ends it rather than to wait for it.
+        await this.#get(frame.shard).shard.prepareKeywords()
+        return null
       case FRAME.close:
         return this.#close(frame.shard)
       case FRAME.adopt:
