@@ -1,7 +1,7 @@
 /**
  * The words of a text, as keyword searches compare them: of points in a core, of queries in the front.
  *
- *     "Crème brûlée №5, ＡＢＣ"  ─▶  creme  brulee  no5  abc
+ *     "Crème brûlée No. 5: ＡＢＣ"  ─▶  creme  brulee  no  5  abc
  *
  * A word is a run of Unicode letters, digits and marks. It is folded by NFKC and to lower case, and
  * the accents of Latin, Greek and Cyrillic letters are left out. Scripts that put no space between
