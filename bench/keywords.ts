@@ -53,8 +53,8 @@ await withFolder(run)
 async function run(scratch: string): Promise<void> {
   const spec = {
     ...{ index: 'glosses', incarnation: 'one', shard: 0, shards: 1, dimension: 2 },
-    ...{ metric: 'l2', hnsw: HNSW_DEFAULTS, scratch, checkpoint: null } as const,
-    ...{ bucket: { backend: 'local', root: scratch }, flatRowsMax: texts.length } as const,
+    ...({ metric: 'l2', hnsw: HNSW_DEFAULTS, scratch, checkpoint: null } as const),
+    ...({ bucket: { backend: 'local', root: scratch }, flatRowsMax: texts.length } as const),
   }
   const shard = await openShard(spec, new MemoryStore(), () => undefined)
   fill(shard)
@@ -73,7 +73,12 @@ async function run(scratch: string): Promise<void> {
       parameters: { data: 'WordNet glosses', texts: texts.length, k: K, queries: QUERIES },
       tables: {
         'gathering the words': [
-          { what: 'vectord', ms: build.ms, held_ms: build.heldMs, bytes_a_text: bytes / texts.length },
+          {
+            what: 'vectord',
+            ms: build.ms,
+            held_ms: build.heldMs,
+            bytes_a_text: bytes / texts.length,
+          },
           { what: 'minisearch', ms: oracle.ms, held_ms: oracle.ms, bytes_a_text: null },
         ],
         'each query in one turn': rows,
@@ -142,7 +147,11 @@ function measure(shard: Shard, oracle: MiniSearch<Gloss>, band: Band): Row {
     return performance.now() - startMs
   })
   progress(`${band.name}: p50 ${Number(row['p50_ms']).toFixed(3)} ms`)
-  return { ...row, minisearch_p50_ms: percentile(oracleMs, 0.5), minisearch_max_ms: Math.max(...oracleMs) }
+  return {
+    ...row,
+    minisearch_p50_ms: percentile(oracleMs, 0.5),
+    minisearch_max_ms: Math.max(...oracleMs),
+  }
 }
 
 /** As many words as a query may have, the most common ones. */

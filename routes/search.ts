@@ -16,6 +16,7 @@ import { findIndex, shapeOf, type IndexRoutesOptions } from '../src/http/index-a
 import {
   FailedPart,
   Filter,
+  IncludeList,
   IndexParams,
   JSON_TYPE,
   Lsn,
@@ -37,16 +38,6 @@ import { searchText } from '../src/services/text-search.ts'
 
 const STRICT = { additionalProperties: false } as const
 const TAGS = ['search']
-
-const SearchInclude = Type.Array(
-  Type.String({ enum: ['metadata', 'vector', 'text', 'highlights'] }),
-  {
-    uniqueItems: true,
-    description:
-      'What the answer holds of each point; metadata alone by default. highlights, with "text": ' +
-      'where the words of the query are in the text of the point.',
-  },
-)
 
 const Rank = Nullable(Type.Integer({ minimum: 1, description: 'null: not found by that side.' }))
 
@@ -75,7 +66,7 @@ const SearchBody = Type.Object(
     ef: Type.Optional(Nullable(Type.Integer({ minimum: 1 }))),
     filter: Type.Optional(Nullable(Filter)),
     exact: Type.Boolean({ default: false, description: 'Ground truth by a scan.' }),
-    include: Type.Optional(SearchInclude),
+    include: IncludeList,
     vector_encoding: VectorEncoding,
     min_lsn: Type.Optional(Lsn),
     as_of: Type.Optional(
@@ -117,7 +108,9 @@ const HitJson = Type.Object(
       }),
     ),
     distance: Nullable(
-      Type.Number({ description: 'Smaller is closer; null where the vector side did not find it.' }),
+      Type.Number({
+        description: 'Smaller is closer; null where the vector side did not find it.',
+      }),
     ),
     ranks: Type.Optional(
       Type.Object(
@@ -130,7 +123,10 @@ const HitJson = Type.Object(
     text: Type.Optional(Nullable(Type.String())),
     vector: Type.Optional(Nullable(Vector)),
     highlights: Type.Optional(
-      Type.Array(HighlightJson, { maxItems: HIGHLIGHTS_MAX, description: 'In order; the first ones.' }),
+      Type.Array(HighlightJson, {
+        maxItems: HIGHLIGHTS_MAX,
+        description: 'In order; the first ones.',
+      }),
     ),
   },
   STRICT,

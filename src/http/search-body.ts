@@ -61,8 +61,7 @@ export function parseSearch(body: unknown, rules: TargetRules): SearchRequest {
   const fields: Fields = body
   const [efMin, efMax] = HNSW_BOUNDS.efSearch
   const target = parseTarget(fields, rules)
-  const { include, withHighlights } = parseInclude(fields.include)
-  const highlighted = withHighlights ? highlightedWords(target) : null
+  const { include, highlighted } = parseInclude(fields.include, target)
   const rest = {
     k: fields.k === undefined ? K_DEFAULT : bounded(fields.k, 'k', [1, limits.kMax]),
     ef: optional(fields.ef) ? null : bounded(fields.ef, 'ef', [efMin, efMax]),
@@ -93,7 +92,8 @@ function asOfWrite(rest: Rest, { mode }: SearchTarget, lsn: unknown): Rest {
 }
 
 function highlightedWords(target: SearchTarget): ReadonlySet<string> {
-  if (target.mode === 'neighbours') throw badField('include', 'may hold highlights with "text" only')
+  if (target.mode === 'neighbours')
+    throw badField('include', 'may hold highlights with "text" only')
   return new Set(queryWords(target.text))
 }
 
@@ -107,11 +107,11 @@ export function filterText(filter: unknown): string {
   return JSON.stringify(filter)
 }
 
-function parseInclude(value: unknown): {
-  readonly include: Include
-  readonly withHighlights: boolean
-} {
-  if (value === undefined) return { include: INCLUDE_DEFAULT, withHighlights: false }
+function parseInclude(
+  value: unknown,
+  target: SearchTarget,
+): Pick<SearchRequest, 'include' | 'highlighted'> {
+  if (value === undefined) return { include: INCLUDE_DEFAULT, highlighted: null }
   if (!Array.isArray(value)) throw badField('include', 'must be an array')
   for (const name of value as unknown[]) {
     if (!INCLUDE_NAMES.some((known) => known === name)) {
@@ -123,7 +123,7 @@ function parseInclude(value: unknown): {
     vector: value.includes('vector'),
     text: value.includes('text'),
   }
-  return { include, withHighlights: value.includes('highlights') }
+  return { include, highlighted: value.includes('highlights') ? highlightedWords(target) : null }
 }
 
 function integer(value: unknown, field: string, min: number): number {

@@ -50,7 +50,8 @@ export function fuse(
 /** A point may have been written again between the two searches: the newer version is shown. */
 function joined(other: Ranked | undefined, hit: Hit, rank: number): Ranked {
   if (other === undefined) return { hit, vector: null, keyword: rank }
-  const newer = hit.version > other.hit.version ? { ...hit, distance: other.hit.distance } : other.hit
+  const newer =
+    hit.version > other.hit.version ? { ...hit, distance: other.hit.distance } : other.hit
   return { hit: newer, vector: other.vector, keyword: rank }
 }
 

@@ -69,8 +69,7 @@ async function hybridVector(
   near: { readonly vector: Float32Array } | EmbedQuery,
   { wide, text, options }: HybridSide,
 ): Promise<ShardAnswer> {
-  const vector =
-    typeof near === 'function' ? await near(text, options.deadlineMs) : near.vector
+  const vector = typeof near === 'function' ? await near(text, options.deadlineMs) : near.vector
   return neighbours(index, { ...wide, target: { vector } }, options)
 }
 

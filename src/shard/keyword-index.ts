@@ -9,9 +9,9 @@
  * loses its length. Its postings stay until the table is compacted, and are passed over. So a delete
  * costs nothing here, and the number of live texts with a term is counted again when it is asked for.
  *
- * Queries go through the documents of all their terms at once, in slot order. Terms that are too
- * common to bring a document among the best by themselves only add to those that another term has
- * found (MaxScore: Turtle and Flood, 1995).
+ * Queries go through the slots window by window, term by term within one. Terms that are too common
+ * to bring a text among the best by themselves only add to those that another term has found
+ * (MaxScore: Turtle and Flood, 1995).
  */
 
 import type { KeywordStatistics } from '../domain/search.ts'
@@ -20,7 +20,7 @@ import type { Bitmap } from '../engines/bitmap.ts'
 import type { TopK } from '../engines/top-k.ts'
 import { Int32Column } from './growing.ts'
 import { Postings, TermTable } from './keyword-postings.ts'
-import { PostingCursor } from './posting-cursor.ts'
+import { PostingCursor, ScoreWindow, type ScoreScale } from './posting-cursor.ts'
 import type { PointTable } from './point-table.ts'
 
 /** How soon more of the same word says nothing new. */
@@ -31,6 +31,9 @@ const B = 0.75
 /** Units that a row costs beside its text. */
 const ROW_UNITS = 32
 const LENGTH_BYTES = 4
+
+/** One search runs at a time. */
+const window = new ScoreWindow()
 
 type Texts = Pick<PointTable, 'slots' | 'live' | 'text'>
 
@@ -107,26 +110,23 @@ export class KeywordIndex {
     }
     // A sum of the same weights in the same order is the same in all shards.
     cursors.sort((a, b) => a.weight - b.weight)
-    this.#rank(cursors, { mean: words / Math.max(1, documents), mask, top })
+    this.#rank(cursors, words / Math.max(1, documents), mask, top)
   }
 
-  #rank(
-    cursors: readonly PostingCursor[],
-    { mean, mask, top }: { readonly mean: number; readonly mask: Bitmap | null; readonly top: TopK },
-  ): void {
+  #rank(cursors: readonly PostingCursor[], mean: number, mask: Bitmap | null, top: TopK): void {
+    const scale = { lengths: this.#lengths, base: K1 * (1 - B), slope: (K1 * B) / mean }
     const bounds = boundsOf(cursors)
     let first = firstNeeded(bounds, top)
-    for (let slot = least(cursors, first); slot !== Infinity; slot = least(cursors, first)) {
-      const length = this.#lengths.get(slot)
-      if (length > 0 && (mask === null || mask.has(slot))) {
-        const scale = K1 * (1 - B + (B * length) / mean)
-        const score = scoreOf(cursors, { bounds, first, slot, scale, top })
-        if (-score < top.bound) {
-          top.offer(-score, slot)
-          first = firstNeeded(bounds, top)
-        }
+    for (let start = least(cursors, first); start !== Infinity; start = least(cursors, first)) {
+      window.start = start
+      for (let i = cursors.length - 1; i >= first; i -= 1) cursors[i]?.collect(window, scale)
+      for (let place = window.marks.next(0); place !== -1; place = window.marks.next(place + 1)) {
+        const slot = start + place
+        const score = window.take(place)
+        if (this.#lengths.get(slot) === 0 || (mask !== null && !mask.has(slot))) continue
+        top.offer(-scoreOf(cursors, { score, slot, first, bounds, scale, top }), slot)
       }
-      for (let i = first; i < cursors.length; i += 1) cursors[i]?.pass(slot)
+      first = firstNeeded(bounds, top)
     }
   }
 
@@ -185,28 +185,23 @@ function least(cursors: readonly PostingCursor[], first: number): number {
   return slot
 }
 
-interface Scored {
-  readonly bounds: readonly number[]
-  readonly first: number
+interface Found {
+  /** Of the terms from `first` on. */
+  readonly score: number
   readonly slot: number
-  readonly scale: number
+  readonly first: number
+  readonly bounds: readonly number[]
+  readonly scale: ScoreScale
   readonly top: TopK
 }
 
-/** The score of a text, or something that is not among the best where it cannot be. */
-function scoreOf(cursors: readonly PostingCursor[], scored: Scored): number {
-  const { bounds, first, slot, scale, top } = scored
-  let score = 0
-  for (let i = cursors.length - 1; i >= 0; i -= 1) {
-    const cursor = cursors[i] as PostingCursor
-    if (i < first) {
-      if (-(score + (bounds[i + 1] as number)) >= top.bound) return 0
-      cursor.seek(slot)
-    }
-    if (cursor.slot !== slot) continue
-    const { count } = cursor
-    score += (cursor.weight * count) / (count + scale)
+/** The score of a text, or less where it cannot be among the best. */
+function scoreOf(cursors: readonly PostingCursor[], found: Found): number {
+  const { slot, first, bounds, scale, top } = found
+  let { score } = found
+  for (let i = first - 1; i >= 0; i -= 1) {
+    if (-(score + (bounds[i + 1] as number)) >= top.bound) return score
+    score += (cursors[i] as PostingCursor).scoreOf(slot, scale)
   }
   return score
 }
-

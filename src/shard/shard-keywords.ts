@@ -93,7 +93,8 @@ export class ShardKeywords {
   /** @throws {VectordError} `keywords_loading`. */
   #upToDate(table: PointTable): KeywordIndex {
     this.#index ??= new KeywordIndex()
-    if (this.#index.isBehind(table) && this.slice(table, SEARCH_MS)) throw loading(this.#index, table)
+    if (this.#index.isBehind(table) && this.slice(table, SEARCH_MS))
+      throw loading(this.#index, table)
     return this.#index
   }
 }

@@ -11,7 +11,14 @@ import { seededRandom } from '../support/vectors.ts'
 import { glosses } from '../support/wordnet.ts'
 
 const INDEX = '/vectors/indexes/glosses'
-const QUERIES = ['a small dog', 'of the family', 'relating to plants', 'made of wood', 'zebra', 'sing']
+const QUERIES = [
+  'a small dog',
+  'of the family',
+  'relating to plants',
+  'made of wood',
+  'zebra',
+  'sing',
+]
 
 interface Hit {
   readonly id: string
@@ -19,7 +26,11 @@ interface Hit {
   readonly distance: number | null
   readonly text?: string
   readonly ranks?: { readonly vector: number | null; readonly keyword: number | null }
-  readonly highlights?: readonly { readonly start: number; readonly end: number; readonly term: string }[]
+  readonly highlights?: readonly {
+    readonly start: number
+    readonly end: number
+    readonly term: string
+  }[]
 }
 
 interface Answer {
@@ -84,10 +95,18 @@ it('glosses are found by their words, beside vectors and filters, and after a ki
   await service.ready()
   await assertRanked(service, live)
 
+  await assertFiltered(service)
+  await assertHybrid(service, changed[0])
+})
+
+async function assertFiltered(service: Service): Promise<void> {
   const even = await search(service, { text: 'zebra', k: 200, filter: { even: true } })
   assert.ok(even.results.length > 0)
   assert.ok(even.results.every(({ id }) => Number(id.slice(1)) % 2 === 0))
-  const [{ id = '', text = '' } = {}] = changed
+}
+
+async function assertHybrid(service: Service, point: PlainText | undefined): Promise<void> {
+  const { id = '', text = '' } = point ?? {}
   const hybrid = { text, vector: vectors.get(id), mode: 'hybrid', k: 5 }
   const fused = await search(service, { ...hybrid, include: ['text', 'highlights'] })
   const [first] = fused.results
@@ -96,8 +115,8 @@ it('glosses are found by their words, beside vectors and filters, and after a ki
   const places = first?.highlights ?? []
   assert.deepEqual(
     places.map(({ start, end }) => first?.text?.slice(start, end)),
-    plainWords(text),
+    plainWords(text ?? ''),
   )
   const refused = await service.request('POST', `${INDEX}/search`, { text, mode: 'vector' })
   assert.equal(refused.status, 409)
-})
+}

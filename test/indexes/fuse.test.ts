@@ -38,7 +38,10 @@ it('scores are the sums of 1 / (60 + rank), the best first', () => {
 it('a point in the middle of both lists is before the first of one', () => {
   const names = ['v1', 'v2', 'both', 'v4']
   const others = ['k1', 'k2', 'both', 'k4']
-  const lists = { vector: answer(names.map((id) => hit(id))), keyword: answer(others.map((id) => hit(id))) }
+  const lists = {
+    vector: answer(names.map((id) => hit(id))),
+    keyword: answer(others.map((id) => hit(id))),
+  }
   const { hits, exhausted } = fuse(lists, 3)
   assert.deepEqual(
     hits.map(({ id }) => id),

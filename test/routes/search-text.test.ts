@@ -102,7 +102,9 @@ it('hybrid joins both rankings by rank, with the vector of the client or of the 
   }
   // The observer sees the vector side alone.
   assert.equal(app.seen.length, 2)
-  assert.ok(app.seen.every(({ query, answer }) => 'vector' in query.target && answer?.path === 'exact'))
+  assert.ok(
+    app.seen.every(({ query, answer }) => 'vector' in query.target && answer?.path === 'exact'),
+  )
   const filtered = await search(app, { ...hybrid, filter: { n: 2 } })
   assert.deepEqual([...ids(filtered), filtered['exhausted']], ['cat', true])
 })
@@ -121,7 +123,7 @@ it('highlights are the places of the words in the text, whether or not the text 
   ])
   const full = await search(app, { ...body, include: ['text', 'highlights'] })
   assert.equal(full.results[1]?.['text'], 'The dog barks at the cat')
-  assert.deepEqual(full.results[1]?.['highlights'], [{ start: 21, end: 24, term: 'cat' }])
+  assert.deepEqual(full.results[1]['highlights'], [{ start: 21, end: 24, term: 'cat' }])
   const hybrid = { ...body, mode: 'hybrid', vector: [1, 1, 0] }
   const mute = (await search(app, hybrid)).results.find((hit) => hit['id'] === 'mute')
   assert.deepEqual(mute?.['highlights'], [])
@@ -188,10 +190,18 @@ it('what an embedder or an index fails with is answered, and told of as a failed
   assert.deepEqual([busy.status, busy.code, busy.headers['retry-after']], [503, 'overloaded', '3'])
   assert.deepEqual(app.seen, [])
   app.embedder.embed = async () => Float32Array.of(1, 0, 0)
-  app.indexes.get('words').failure = new VectordError('keywords_loading', 'Wait.', { retryAfterS: 1 })
+  app.indexes.get('words').failure = new VectordError('keywords_loading', 'Wait.', {
+    retryAfterS: 1,
+  })
   const late = await app.send('POST', URL, { text: 'cat', mode: 'keyword' })
-  assert.deepEqual([late.status, late.code, late.headers['retry-after']], [503, 'keywords_loading', '1'])
+  assert.deepEqual(
+    [late.status, late.code, late.headers['retry-after']],
+    [503, 'keywords_loading', '1'],
+  )
   assert.deepEqual(app.seen, [])
   assert.equal((await app.send('POST', URL, body)).code, 'keywords_loading')
-  assert.deepEqual(app.seen.map(({ answer }) => answer), [null])
+  assert.deepEqual(
+    app.seen.map(({ answer }) => answer),
+    [null],
+  )
 })

