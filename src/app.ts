@@ -161,7 +161,11 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(pointRoutes, forIndexes)
   await http.register(streamRoutes, { ...forIndexes, streams })
   await http.register(versionRoutes, forIndexes)
-  const forSearches = { ...forIndexes, observe: tuning.observe.bind(tuning) }
+  const forSearches = {
+    ...forIndexes,
+    observe: tuning.observe.bind(tuning),
+    embedderOf: () => null,
+  }
   await http.register(searchRoutes, forSearches)
   await http.register(profileRoutes, { ...forSearches, profiles })
   await http.register(adminRoutes, { models: () => profiles.models, gpus: () => listGpus() })

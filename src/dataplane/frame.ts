@@ -50,6 +50,10 @@ export const FRAME = {
   rehome: 20,
   /** Texts that wait for their vectors. */
   texts: 21,
+  /** What a shard knows of the words of a query. */
+  keywordStatistics: 24,
+  /** The words of all rows are to be known. */
+  prepareKeywords: 25,
   /** Work for a builder: see `builder-jobs.ts`. */
   job: 32,
   answer: 64,

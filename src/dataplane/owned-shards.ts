@@ -26,6 +26,7 @@ import type { FrameWriter } from './frame-writer.ts'
 import {
   readApply,
   readFetch,
+  readIds,
   readJson,
   readQuery,
   readSample,
@@ -114,6 +115,9 @@ export class OwnedShards {
       case FRAME.texts:
         writeJson(writer, shard.texts(readJson(body) as TextsRequest))
         return
+      case FRAME.keywordStatistics:
+        writeJson(writer, shard.keywordStatistics(readIds(body)))
+        return
       case FRAME.count:
         writeJson(writer, shard.count((readJson(body) as CountRequest).filter))
         return
@@ -143,6 +147,10 @@ export class OwnedShards {
         const owned = this.#get(frame.shard)
         return beside(owned, owned.shard.verify())
       }
+      case FRAME.prepareKeywords:
+        // Closing ends it rather than to wait for it.
+        await this.#get(frame.shard).shard.prepareKeywords()
+        return null
       case FRAME.close:
         return this.#close(frame.shard)
       case FRAME.adopt:

@@ -11,6 +11,7 @@ import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
   Include,
+  KeywordStatistics,
   ScrollPage,
   ShardAnswer,
   ShardQuery,
@@ -35,6 +36,7 @@ import {
   readPoints,
   readVersions,
   writeFetch,
+  writeIds,
   writeJson,
   writeQuery,
   writeSample,
@@ -121,6 +123,26 @@ export class RemoteShard {
       ...this.#head(FRAME.search, bounds),
       write: (writer) => writeQuery(writer, query),
       read: readAnswer,
+    })
+  }
+
+  async keywordStatistics(
+    terms: readonly string[],
+    bounds: ReadBounds,
+  ): Promise<KeywordStatistics> {
+    return this.#life.core.send({
+      ...this.#head(FRAME.keywordStatistics, bounds),
+      write: (writer) => writeIds(writer, terms),
+      read: (body) => readJson(body) as KeywordStatistics,
+    })
+  }
+
+  /** See `HostedShard`. It goes on after the deadline. */
+  async prepareKeywords(bounds: ReadBounds): Promise<void> {
+    await this.#life.core.send({
+      ...this.#head(FRAME.prepareKeywords, bounds),
+      write: () => undefined,
+      read: () => undefined,
     })
   }
 

@@ -10,6 +10,7 @@ import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
   Include,
+  KeywordStatistics,
   ScrollPage,
   ScrollPosition,
   ShardAnswer,
@@ -38,7 +39,14 @@ export interface HostedShard {
    */
   apply(lsn: number, payload: Uint8Array): void
 
+  /** @throws {VectordError} `keywords_loading` where it needs words of rows that are not known yet. */
   search(query: ShardQuery): ShardAnswer
+
+  /** What the live points have of some words. @throws {VectordError} `keywords_loading`. */
+  keywordStatistics(terms: readonly string[]): KeywordStatistics
+
+  /** Resolves when the words of every row were known at one time, which they are from then on. */
+  prepareKeywords(): Promise<void>
 
   /** The stored points of `ids`, null where there is none. */
   fetch(ids: readonly string[], include: Include): readonly (StoredPoint | null)[]

@@ -15,6 +15,7 @@ import { notEmbedded } from '../domain/pending-text.ts'
 import { shardOf } from '../domain/shard-spec.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
+import { searchKeywords } from './keyword-reads.ts'
 import { mergeAnswers } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
 
@@ -30,9 +31,11 @@ export async function searchShards(
   query: ShardQuery,
   bounds: Bounds,
 ): Promise<ShardAnswer> {
+  const { target } = query
+  if ('keywords' in target) return searchKeywords(shards, query, { ...bounds, ...target })
   const [only] = shards
   if (shards.length === 1 && only !== undefined) return only.search(query, bounds)
-  if ('id' in query.target) return searchById(shards, query, query.target.id, bounds)
+  if ('id' in target) return searchById(shards, query, target.id, bounds)
   const answers = await Promise.all(shards.map((shard) => shard.search(query, bounds)))
   return mergeAnswers(answers, query.k)
 }

@@ -79,6 +79,7 @@ export const ERROR_KINDS = {
   index_loading: { status: 503, retryable: true },
   index_unavailable: { status: 503, retryable: true },
   index_moving: { status: 503, retryable: true },
+  keywords_loading: { status: 503, retryable: true },
   not_owner: { status: 503, retryable: true },
   bucket_unreachable: { status: 503, retryable: true },
   embedder_unavailable: { status: 503, retryable: true },

@@ -7,7 +7,6 @@
  */
 
 import { countHits } from '../domain/recall-sample.ts'
-import type { ShardQuery } from '../domain/search.ts'
 import {
   decodeQueries,
   type Compared,
@@ -21,7 +20,7 @@ import {
 } from '../domain/workbench.ts'
 import { TopK } from '../engines/top-k.ts'
 import { invariant } from '../lib/invariant.ts'
-import { search, type Searched } from './searcher.ts'
+import { search, type NeighbourQuery, type Searched } from './searcher.ts'
 import { inSteps } from './steps.ts'
 import type { Workbench } from './workbench.ts'
 
@@ -162,7 +161,7 @@ export async function compare(
 }
 
 interface AskedQuery {
-  readonly query: Omit<ShardQuery, 'ef'>
+  readonly query: Omit<NeighbourQuery, 'ef'>
   readonly self: string | null
   readonly k: number
 }

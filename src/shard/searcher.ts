@@ -9,7 +9,14 @@
 
 import { defaultEf } from '../domain/hnsw-config.ts'
 import { notEmbedded } from '../domain/pending-text.ts'
-import type { Hit, Include, SearchPath, ShardAnswer, ShardQuery } from '../domain/search.ts'
+import type {
+  Hit,
+  Include,
+  NeighbourTarget,
+  SearchPath,
+  ShardAnswer,
+  ShardQuery,
+} from '../domain/search.ts'
 import type { Bitmap } from '../engines/bitmap.ts'
 import { TopK, type Nearest } from '../engines/top-k.ts'
 import type { PreparedQuery } from '../engines/flat/vector-chunks.ts'
@@ -50,7 +57,10 @@ interface Found {
 
 const top = new TopK()
 
-export function search(shard: Searched, query: ShardQuery, lsn: number): ShardAnswer {
+/** A search for neighbours. */
+export type NeighbourQuery = ShardQuery & { readonly target: NeighbourTarget }
+
+export function search(shard: Searched, query: NeighbourQuery, lsn: number): ShardAnswer {
   const { table, graph } = shard
   const { asOf, filter } = query
   const visible = asOf === undefined ? null : visibleAt(table, asOf)
@@ -82,7 +92,7 @@ export function search(shard: Searched, query: ShardQuery, lsn: number): ShardAn
 
 function targetOf(
   table: PointTable,
-  { target, asOf }: ShardQuery,
+  { target, asOf }: NeighbourQuery,
   visible: Bitmap | null,
 ): { readonly vector: Float32Array; readonly self: number | null } {
   if ('vector' in target) return { vector: target.vector, self: null }

@@ -41,6 +41,8 @@ export async function openHostedShard(_spec: ShardSpec): Promise<HostedShard> {
   return {
     apply: () => undefined,
     search: echo,
+    keywordStatistics: () => ({ documents: 0, words: 0, frequencies: [] }),
+    prepareKeywords: async () => undefined,
     fetch: (ids) => ids.map(() => null),
     versions: () => ({ versions: [], isKnown: false, done: true }),
     texts: () => ({}),

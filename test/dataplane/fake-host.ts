@@ -9,6 +9,7 @@
 
 import type { CheckpointContent } from '../../src/domain/checkpoint.ts'
 import type {
+  KeywordStatistics,
   ScrollPage,
   ShardAnswer,
   ShardQuery,
@@ -86,6 +87,14 @@ class FakeShard implements HostedShard {
       exhausted: true,
       lsn: this.#lsn,
     }
+  }
+
+  keywordStatistics(terms: readonly string[]): KeywordStatistics {
+    return { documents: this.#records.length, words: 0, frequencies: terms.map(() => 0) }
+  }
+
+  async prepareKeywords(): Promise<void> {
+    // There are no words.
   }
 
   fetch(ids: readonly string[]): readonly null[] {

@@ -10,14 +10,14 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { HNSW_DEFAULTS } from '../../src/domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../../src/domain/metric.ts'
-import type { ShardAnswer, ShardQuery } from '../../src/domain/search.ts'
+import type { ShardAnswer } from '../../src/domain/search.ts'
 import { applyBatch } from '../../src/shard/apply.ts'
 import { DeletedIds } from '../../src/shard/deleted-ids.ts'
 import { ShardGraph } from '../../src/shard/graph.ts'
 import { MetadataIndex } from '../../src/shard/metadata-index.ts'
 import { PointTable } from '../../src/shard/point-table.ts'
 import { faultsOfSlot } from '../../src/shard/table-faults.ts'
-import { search } from '../../src/shard/searcher.ts'
+import { search, type NeighbourQuery } from '../../src/shard/searcher.ts'
 import {
   isWorthCompacting,
   LEFT_MAX,
@@ -100,7 +100,7 @@ class Rows {
     while (!this.step());
   }
 
-  search(graph: number, vector: Float32Array, query: Partial<ShardQuery> = {}): ShardAnswer {
+  search(graph: number, vector: Float32Array, query: Partial<NeighbourQuery> = {}): ShardAnswer {
     const of = this.graphs[graph]
     assert.ok(of !== undefined)
     const { table, metadata } = this

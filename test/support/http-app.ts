@@ -25,6 +25,7 @@ import { trialRoutes } from '../../routes/trials.ts'
 import { versionRoutes } from '../../routes/versions.ts'
 import { MemoryStore } from '../../src/buckets/memory-store.ts'
 import type { EmbedderStamp } from '../../src/domain/pending-text.ts'
+import type { EmbedQuery } from '../../src/domain/search-target.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
@@ -33,6 +34,7 @@ import type { Gpu, GpuReport } from '../../src/profiles/gpus.ts'
 import { VectordError } from '../../src/lib/errors.ts'
 import { Moves } from '../../src/services/moves.ts'
 import { Operations } from '../../src/services/operations.ts'
+import type { SearchSeen } from '../../src/services/search-observer.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
 import { memoryDrops } from './memory-drops.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
@@ -60,6 +62,10 @@ export interface TestApp {
   readonly routes: readonly string[]
   /** What failed without anybody who waited for it. */
   readonly troubles: readonly string[]
+  /** What the search routes told of, in order. */
+  readonly seen: readonly SearchSeen[]
+  /** Makes vectors of queries, where a test sets it. */
+  readonly embedder: { embed: EmbedQuery | null }
   /** Sends a request; an object or array as `body` goes as JSON. */
   send(method: string, url: string, body?: unknown, headers?: Headers): Promise<TestReply>
 }
@@ -128,7 +134,13 @@ export async function openApp(
   await app.register(pointRoutes, forIndexes)
   await app.register(streamRoutes, { ...forIndexes, streams })
   await app.register(versionRoutes, forIndexes)
-  const forSearches = { ...forIndexes, observe: () => undefined }
+  const seen: SearchSeen[] = []
+  const embedder: TestApp['embedder'] = { embed: null }
+  const forSearches = {
+    ...forIndexes,
+    observe: (search: SearchSeen) => seen.push(search),
+    embedderOf: () => embedder.embed,
+  }
   await app.register(searchRoutes, forSearches)
   const profiles = profileWorld({ indexes })
   await app.register(profileRoutes, { ...forSearches, profiles: profiles.profiles })
@@ -144,7 +156,7 @@ export async function openApp(
   await app.register(operationRoutes, { operations, indexes, metrics })
   t.after(() => app.close())
   const parts = { app, indexes, buckets, streams, letterStore, journals, operations }
-  return { ...parts, profiles, routes, troubles, send: sender(app) }
+  return { ...parts, profiles, routes, troubles, seen, embedder, send: sender(app) }
 }
 
 /** From `NOW_MS` on. */

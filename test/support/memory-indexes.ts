@@ -32,6 +32,7 @@ import type {
 } from '../../src/indexes/index-api.ts'
 import { notWrittenYet } from '../../src/indexes/index-refusals.ts'
 import { VectordError } from '../../src/lib/errors.ts'
+import { searchRows } from './memory-keywords.ts'
 import { isAfter, matching, shown, type Row } from './memory-row.ts'
 import { plainDistance } from './model/plain-distance.ts'
 
@@ -138,11 +139,15 @@ export class MemoryIndex implements ManagedIndex {
   async search(query: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
     this.#check()
     this.lastRead = options
-    const { asOf } = query
+    const { asOf, target } = query
+    if ('keywords' in target) {
+      const { keywords } = target
+      return searchRows([...this.#rows.values()], { query, keywords, lsn: this.#lsn })
+    }
     if (asOf !== undefined && asOf > this.#lsn) throw notWrittenYet(asOf, this.#lsn)
     const all = asOf === undefined ? [...this.#rows.values()] : this.#visibleAt(asOf)
-    const from = 'id' in query.target ? need(all, query.target.id).vector : query.target.vector
-    const leftOut = 'id' in query.target ? query.target.id : null
+    const from = 'id' in target ? need(all, target.id).vector : target.vector
+    const leftOut = 'id' in target ? target.id : null
     if (from === null) throw notEmbedded()
     const rows = matching(all, query.filter).filter((row) => row.id !== leftOut && row.vector)
     const hits = rows
