@@ -22,6 +22,7 @@ import {
   type NumberKey,
   type TextsKey,
 } from './key-kinds.ts'
+import { PROJECTION_KEYS } from './projection-keys.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -301,6 +302,7 @@ export const SCHEMA = {
     ),
   },
   agent: AGENT_KEYS,
+  projection: PROJECTION_KEYS,
   limits: {
     rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
     k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),

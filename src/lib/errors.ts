@@ -59,6 +59,7 @@ export const ERROR_KINDS = {
   nothing_to_pin: { status: 409, retryable: false },
   promotion_pinned: { status: 409, retryable: false },
   agent_held: { status: 409, retryable: true },
+  embedder_mismatch: { status: 409, retryable: false },
 
   // The service is not ready for it now.
   delta_full: { status: 429, retryable: true },
@@ -78,6 +79,8 @@ export const ERROR_KINDS = {
   stream_stopped: { status: 503, retryable: true },
   dead_letters_full: { status: 503, retryable: true },
   shutting_down: { status: 503, retryable: true },
+  embedder_unavailable: { status: 503, retryable: true },
+  embedder_failed: { status: 502, retryable: true },
   deadline_exceeded: { status: 504, retryable: true },
   storage_full: { status: 507, retryable: true },
   memory_full: { status: 507, retryable: true },

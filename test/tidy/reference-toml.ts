@@ -38,6 +38,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   recall: 'How good answers are: measured on some of the searches, and held by their ef.',
   agent:
     'The autotune agent; what [agent] says holds for every index that has no settings of its own.',
+  projection: 'How texts that came without a vector are embedded.',
   limits: 'Bounds on what one request or one server holds; each is answered by name.',
   logging: 'Log lines on standard output.',
 }
