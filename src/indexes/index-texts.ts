@@ -2,37 +2,61 @@
  * What an index tells of its texts that wait for vectors, and takes for them.
  */
 
-import type { AppliedVector, EmbedderStamp, PendingText } from '../domain/pending-text.ts'
+import type {
+  AppliedVector,
+  EmbedderStamp,
+  PendingText,
+  TextCounts,
+  TextPriority,
+} from '../domain/pending-text.ts'
+import type { ScrollPosition } from '../domain/search.ts'
 
-/** Where a page of pending texts goes on: of each shard, after the row `(lsn, row)`. */
+/** Where the next page starts, in each shard: one that is behind the others misses nothing. */
 export interface PendingCursor {
-  readonly shards: readonly { readonly lsn: number; readonly row: number }[]
+  readonly shards: readonly (ScrollPosition | null)[]
 }
 
 export interface PendingPage {
+  /** Oldest first. */
   readonly items: readonly PendingText[]
-  /** Null at the end. */
+  /** Null where none comes after the last item now. */
   readonly next: PendingCursor | null
 }
 
+export interface AppliedVectors {
+  readonly applied: number
+  /** Ids whose point is gone, was written again, or has a vector that this one may not replace. */
+  readonly stale: readonly string[]
+  readonly lsn: number
+}
+
 export interface IndexTexts {
-  /** Null where the index takes no texts without vectors. */
+  /** Null where points need vectors. */
   readonly embedder: EmbedderStamp | null
 
-  /** Live points whose vector is missing or of another embedder; oldest first. */
-  pending(after: PendingCursor | null, limit: number): Promise<PendingPage>
+  /**
+   * Live points whose vector is missing or of another embedder; a page of long texts may be short.
+   *
+   * @param priority those of one priority alone.
+   * @throws what keeps the index from serving, `not_owner`.
+   */
+  pending(
+    after: PendingCursor | null,
+    limit: number,
+    priority?: TextPriority | null,
+  ): Promise<PendingPage>
 
-  count(): Promise<{ readonly writes: number; readonly backfill: number }>
+  /** @throws what keeps the index from serving. */
+  count(): Promise<TextCounts>
 
   /**
-   * Logged and applied like a write, but only where the point is still of that version; else it is
-   * counted as stale and changes nothing.
+   * Logged and applied like a write, but each vector only where its point is still of that version;
+   * where it is not, nothing changes.
+   *
+   * @param deadlineMs since the Unix epoch.
    */
-  apply(
-    vectors: readonly AppliedVector[],
-    deadlineMs: number,
-  ): Promise<{ readonly applied: number; readonly stale: readonly string[]; readonly lsn: number }>
+  apply(vectors: readonly AppliedVector[], deadlineMs: number): Promise<AppliedVectors>
 
-  /** Calls `listener` when a write brought texts without vectors. @returns what ends that. */
+  /** Told when a write brought texts without vectors, and when the embedder was changed. */
   onTexts(listener: () => void): () => void
 }

@@ -28,6 +28,7 @@ export const ERROR_KINDS = {
   revision_mismatch: { status: 412, retryable: true },
   idempotency_key_reused: { status: 422, retryable: false },
   request_quarantined: { status: 422, retryable: false },
+  embedder_failed: { status: 422, retryable: false },
 
   // Who asks.
   unauthenticated: { status: 401, retryable: false },
@@ -59,6 +60,7 @@ export const ERROR_KINDS = {
   nothing_to_pin: { status: 409, retryable: false },
   promotion_pinned: { status: 409, retryable: false },
   agent_held: { status: 409, retryable: true },
+  model_not_found: { status: 404, retryable: false },
   embedder_mismatch: { status: 409, retryable: false },
 
   // The service is not ready for it now.
@@ -73,14 +75,14 @@ export const ERROR_KINDS = {
   index_moving: { status: 503, retryable: true },
   not_owner: { status: 503, retryable: true },
   bucket_unreachable: { status: 503, retryable: true },
+  embedder_unavailable: { status: 503, retryable: true },
+  model_server_unavailable: { status: 503, retryable: true },
   overloaded: { status: 503, retryable: true },
   journal_full: { status: 503, retryable: true },
   stream_draining: { status: 503, retryable: true },
   stream_stopped: { status: 503, retryable: true },
   dead_letters_full: { status: 503, retryable: true },
   shutting_down: { status: 503, retryable: true },
-  embedder_unavailable: { status: 503, retryable: true },
-  embedder_failed: { status: 502, retryable: true },
   deadline_exceeded: { status: 504, retryable: true },
   storage_full: { status: 507, retryable: true },
   memory_full: { status: 507, retryable: true },

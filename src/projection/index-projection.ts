@@ -11,9 +11,14 @@
  * have failed while nothing waits here.
  */
 
-import { isSameEmbedder, type EmbedderStamp, type PendingText } from '../domain/pending-text.ts'
+import {
+  isSameEmbedder,
+  type EmbedderStamp,
+  type PendingText,
+  type TextCounts,
+} from '../domain/pending-text.ts'
 import { textHash } from '../domain/text-hash.ts'
-import { VectordError } from '../lib/errors.ts'
+import { hasCode, VectordError } from '../lib/errors.ts'
 import { FailedTexts, type FailedPage } from './failed-texts.ts'
 import type { NextBatch, Waiting, WorkKind } from './next-batch.ts'
 import { PendingScan } from './pending-scan.ts'
@@ -40,11 +45,6 @@ const COUNT_MS = 30_000
 const RECHECK_MS = 30_000
 /** Failed texts that are looked at together whether their points are still the same. */
 const CHECKED_TOGETHER = 256
-
-export interface TextCounts {
-  readonly writes: number
-  readonly backfill: number
-}
 
 export interface IndexProjectionOptions {
   readonly name: string
@@ -240,7 +240,10 @@ export class IndexProjection {
     })
     this.#workingSinceMs = null
     this.#settle(batch, result, isSameEmbedder(stamp, this.#stamp))
-    return result.cause?.kind === 'unavailable' ? result.cause.error : null
+    const error = result.cause?.kind === 'unavailable' ? result.cause.error : null
+    if (!hasCode(error, 'embedder_mismatch')) return error
+    this.refuseEmbedder('embedder_mismatch', error)
+    return null
   }
 
   /** A page of failed texts whose points are still as they were. @throws as the index. */

@@ -6,7 +6,12 @@
  *                           ╰─ the place is kept: an end has no cursor of its own
  */
 
-import type { PendingText } from '../domain/pending-text.ts'
+import {
+  BACKFILL_PRIORITY,
+  WRITE_PRIORITY,
+  type PendingText,
+  type TextPriority,
+} from '../domain/pending-text.ts'
 import type { IndexTexts } from '../indexes/index-texts.ts'
 import type { WorkKind } from './next-batch.ts'
 
@@ -16,14 +21,14 @@ const PAGE = 256
 type Cursor = Parameters<IndexTexts['pending']>[0]
 
 export class PendingScan {
-  readonly #kind: WorkKind
+  readonly #priority: TextPriority
   #after: Cursor = null
   #isAtEnd = false
   /** How often `again` was called: a page that was asked for before may have missed something. */
   #calls = 0
 
   constructor(kind: WorkKind) {
-    this.#kind = kind
+    this.#priority = kind === 'write' ? WRITE_PRIORITY : BACKFILL_PRIORITY
   }
 
   get isAtEnd(): boolean {
@@ -36,16 +41,12 @@ export class PendingScan {
     this.#isAtEnd = false
   }
 
-  /** @returns the texts of its kind on the next page; none of them may be new. */
+  /** @returns the texts of the next page, which may all be known. */
   async read(texts: Pick<IndexTexts, 'pending'>): Promise<readonly PendingText[]> {
     const calls = this.#calls
-    const { items, next } = await texts.pending(this.#after, PAGE)
+    const { items, next } = await texts.pending(this.#after, PAGE, this.#priority)
     if (next !== null) this.#after = next
     else if (calls === this.#calls) this.#isAtEnd = true
-    return items.filter(({ priority }) => kindOf(priority) === this.#kind)
+    return items
   }
-}
-
-function kindOf(priority: PendingText['priority']): WorkKind {
-  return priority > 0 ? 'write' : 'backfill'
 }

@@ -61,7 +61,8 @@ export async function projectBatch(
 ): Promise<ProjectResult> {
   const done: Progress = { applied: [], stale: [], bad: [], left: items }
   try {
-    return { ...done, cause: await run(done, options) }
+    const cause = await run(done, options)
+    return { ...done, cause }
   } catch (error) {
     const cause = error instanceof CallEnded ? CLOSED : ({ kind: 'trouble', error } as const)
     return { ...done, cause }

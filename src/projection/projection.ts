@@ -9,12 +9,12 @@
  * and nothing is ever under way for a process that is gone.
  */
 
-import type { EmbedderStamp } from '../domain/pending-text.ts'
+import type { EmbedderStamp, TextCounts } from '../domain/pending-text.ts'
 import { VectordError } from '../lib/errors.ts'
 import { Periodic } from '../lib/periodic.ts'
 import { EmbedderWorker, type ProjectionRules } from './embedder-worker.ts'
 import type { FailedPage } from './failed-texts.ts'
-import { IndexProjection, type TextCounts } from './index-projection.ts'
+import { IndexProjection } from './index-projection.ts'
 import type { TextEmbedders, TextIndex, TextIndexes } from './ports.ts'
 import { drainProjection, type DrainReport, type Seat } from './projection-drain.ts'
 import { addTotals, newTotals, type ProjectionTotals } from './projection-totals.ts'
@@ -112,7 +112,7 @@ export class Projection {
    * @param of one index, or all of which `isSeen` says so.
    * @throws `not_configured`, `embedder_mismatch`, `not_owner` for the one; `shutting_down`.
    */
-  drain(of: {
+  async drain(of: {
     readonly index: string | null
     readonly isSeen: (index: string) => boolean
     readonly deadlineMs: number
@@ -141,7 +141,7 @@ export class Projection {
   }
 
   /** @throws `not_configured` where the index has no embedder, and what it cannot be read with. */
-  failed(index: string, after: number | null, limit: number): Promise<FailedPage> {
+  async failed(index: string, after: number | null, limit: number): Promise<FailedPage> {
     return this.#seat(index).projection.failedPage(after, limit)
   }
 

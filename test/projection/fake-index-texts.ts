@@ -105,9 +105,11 @@ export class FakeTextIndex implements TextIndex {
       get embedder() {
         return embedder()
       },
-      pending: async (after, limit) => {
+      pending: async (after, limit, priority = null) => {
         await this.at('pending')
-        const all = this.#pending()
+        const all = this.#pending().filter(
+          ({ item }) => priority === null || item.priority === priority,
+        )
         const from = after === null ? 0 : all.findIndex(({ at }) => at > placeIn(after))
         const page = from === -1 ? [] : all.slice(from, from + limit)
         const last = page.at(-1)
