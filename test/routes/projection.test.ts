@@ -119,7 +119,7 @@ it('200: failed texts are listed by pages and requeued by id, or all', async (t)
 it('400: what is no request of ours', async (t) => {
   const { app } = await open(t)
   const cases: [string, string, unknown, string][] = [
-    ['POST', `${URL}/drain`, { index: 'a/b' }, 'bad_request'],
+    ['POST', `${URL}/drain`, { index: 'a/b' }, 'invalid_name'],
     ['POST', `${URL}/drain`, { deadline_ms: 0 }, 'bad_request'],
     ['POST', `${URL}/drain`, { deadline_ms: '5' }, 'bad_request'],
     ['POST', `${URL}/drain`, { deadline_ms: 1e12 }, 'limit_exceeded'],
