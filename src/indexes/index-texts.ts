@@ -1,5 +1,5 @@
 /**
- * What an index tells of its texts that wait for vectors, and takes for them.
+ * What may be asked of the texts of an index that wait for their vectors.
  */
 
 import type {
@@ -27,6 +27,7 @@ export interface AppliedVectors {
   readonly applied: number
   /** Ids whose point is gone, was written again, or has a vector that this one may not replace. */
   readonly stale: readonly string[]
+  /** Of the write that brought the vectors; where none was wanted, the last one that is seen. */
   readonly lsn: number
 }
 
@@ -46,17 +47,22 @@ export interface IndexTexts {
     priority?: TextPriority | null,
   ): Promise<PendingPage>
 
-  /** @throws what keeps the index from serving. */
-  count(): Promise<TextCounts>
+  /** @param of counts as if this were the embedder. @throws what keeps the index from serving. */
+  count(of?: EmbedderStamp): Promise<TextCounts>
 
   /**
    * Logged and applied like a write, but each vector only where its point is still of that version;
    * where it is not, nothing changes.
    *
    * @param deadlineMs since the Unix epoch.
+   * @throws {VectordError} `vector_dimension_mismatch`, `invalid_vector`: then none was applied; and
+   *   whatever a write is refused with.
    */
   apply(vectors: readonly AppliedVector[], deadlineMs: number): Promise<AppliedVectors>
 
-  /** Told when a write brought texts without vectors, and when the embedder was changed. */
+  /**
+   * Told when a write brought texts without vectors, when the embedder was changed, and when the index
+   * serves again; it must not throw.
+   */
   onTexts(listener: () => void): () => void
 }
