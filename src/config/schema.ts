@@ -23,6 +23,7 @@ import {
   type NumberKey,
   type TextsKey,
 } from './key-kinds.ts'
+import { PROJECTION_KEYS } from './projection-keys.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -310,6 +311,7 @@ export const SCHEMA = {
   embedders: EMBEDDERS_KEYS,
   'embedders.ollama': OLLAMA_KEYS,
   'embedders.openai': OPENAI_KEYS,
+  projection: PROJECTION_KEYS,
   limits: {
     rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
     k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),

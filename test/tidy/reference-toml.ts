@@ -42,6 +42,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
     'What makes vectors of texts. "local" is built in; "ollama" and "openai" exist where their url and model are set.',
   'embedders.ollama': 'An Ollama server: it embeds, and it holds the models of profiles.',
   'embedders.openai': 'Any server that speaks the embeddings protocol of OpenAI.',
+  projection: 'How texts that came without a vector are embedded.',
   limits: 'Bounds on what one request or one server holds; each is answered by name.',
   logging: 'Log lines on standard output.',
 }
