@@ -9,6 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { agentRoutes } from '../routes/agent.ts'
+import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
 import { generationRoutes } from '../routes/generations.ts'
@@ -19,6 +20,7 @@ import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
 import { pointRoutes } from '../routes/points.ts'
 import { promotionRoutes } from '../routes/promotions.ts'
 import { recallRoutes } from '../routes/recall.ts'
+import { searchGroupRoutes } from '../routes/search-groups.ts'
 import { searchRoutes } from '../routes/search.ts'
 import { storageRoutes } from '../routes/storage.ts'
 import { streamRoutes } from '../routes/streams.ts'
@@ -45,8 +47,10 @@ import { Streams } from './ingest/streams.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
 import { agentGauges } from './services/agent-gauges.ts'
+import { Documents } from './services/documents.ts'
 import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
+import { textPoints } from './services/text-points.ts'
 import { TuningParts } from './tuning-parts.ts'
 
 export interface AppOptions {
@@ -156,6 +160,12 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
       tuning.observe(seen)
     },
   })
+  await http.register(searchGroupRoutes, forIndexes)
+  // No index has an embedder yet.
+  const texts = textPoints(() => false)
+  const { nowMs } = forIndexes
+  const documents = new Documents({ texts, rowsMax: limits.rowsMax, nowMs })
+  await http.register(documentRoutes, { ...forIndexes, documents })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
   const { drops, reports } = parts
   await http.register(dropRoutes, { indexes, drops: drops.worker, reports })

@@ -71,9 +71,13 @@ function fits(window: readonly Span[], piece: Span, maxChars: number): boolean {
 }
 
 function whole(text: string, window: readonly Span[]): Chunk {
-  const start = window[0]?.start ?? 0
-  const end = window.at(-1)?.end ?? start
+  const { start, end } = joined(window)
   return { start, end, text: text.slice(start, end) }
+}
+
+function joined(window: readonly Span[]): Span {
+  const start = window[0]?.start ?? 0
+  return { start, end: window.at(-1)?.end ?? start }
 }
 
 function* pieces(text: string, { maxChars, locale }: ChunkOptions): Generator<Span, void> {
@@ -89,15 +93,12 @@ function* pieces(text: string, { maxChars, locale }: ChunkOptions): Generator<Sp
 
 /** As many of the small spans as fit, each joined into one. */
 function* packed(spans: Iterable<Span>, maxChars: number): Generator<Span, void> {
-  let open: Span | null = null
+  const window: Span[] = []
   for (const span of spans) {
-    if (open !== null && span.end - open.start > maxChars) {
-      yield open
-      open = null
-    }
-    open = { start: open?.start ?? span.start, end: span.end }
+    if (!fits(window, span, maxChars)) yield joined(window.splice(0))
+    window.push(span)
   }
-  if (open !== null) yield open
+  if (window.length > 0) yield joined(window)
 }
 
 /** What stands between white space; where that is too long, its words, as in Chinese or Thai. */

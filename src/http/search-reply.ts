@@ -5,6 +5,7 @@
  * is on the path of every query.
  */
 
+import type { Scalar } from '../domain/filter.ts'
 import { scoreOf, type Metric } from '../domain/metric.ts'
 import type { Hit, Include, PointVersion, ShardAnswer, StoredPoint } from '../domain/search.ts'
 
@@ -19,6 +20,14 @@ export interface SearchForm extends PointForm {
   readonly configSource: string
   /** The write as of which was searched; left out where it was the last. */
   readonly asOf?: number | undefined
+}
+
+export interface GroupedHits {
+  readonly groups: readonly { readonly key: Scalar; readonly hits: readonly Hit[] }[]
+  readonly exhausted: boolean
+  readonly complete: boolean
+  readonly searches: number
+  readonly lsn: number
 }
 
 /** What a search answers; `tookMs` is the time of the search itself. */
@@ -40,6 +49,21 @@ function asOfJson({ completeFrom = 0 }: ShardAnswer, { asOf }: SearchForm): stri
   if (asOf === undefined) return ''
   const complete = asOf >= completeFrom ? 'true' : 'false'
   return `"as_of":{"lsn":${asOf},"complete":${complete},"complete_from":${completeFrom}},`
+}
+
+/** What a grouped search answers. */
+export function groupsJson(answer: GroupedHits, form: SearchForm, tookMs: number): string {
+  const { metric, configSource } = form
+  const groups = answer.groups.map(({ key, hits }) => {
+    const list = hits.map((hit) => hitJson(hit, metric, form)).join(',')
+    return `{"key":${JSON.stringify(key)},"hits":[${list}]}`
+  })
+  const { exhausted, complete, searches, lsn } = answer
+  return (
+    `{"groups":[${groups.join(',')}],"exhausted":${String(exhausted)},` +
+    `"complete":${String(complete)},"searches":${searches},"config_source":"${configSource}",` +
+    `"lsn":${lsn},"took_ms":${numberJson(Math.round(tookMs * 1000) / 1000)}}`
+  )
 }
 
 function hitJson(hit: Hit, metric: Metric, form: PointForm): string {

@@ -47,6 +47,8 @@ export const ERROR_KINDS = {
   trial_not_found: { status: 404, retryable: false },
   eval_not_found: { status: 404, retryable: false },
   dead_letter_not_found: { status: 404, retryable: false },
+  document_not_found: { status: 404, retryable: false },
+  document_conflict: { status: 409, retryable: false },
   index_exists: { status: 409, retryable: false },
   bucket_exists: { status: 409, retryable: false },
   bucket_in_use: { status: 409, retryable: false },

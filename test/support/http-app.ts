@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { documentRoutes } from '../../routes/documents.ts'
 import { dropRoutes } from '../../routes/drops.ts'
 import { evalRoutes } from '../../routes/evals.ts'
 import { indexRoutes } from '../../routes/indexes.ts'
@@ -16,6 +17,7 @@ import { longOperationRoutes } from '../../routes/long-operations.ts'
 import { maintenanceRoutes } from '../../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
 import { pointRoutes } from '../../routes/points.ts'
+import { searchGroupRoutes } from '../../routes/search-groups.ts'
 import { searchRoutes } from '../../routes/search.ts'
 import { storageRoutes } from '../../routes/storage.ts'
 import { streamRoutes } from '../../routes/streams.ts'
@@ -26,8 +28,10 @@ import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { Streams } from '../../src/ingest/streams.ts'
+import { Documents } from '../../src/services/documents.ts'
 import { Moves } from '../../src/services/moves.ts'
 import { Operations } from '../../src/services/operations.ts'
+import { textPoints } from '../../src/services/text-points.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
 import { memoryDrops } from './memory-drops.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
@@ -111,6 +115,11 @@ export async function openApp(
   await app.register(streamRoutes, { ...forIndexes, streams })
   await app.register(versionRoutes, forIndexes)
   await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })
+  await app.register(searchGroupRoutes, forIndexes)
+  // Indexes whose names begin so take texts without vectors.
+  const texts = textPoints((index) => index.info.name.startsWith('text'))
+  const documents = new Documents({ texts, rowsMax: limits.rowsMax, nowMs: () => NOW_MS })
+  await app.register(documentRoutes, { ...forIndexes, documents })
   await app.register(dropRoutes, { indexes, ...memoryDrops(NOW_MS) })
   await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
   const journals = memoryJournals({ indexes, operations: longOperations, nowMs: () => NOW_MS })
