@@ -3,8 +3,8 @@
  *
  * WordNet's glosses go into an index with the built-in embedder, over HTTP, as texts without vectors;
  * when all are embedded, paraphrases are looked for in each mode. A paraphrase is found where a word
- * that a person expects is among the words of one of the first ten glosses. The index holds glosses
- * alone: the expected word itself is in none of the texts on purpose.
+ * that a person expects is among the words of one of the first ten synsets. Their words are metadata:
+ * the text is the gloss alone.
  *
  * `--rows N` takes the N most frequent synsets instead of all 117,791.
  */
@@ -17,7 +17,7 @@ import { BenchServer, withFolder } from './support/server.ts'
 import { synsets, type Synset } from './support/wordnet.ts'
 
 const INDEX = 'wordnet'
-const URL = `/vectors/indexes/${INDEX}`
+const PATH = `/vectors/indexes/${INDEX}`
 const K = 10
 const BATCH = 500
 const MODES = ['vector', 'keyword', 'hybrid'] as const
@@ -86,7 +86,7 @@ async function load(server: BenchServer): Promise<void> {
   const bar = new ProgressBar('load', glosses.length)
   for (let from = 0; from < glosses.length; from += BATCH) {
     const some = glosses.slice(from, from + BATCH)
-    await patient(server, `${URL}/points?ack=logged`, { points: some.map(pointOf) })
+    await patient(server, `${PATH}/points?ack=logged`, { points: some.map(pointOf) })
     bar.update(from + some.length)
   }
 }
@@ -98,7 +98,7 @@ function pointOf({ id, lemmas: words, gloss }: Synset): object {
 /** Waits as long as the server asks for where it has too much to do. */
 async function patient(server: BenchServer, path: string, body: object): Promise<void> {
   for (;;) {
-    const reply = await fetch(new globalThis.URL(path, server.url), {
+    const reply = await fetch(new URL(path, server.url), {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
@@ -185,7 +185,7 @@ async function ask(server: BenchServer): Promise<Asked[]> {
 
 async function search(server: BenchServer, text: string, mode: string): Promise<string[]> {
   const body = { text, mode, k: K }
-  const { results } = (await server.call('POST', `${URL}/search`, body)) as {
+  const { results } = (await server.call('POST', `${PATH}/search`, body)) as {
     results: { id: string }[]
   }
   return results.map(({ id }) => id)

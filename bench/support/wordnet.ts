@@ -1,8 +1,8 @@
 /**
  * WordNet's synsets: words that mean the same, and the gloss that says what.
  *
- *     data.noun      10466148 18 n 02 poet 0 … | a writer of poems (the term is …)
- *     index.sense    poet%1:18:00:: 10466148 1 25       the last number: how often it was met in texts
+ *     data.noun      10463768 18 n 01 poet 0 … | a writer of poems (the term is …)
+ *     index.sense    poet%1:18:00:: 10463768 1 14       the last number: how often it was met in texts
  */
 
 import { readFileSync } from 'node:fs'
