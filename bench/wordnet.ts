@@ -120,9 +120,9 @@ interface Status {
 
 async function embed(server: BenchServer): Promise<void> {
   const bar = new ProgressBar('embed', glosses.length)
-  let isOver = false
+  const drain = { isOver: false }
   const drained = (async () => {
-    while (!isOver) {
+    while (!drain.isOver) {
       const body = { index: INDEX, deadline_ms: DRAIN_MS }
       const { outcome } = (await server.call('POST', '/vectors/projection/drain', body)) as {
         outcome: string
@@ -132,9 +132,9 @@ async function embed(server: BenchServer): Promise<void> {
     }
   })()
   const ended = drained.finally(() => {
-    isOver = true
+    drain.isOver = true
   })
-  while (!isOver) {
+  while (!drain.isOver) {
     bar.update(glosses.length - (await pending(server)))
     await Promise.race([ended, sleep(POLL_MS)])
   }

@@ -24,7 +24,7 @@ export class KeyedMutex {
    * share keys go in the order in which they came, so none waits for another that waits for it.
    */
   async runAll<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
-    const before = Promise.allSettled(keys.map((key) => this.#tails.get(key)))
+    const before = Promise.allSettled(keys.map((key) => this.#tails.get(key) ?? Promise.resolve()))
     const turn = before.then(work)
     for (const key of keys) this.#tails.set(key, turn)
     try {
