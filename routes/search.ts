@@ -99,7 +99,7 @@ const HighlightJson = Type.Object(
   STRICT,
 )
 
-const HitJson = Type.Object(
+export const HitJson = Type.Object(
   {
     id: Type.String(),
     score: Nullable(

@@ -5,6 +5,7 @@
  * is on the path of every query.
  */
 
+import type { Scalar } from '../domain/filter.ts'
 import { highlightsOf } from '../domain/highlights.ts'
 import { scoreOf, type Metric } from '../domain/metric.ts'
 import type {
@@ -36,6 +37,19 @@ interface Found extends ShardAnswer {
   readonly hits: readonly (Hit | HybridHit)[]
 }
 
+export interface GroupedHits {
+  readonly groups: readonly {
+    readonly key: Scalar
+    readonly hits: readonly (Hit | HybridHit)[]
+  }[]
+  /** Of the last search. */
+  readonly path: SearchPath
+  readonly exhausted: boolean
+  readonly complete: boolean
+  readonly searches: number
+  readonly lsn: number
+}
+
 /** What a search answers; `tookMs` is the time of the search itself. */
 export function searchJson(answer: Found, form: SearchForm, tookMs: number): string {
   const { configSource } = form
@@ -55,6 +69,21 @@ function asOfJson({ completeFrom = 0 }: ShardAnswer, { asOf }: SearchForm): stri
   if (asOf === undefined) return ''
   const complete = asOf >= completeFrom ? 'true' : 'false'
   return `"as_of":{"lsn":${asOf},"complete":${complete},"complete_from":${completeFrom}},`
+}
+
+/** What a grouped search answers. */
+export function groupsJson(answer: GroupedHits, form: SearchForm, tookMs: number): string {
+  const { configSource } = form
+  const { path, exhausted, complete, searches, lsn } = answer
+  const groups = answer.groups.map(({ key, hits }) => {
+    const list = hits.map((hit) => hitJson(hit, path, form)).join(',')
+    return `{"key":${JSON.stringify(key)},"hits":[${list}]}`
+  })
+  return (
+    `{"groups":[${groups.join(',')}],"exhausted":${String(exhausted)},` +
+    `"complete":${String(complete)},"searches":${searches},"config_source":"${configSource}",` +
+    `"lsn":${lsn},"took_ms":${numberJson(Math.round(tookMs * 1000) / 1000)}}`
+  )
 }
 
 function hitJson(hit: Hit | HybridHit, path: SearchPath, form: SearchForm): string {

@@ -53,6 +53,8 @@ export const ERROR_KINDS = {
   profile_not_found: { status: 404, retryable: false },
   profile_active: { status: 409, retryable: false },
   profile_not_active: { status: 409, retryable: false },
+  document_not_found: { status: 404, retryable: false },
+  document_conflict: { status: 409, retryable: false },
   index_exists: { status: 409, retryable: false },
   bucket_exists: { status: 409, retryable: false },
   bucket_in_use: { status: 409, retryable: false },

@@ -25,7 +25,7 @@ export function answerTexts(table: PointTable, request: TextsRequest): TextsRepl
     case 'count': {
       const { origins } = table
       const backfill = origins.countOfOthers(request.tag)
-      return { counts: { writes: origins.missingCount, backfill } }
+      return { counts: { writes: origins.waitingCount, backfill } }
     }
     case 'states':
       return { states: request.ids.map((id) => stateOf(table, id)) }
@@ -60,7 +60,7 @@ function nextOf(
   tag: string,
   priority: TextPriority | null,
 ): number {
-  const missing = priority === BACKFILL_PRIORITY ? -1 : origins.nextMissing(from)
+  const missing = priority === BACKFILL_PRIORITY ? -1 : origins.nextWaiting(from)
   const other = priority === WRITE_PRIORITY ? -1 : origins.nextOfOthers(from, tag)
   if (missing === -1 || other === -1) return Math.max(missing, other)
   return Math.min(missing, other)

@@ -346,7 +346,8 @@ export class PointTable {
     this.searchable.reserve(slot + 1)
     this.live.add(slot)
     if (hasVector) this.searchable.add(slot)
-    this.origins.push(slot, { version: point.version ?? lsn, tag }, (of) => this.lsn(of))
+    const origin = { version: point.version ?? lsn, tag, hasText: text !== null }
+    this.origins.push(slot, origin, (of) => this.lsn(of))
     this.#strings.push(id, text, metadata)
     this.#lsns.push(lsn)
     this.#rows.push(point.row)

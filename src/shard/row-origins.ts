@@ -6,7 +6,8 @@
  *     version    = lsn    = lsn    = lsn    lsn(2)   a row keeps the version of the client's write
  *
  * Until a row needs them there are no columns: an index without texts to embed pays nothing. Of live
- * slots it is known at once which have no vector and which have one of which embedder.
+ * slots it is known at once which have no vector, which of those wait for one, and which have one of
+ * which embedder.
  */
 
 import { CLIENT_TAG } from '../domain/pending-text.ts'
@@ -18,6 +19,8 @@ export interface RowOrigin {
   readonly version: number
   /** Of the vector: `CLIENT_TAG`, or the tag of the embedder; null where there is none. */
   readonly tag: string | null
+  /** False where there is nothing to make a vector of: such a row waits for none. */
+  readonly hasText: boolean
 }
 
 /** Bytes of a slot: number of the origin and version; and the bits. */
@@ -46,6 +49,8 @@ export class RowOrigins {
   /** By number; nobody asks which slots have the client's vector. */
   readonly #live: LiveSlots[] = [newSlots(), newSlots()]
   readonly #tags: string[] = []
+  /** Live slots with a text and without a vector. */
+  readonly #waiting = newSlots()
 
   /** True while every vector is the client's. */
   get isPlain(): boolean {
@@ -59,6 +64,11 @@ export class RowOrigins {
   /** Live slots without a vector. */
   get missingCount(): number {
     return this.#live[NONE]?.count ?? 0
+  }
+
+  /** Those of them whose text waits for an embedder. */
+  get waitingCount(): number {
+    return this.#waiting.count
   }
 
   /**
@@ -78,9 +88,8 @@ export class RowOrigins {
     }
     const live = this.#live[number]
     if (number === CLIENT || live === undefined) return
-    live.slots.reserve(slot + 1)
-    live.slots.add(slot)
-    live.count += 1
+    addSlot(live, slot)
+    if (number === NONE && origin.hasText) addSlot(this.#waiting, slot)
   }
 
   /** A live slot is so no more. */
@@ -90,6 +99,9 @@ export class RowOrigins {
     if (number === CLIENT || live === undefined) return
     live.slots.delete(slot)
     live.count -= 1
+    if (number !== NONE || !this.#waiting.slots.has(slot)) return
+    this.#waiting.slots.delete(slot)
+    this.#waiting.count -= 1
   }
 
   /** Null where it is the lsn of the slot. */
@@ -108,9 +120,9 @@ export class RowOrigins {
     return this.#others(tag).reduce((sum, { count }) => sum + count, 0)
   }
 
-  /** The first live slot from `from` on without a vector; -1 where there is none. */
-  nextMissing(from: number): number {
-    return this.#live[NONE]?.slots.next(from) ?? -1
+  /** The first live slot from `from` on whose text waits for a vector; -1 where there is none. */
+  nextWaiting(from: number): number {
+    return this.#waiting.slots.next(from)
   }
 
   /** The first live slot from `from` on whose vector is of another embedder; -1 where there is none. */
@@ -148,6 +160,12 @@ export class RowOrigins {
     this.#live.push(newSlots())
     return this.#tags.length - 1 + FIRST_TAG
   }
+}
+
+function addSlot(live: LiveSlots, slot: number): void {
+  live.slots.reserve(slot + 1)
+  live.slots.add(slot)
+  live.count += 1
 }
 
 function newSlots(): LiveSlots {

@@ -26,7 +26,7 @@ export function shardStats(counted: Counted): ShardStats {
   const waiting = isFlat(graph) ? -1 : searchable.next(graph.indexedSlot)
   return {
     livePoints: table.livePoints,
-    pendingTexts: table.origins.missingCount,
+    pendingTexts: table.origins.waitingCount,
     rows: table.slots,
     deadRows: table.deadRows,
     keptVersions: table.keptVersions,

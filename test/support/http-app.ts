@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test'
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { adminRoutes } from '../../routes/admin.ts'
+import { documentRoutes } from '../../routes/documents.ts'
 import { dropRoutes } from '../../routes/drops.ts'
 import { evalRoutes } from '../../routes/evals.ts'
 import { indexRoutes } from '../../routes/indexes.ts'
@@ -18,6 +19,7 @@ import { maintenanceRoutes } from '../../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
 import { pointRoutes } from '../../routes/points.ts'
 import { profileRoutes } from '../../routes/profiles.ts'
+import { searchGroupRoutes } from '../../routes/search-groups.ts'
 import { searchRoutes } from '../../routes/search.ts'
 import { storageRoutes } from '../../routes/storage.ts'
 import { streamRoutes } from '../../routes/streams.ts'
@@ -32,9 +34,11 @@ import { Metrics } from '../../src/http/metrics.ts'
 import { Streams } from '../../src/ingest/streams.ts'
 import type { Gpu, GpuReport } from '../../src/profiles/gpus.ts'
 import { VectordError } from '../../src/lib/errors.ts'
+import { Documents } from '../../src/services/documents.ts'
 import { Moves } from '../../src/services/moves.ts'
 import { Operations } from '../../src/services/operations.ts'
 import type { SearchSeen } from '../../src/services/search-observer.ts'
+import { textPoints } from '../../src/services/text-points.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
 import { memoryDrops } from './memory-drops.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
@@ -142,6 +146,11 @@ export async function openApp(
     embedderOf: () => embedder.embed,
   }
   await app.register(searchRoutes, forSearches)
+  await app.register(searchGroupRoutes, forSearches)
+  // Indexes whose names begin so take texts without vectors.
+  const texts = textPoints((index) => index.info.name.startsWith('text'))
+  const documents = new Documents({ texts, rowsMax: limits.rowsMax, nowMs: () => NOW_MS })
+  await app.register(documentRoutes, { ...forIndexes, documents })
   const profiles = profileWorld({ indexes })
   await app.register(profileRoutes, { ...forSearches, profiles: profiles.profiles })
   const gpus = async (): Promise<GpuReport> => ({ gpus: [GPU], problem: null })
