@@ -376,16 +376,18 @@ export class Shard {
     }
   }
 
+  /**
+   * Where nothing is under way, `work` begins at once and not in a later turn: a checkpoint holds what
+   * was applied when it was asked for, on every shard alike.
+   */
   #inBackground<T>(work: () => Promise<T>): Promise<T> {
+    const isIdle = this.#turns === 0
     this.#turns += 1
-    const turn = this.#background
-      .then(
-        () => this.#ifOpen(work),
-        () => this.#ifOpen(work),
-      )
-      .finally(() => {
-        this.#turns -= 1
-      })
+    const begin = async (): Promise<T> => this.#ifOpen(work)
+    const begun = isIdle ? begin() : this.#background.then(begin, begin)
+    const turn = begun.finally(() => {
+      this.#turns -= 1
+    })
     this.#background = turn
     return turn
   }
