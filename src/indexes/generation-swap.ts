@@ -28,7 +28,9 @@ export interface NewGeneration {
   readonly graphs: readonly GraphRef[] | null
 }
 
-export type Swapped = Pick<ServedIndex, 'info' | 'ownShards' | 'checkpoint'>
+export type Swapped = Pick<ServedIndex, 'info' | 'ownShards' | 'checkpoint'> & {
+  readonly checkpoints: Pick<ServedIndex['checkpoints'], 'apart'>
+}
 
 export interface SwapControl {
   readonly signal: AbortSignal
@@ -73,19 +75,24 @@ export async function publishGeneration(index: Swapped, generation: number): Pro
   const before = index.info.stats?.generation ?? 0
   try {
     // To the end on every shard, as with `adopt`.
-    const published = await Promise.allSettled(shards.map((shard) => shard.publish(generation)))
+    const published = await index.checkpoints.apart(() =>
+      Promise.allSettled(shards.map((shard) => shard.publish(generation))),
+    )
     for (const outcome of published) if (outcome.status === 'rejected') throw outcome.reason
     await index.checkpoint('if_worth', { force: true })
   } catch (error) {
     // A core that is gone loads the one of before by itself.
-    await Promise.allSettled(shards.map((shard) => shard.publish(before)))
+    await index.checkpoints.apart(() =>
+      Promise.allSettled(shards.map((shard) => shard.publish(before))),
+    )
     throw error
   }
 }
 
 /** Frees the memory of a generation that is not published. */
 export async function dropGeneration(index: Swapped, generation: number): Promise<void> {
-  await Promise.all(index.ownShards().map((shard) => shard.drop(generation)))
+  const shards = index.ownShards()
+  await index.checkpoints.apart(() => Promise.all(shards.map((shard) => shard.drop(generation))))
 }
 
 export function generationsOf({ info }: Pick<Swapped, 'info'>): readonly GenerationInfo[] {
@@ -106,7 +113,9 @@ async function adopt(
     await Promise.all(shards.map((shard) => caughtUp(shard, generation, control)))
     return generation
   } catch (error) {
-    await Promise.allSettled(shards.map((shard) => shard.drop(generation)))
+    await index.checkpoints.apart(() =>
+      Promise.allSettled(shards.map((shard) => shard.drop(generation))),
+    )
     throw error
   }
 }

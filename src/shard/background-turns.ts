@@ -19,13 +19,19 @@ export class BackgroundTurns {
     return this.#waiting > 0
   }
 
+  /**
+   * Where nothing is under way, `work` begins at once and not in a later turn: a checkpoint holds what
+   * was applied when it was asked for, on every shard alike.
+   */
   run<T>(work: () => Promise<T>): Promise<T> {
+    const isIdle = this.#waiting === 0
     this.#waiting += 1
-    const ifOpen = (): Promise<T> => {
+    const begin = async (): Promise<T> => {
       this.checkOpen()
       return work()
     }
-    const turn = this.#last.then(ifOpen, ifOpen).finally(() => {
+    const begun = isIdle ? begin() : this.#last.then(begin, begin)
+    const turn = begun.finally(() => {
       this.#waiting -= 1
     })
     this.#last = turn

@@ -24,6 +24,7 @@ function swapped(fails: 'shard' | 'checkpoint' | null): {
   const index = {
     info: { stats: { generation: 1 } },
     ownShards: () => [shard(0), shard(1)],
+    checkpoints: { apart: <T>(work: () => Promise<T>) => work() },
     checkpoint: () =>
       fails === 'checkpoint' ? Promise.reject(new Error('no disk')) : Promise.resolve(),
   }

@@ -63,11 +63,12 @@ it('with nine points of ten dead no search lacks a live match: before, during an
   const compacting = harness.shard.compact([])
   harness.delete(['p0', 'p10', 'p20'])
   checkCounts(harness, queries)
-  assert.deepEqual(await compacting, { rows: 297, dropped: 2703, liveUpTo: [] })
+  // What was deleted meanwhile may have been carried over before.
+  assert.deepEqual(await compacting, { rows: 300, dropped: 2700, liveUpTo: [] })
   checkCounts(harness, queries)
   const { rows, livePoints, tombstones } = harness.shard.stats()
   // The graph is another matter: its dead points go with a rebuild.
-  assert.deepEqual([rows, livePoints, tombstones], [297, 297, 2703])
+  assert.deepEqual([rows, livePoints, tombstones], [300, 297, 2703])
   assert.ok(meanRecall(harness, queries) >= before - 0.01, 'recall is what it was')
   assert.deepEqual(await harness.shard.verify(), [])
 })
