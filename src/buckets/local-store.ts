@@ -152,9 +152,11 @@ export class LocalStore implements ObjectStore {
     }
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    if (this.#closed) return
     this.#closed = true
-    return Promise.resolve()
+    // What a process that was just ending when this one began has left.
+    await this.#sweep().catch(() => undefined)
   }
 
   async #reading<T>(doing: string, key: string, work: (path: string) => Promise<T>): Promise<T> {

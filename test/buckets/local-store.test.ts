@@ -7,7 +7,8 @@
  */
 
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -135,6 +136,20 @@ it('what a killed process left half-written is swept at open and never listed', 
   const store = await LocalStore.open(root)
   assert.deepEqual(await fs.readdir(temporary), [`${process.ppid}-abcdefgh-1`])
   assert.deepEqual(await keysOf(store), [])
+})
+
+it('what a process left that was still ending at open is swept at the end', async (t) => {
+  const root = await folderOf(t)
+  const ending = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
+  const temporary = join(root, '.vectord-tmp')
+  await fs.mkdir(temporary)
+  await fs.writeFile(join(temporary, `${ending.pid}-abcdefgh-1`), 'half')
+  const store = await LocalStore.open(root)
+  assert.equal((await fs.readdir(temporary)).length, 1)
+  ending.kill('SIGKILL')
+  await once(ending, 'exit')
+  await store.close()
+  assert.deepEqual(await fs.readdir(temporary), [])
 })
 
 it('a put is fsynced before it has its name, and its folders after', async (t) => {
