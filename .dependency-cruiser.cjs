@@ -7,7 +7,7 @@
 const ROWS = [
   ['src/server.ts'],
   ['src/app.ts'],
-  ['src/tuning-parts.ts'],
+  ['src/tuning-parts.ts', 'src/text-parts.ts'],
   ['src/parts.ts'],
   ['src/log-lines.ts', 'src/core-report.ts', 'src/drop-parts.ts'],
   ['routes'],
