@@ -12,16 +12,7 @@ import {
   parseGroups,
 } from '../src/http/groups-body.ts'
 import { findIndex, shapeOf } from '../src/http/index-access.ts'
-import {
-  IndexParams,
-  JSON_TYPE,
-  Lsn,
-  Metadata,
-  NoQuery,
-  Nullable,
-  Vector,
-  replies,
-} from '../src/http/schemas.ts'
+import { IndexParams, JSON_TYPE, Lsn, NoQuery, replies } from '../src/http/schemas.ts'
 import { parseSearch } from '../src/http/search-body.ts'
 import { groupsJson } from '../src/http/search-reply.ts'
 import { documentOnly } from '../src/http/validators.ts'

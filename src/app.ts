@@ -5,7 +5,6 @@
  * a search for a path always ends here.
  */
 
-import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
@@ -42,7 +41,6 @@ import {
   streamGauges,
 } from './core-report.ts'
 import { dropGauges } from './drop-parts.ts'
-import { Embedders } from './embedders/embedders.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'

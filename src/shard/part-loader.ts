@@ -164,11 +164,9 @@ async function addRows(target: PartTarget, part: PartRef, rows: PointRows): Prom
 
 function addRow(target: PartTarget, part: PartRef, rows: PointRows, i: number): void {
   const { table, metadata, deleted } = target
-  const { id, lsn, row, version, tag, text, json } = rowAt(rows, i)
-  const isOrdered = table.firstAfter({ lsn, row }) === table.slots
-  if (!isOrdered || lsn < part.firstLsn || lsn > part.lastLsn) {
-    throw corrupt(part.key, 'its rows are out of order')
-  }
+  const found = rowAt(rows, i)
+  const { id, lsn, version, tag, text, json } = found
+  checkOrder(table, part, found)
   const isHidden = table.keepLastVersions === 1 && deleted.lastOf(id) > lsn
   const waiting = endOlder(target, { id, version, isHidden })
   if (isHidden) {
@@ -179,11 +177,17 @@ function addRow(target: PartTarget, part: PartRef, rows: PointRows, i: number): 
   // Where only vectors are wanted, a row that has none is not.
   if (metadata === null && tag === null) return
   const strings = metadata === null ? NO_STRINGS : { text, metadata: json }
-  const offset = i * table.vectors.dimension
-  const point = { id, lsn, row, vectors: rows.vectors, offset, version, tag, ...strings }
+  const vector = { vectors: rows.vectors, offset: i * table.vectors.dimension, tag }
+  const point = { id, lsn, row: found.row, version, ...vector, ...strings }
   const fields = parseMetadata(strings.metadata)
   const slot = waiting === null ? table.append(point) : table.replace(waiting, point)
   metadata?.add(slot, fields)
+}
+
+function checkOrder(table: PointTable, part: PartRef, { lsn, row }: PartRow): void {
+  const isLast = table.firstAfter({ lsn, row }) === table.slots
+  if (isLast && lsn >= part.firstLsn && lsn <= part.lastLsn) return
+  throw corrupt(part.key, 'its rows are out of order')
 }
 
 const NO_STRINGS = { text: null, metadata: null }

@@ -28,8 +28,7 @@ for (const [seed, metric] of [...METRICS, ...METRICS].entries()) {
     let compactions = 0
     for (let step = 0; step < STEPS; step += 1) {
       const dice = random()
-      if (dice < 0.5) log.push((dice < 0.4 ? upsert : project)(harness, random))
-      else if (dice < 0.7) log.push(remove(harness, random))
+      if (dice < 0.7) log.push(write(harness, random, dice))
       else if (dice < 0.8) harness.shard.indexSlice(random() * 20)
       else if (dice < 0.84) {
         log.push(...(await compact(harness, random)))
@@ -62,6 +61,11 @@ async function compact(harness: Harness, random: () => number): Promise<Written[
   await compacting
   assert.deepEqual(await harness.shard.verify(), [])
   return written
+}
+
+function write(harness: Harness, random: () => number, dice: number): Written {
+  if (dice < 0.4) return upsert(harness, random)
+  return dice < 0.5 ? project(harness, random) : remove(harness, random)
 }
 
 interface Written {

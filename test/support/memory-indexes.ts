@@ -33,7 +33,7 @@ import type {
 import { notWrittenYet } from '../../src/indexes/index-refusals.ts'
 import { VectordError } from '../../src/lib/errors.ts'
 import { searchRows } from './memory-keywords.ts'
-import { isAfter, matching, shown, type Row } from './memory-row.ts'
+import { isAfter, matching, need, shown, type Row } from './memory-row.ts'
 import { plainDistance } from './model/plain-distance.ts'
 
 /** A version that is over. */
@@ -391,12 +391,6 @@ export class MemoryIndexes implements Indexes {
     index.revision += 1
     return index
   }
-}
-
-function need(rows: readonly Row[], id: string): Row {
-  const row = rows.find((one) => one.id === id)
-  if (row === undefined) throw new VectordError('point_not_found', 'There is no such point.')
-  return row
 }
 
 function checkRevision(index: MemoryIndex, expected: number | null): void {
