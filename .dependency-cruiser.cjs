@@ -7,7 +7,7 @@
 const ROWS = [
   ['src/server.ts'],
   ['src/app.ts'],
-  ['src/tuning-parts.ts'],
+  ['src/tuning-parts.ts', 'src/text-parts.ts'],
   ['src/parts.ts'],
   ['src/log-lines.ts', 'src/core-report.ts', 'src/drop-parts.ts'],
   ['routes'],
@@ -38,6 +38,7 @@ const DOORS = {
   '@lancedb/lancedb': '^src/engines/lance/',
   'apache-arrow': '^src/codecs/',
   'parquet-wasm': '^src/codecs/',
+  '@energetic-ai/[a-z-]+': '^src/embedders/local-embedder-main\\.ts$',
   mysql2: '^src/ingest/sql/',
   pg: '^src/ingest/sql/',
   'smol-toml': '^src/config/',

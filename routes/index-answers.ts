@@ -58,6 +58,10 @@ const CompactionJson = Type.Object(
 const StatsJson = Type.Object(
   {
     live_points: Count,
+    pending_texts: Type.Integer({
+      minimum: 0,
+      description: 'Points whose text still waits for its vector.',
+    }),
     rows: Count,
     dead_rows: Count,
     kept_versions: Type.Integer({
@@ -79,6 +83,17 @@ const StatsJson = Type.Object(
   STRICT,
 )
 
+const EmbedderJson = Type.Object(
+  {
+    name: Type.String({ description: 'As configured when the index got it.' }),
+    model: Type.String(),
+    version: Type.String(),
+    dimension: Type.Integer({ minimum: 1 }),
+    normalised: Type.Boolean({ description: 'Its vectors have unit length.' }),
+  },
+  STRICT,
+)
+
 export const IndexJson = Type.Object(
   {
     name: Name,
@@ -91,6 +106,7 @@ export const IndexJson = Type.Object(
       STRICT,
     ),
     shards: Type.Integer(),
+    embedder: Nullable(EmbedderJson),
     retention: Type.Object({ keep_last_versions: Versions }, STRICT),
     stream: Nullable(StreamJson),
     revision: Count,
@@ -123,6 +139,7 @@ export function indexJson(info: IndexInfo): IndexAnswer {
     ...{ name, dimension, metric, bucket, backend },
     hnsw: configToJson(hnsw),
     shards,
+    embedder: info.embedder === undefined ? null : { ...info.embedder },
     retention: { keep_last_versions: info.keepLastVersions },
     stream: info.stream === undefined ? null : streamToJson(info.stream),
     revision,
@@ -142,6 +159,7 @@ export function indexJson(info: IndexInfo): IndexAnswer {
 function statsJson(stats: ShardStats): Static<typeof StatsJson> {
   return {
     live_points: stats.livePoints,
+    pending_texts: stats.pendingTexts,
     rows: stats.rows,
     dead_rows: stats.deadRows,
     kept_versions: stats.keptVersions,

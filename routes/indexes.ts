@@ -12,6 +12,7 @@ import {
 } from '@fastify/type-provider-typebox'
 import { HNSW_BOUNDS, HNSW_DEFAULTS } from '../src/domain/hnsw-config.ts'
 import { METRICS } from '../src/domain/metric.ts'
+import type { EmbedderStamp } from '../src/domain/pending-text.ts'
 import { changedStream, type StreamSettings } from '../src/domain/stream-settings.ts'
 import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { badField } from '../src/http/body-field.ts'
@@ -30,6 +31,7 @@ import {
 import type { IndexChange, ManagedIndex, NewIndex } from '../src/indexes/index-api.ts'
 import type { Streams } from '../src/ingest/streams.ts'
 import { VectordError } from '../src/lib/errors.ts'
+import { embedderFor, type IdentityOf } from '../src/services/index-embedders.ts'
 import type { Moves } from '../src/services/moves.ts'
 import {
   bounds,
@@ -45,6 +47,7 @@ const STRICT = { additionalProperties: false } as const
 const TAGS = ['indexes']
 const SHARDS_MAX = 64
 
+const Embedder = Type.String({ minLength: 1, maxLength: 128 })
 const StreamBody = Type.Partial(StreamJson, STRICT)
 
 const CreateBody = Type.Object(
@@ -70,7 +73,7 @@ const CreateBody = Type.Object(
       { ...STRICT, default: {} },
     ),
     shards: Type.Integer({ minimum: 1, maximum: SHARDS_MAX, default: 1 }),
-    embedder: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    embedder: Type.Optional(Embedder),
     retention: Type.Object(
       { keep_last_versions: Type.Integer({ ...Versions, default: 1 }) },
       { ...STRICT, default: {} },
@@ -85,6 +88,12 @@ const PatchBody = Type.Object(
     hnsw: Type.Optional(Type.Object({ ef_search: EfSearch }, STRICT)),
     retention: Type.Optional(Type.Object({ keep_last_versions: Versions }, STRICT)),
     stream: Type.Optional(Nullable(StreamBody)),
+    embedder: Type.Optional(Embedder),
+    acknowledge_rebuild: Type.Optional(
+      Type.Boolean({
+        description: 'With another embedder every text is embedded again: true says that you know.',
+      }),
+    ),
     bucket: Type.Optional(Name),
   },
   { ...STRICT, minProperties: 1 },
@@ -154,6 +163,7 @@ export interface IndexChangeRoutesOptions extends IndexRoutesOptions {
   readonly moves: Moves
   /** Does something while the stream of an index takes nothing. */
   readonly streams: Pick<Streams, 'whileDrained'>
+  readonly identityOf: IdentityOf
 }
 
 export const indexRoutes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
@@ -165,7 +175,9 @@ export const indexRoutes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions>
 
   app.post('/vectors/indexes', CREATE, async (request, reply) => {
     checkTouch(request.caller, request.body.name)
-    const settings = toSettings(request.body, options.limits.dimensionMax)
+    const { embedder: name } = request.body
+    const embedder = name === undefined ? null : await options.identityOf(name)
+    const settings = toSettings(request.body, embedder, options.limits.dimensionMax)
     const { info } = await indexes.create({ ...settings, createdBy: request.caller.name })
     reply.header('location', `/vectors/indexes/${info.name}`)
     return reply.code(201).header('etag', etagOf(info.revision)).send(indexJson(info))
@@ -191,7 +203,7 @@ export const indexRoutes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions>
 /** PATCH and DELETE: both honour `If-Match`. */
 const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
   app,
-  { indexes, moves, streams },
+  { indexes, moves, streams, identityOf },
   done,
 ) => {
   app.patch('/vectors/indexes/:index', CHANGE, async (request, reply) => {
@@ -202,7 +214,8 @@ const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
     const author = { ifRevision: ifMatch(request), by: request.caller.name }
     if (isMove) await moves.check(index, bucket, author)
     const isChanged = !isMove || Object.keys(settings).length > 0
-    const update = () => indexes.update(index, toChange(settings), author)
+    const embedder = await embedderOf(before, settings, identityOf)
+    const update = () => indexes.update(index, { ...toChange(settings), ...embedder }, author)
     const changed =
       settings.stream === undefined ? update : () => streams.whileDrained(index, update)
     const { info } = isChanged ? await changed() : before
@@ -226,7 +239,23 @@ const changes: FastifyPluginCallbackTypebox<IndexChangeRoutesOptions> = (
   done()
 }
 
-function toChange({ hnsw, retention, stream }: Static<typeof PatchBody>): IndexChange {
+type Settings = Omit<Static<typeof PatchBody>, 'bucket'>
+
+async function embedderOf(
+  index: ManagedIndex,
+  { embedder: name, acknowledge_rebuild }: Settings,
+  identityOf: IdentityOf,
+): Promise<Pick<IndexChange, 'embedder'>> {
+  if (name === undefined) {
+    if (acknowledge_rebuild === undefined) return {}
+    throw badField('acknowledge_rebuild', 'goes with "embedder" alone')
+  }
+  const wish = { name, isAcknowledged: acknowledge_rebuild === true }
+  const count = (of: EmbedderStamp) => index.texts.count(of)
+  return { embedder: await embedderFor(index.info, wish, { identityOf, count }) }
+}
+
+function toChange({ hnsw, retention, stream }: Settings): IndexChange {
   return {
     ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
     ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
@@ -236,17 +265,15 @@ function toChange({ hnsw, retention, stream }: Static<typeof PatchBody>): IndexC
 
 function toSettings(
   body: Static<typeof CreateBody>,
+  embedder: EmbedderStamp | null,
   dimensionMax: number,
 ): Omit<NewIndex, 'createdBy'> {
-  const { name, dimension, metric, bucket, backend, hnsw, shards, embedder, retention } = body
+  const { name, metric, bucket, backend, hnsw, shards, retention } = body
   const { stream } = body
   if (backend !== 'hnsw') {
     throw new VectordError('not_configured', `The backend "${backend}" is not available here.`)
   }
-  if (embedder !== undefined) {
-    throw new VectordError('not_configured', `The embedder "${embedder}" is not configured here.`)
-  }
-  if (dimension === undefined) throw badField('dimension', 'is missing')
+  const dimension = dimensionOf(body.dimension, embedder)
   if (dimension > dimensionMax) {
     throw new VectordError('limit_exceeded', `"dimension" must be at most ${dimensionMax}.`, {
       details: { limit: 'dimension', max: dimensionMax, part: 'body', field: 'dimension' },
@@ -254,6 +281,7 @@ function toSettings(
   }
   return {
     ...{ name, dimension, metric, bucket, shards },
+    ...(embedder !== null && { embedder }),
     hnsw: {
       m: hnsw.m,
       efConstruction: hnsw.ef_construction,
@@ -263,6 +291,15 @@ function toSettings(
     keepLastVersions: retention.keep_last_versions,
     ...(stream !== undefined && { stream: changedStream(null, streamSettings(stream)) }),
   }
+}
+
+/** The embedder brings it; one that is given must be the same. */
+function dimensionOf(given: number | undefined, embedder: EmbedderStamp | null): number {
+  const dimension = given ?? embedder?.dimension
+  if (dimension === undefined) throw badField('dimension', 'is missing')
+  if (embedder === null || dimension === embedder.dimension) return dimension
+  const problem = `must be ${embedder.dimension}, that of the embedder "${embedder.name}"`
+  throw badField('dimension', problem)
 }
 
 function streamSettings(given: Static<typeof StreamBody>): Partial<StreamSettings> {

@@ -5,7 +5,11 @@
  * `src/http/points-body.ts`; their schemas here only document them.
  */
 
-import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import {
+  Type,
+  type FastifyPluginCallbackTypebox,
+  type Static,
+} from '@fastify/type-provider-typebox'
 import type { onRequestHookHandler } from 'fastify'
 import {
   ARROW_TYPE,
@@ -54,7 +58,14 @@ const TAGS = ['points']
 const PointJson = Type.Object(
   {
     id: Type.String({ minLength: 1 }),
-    vector: Vector,
+    vector: Type.Optional(
+      Nullable(
+        Type.Unsafe<Static<typeof Vector>>({
+          ...Vector,
+          description: 'May be left out where the index has an embedder and the point a text.',
+        }),
+      ),
+    ),
     text: Type.Optional(Nullable(Type.String())),
     metadata: Type.Optional(Nullable(Metadata)),
   },
@@ -66,10 +77,12 @@ const RowsBody = Type.Object({ points: Type.Array(PointJson, { minItems: 1 }) },
 const ColumnsBody = Type.Object(
   {
     ids: Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }),
-    vectors: Type.Union([
-      Type.Array(Vector),
-      Type.String({ description: 'base64 of all vectors, row by row' }),
-    ]),
+    vectors: Type.Optional(
+      Type.Union([
+        Type.Array(Nullable(Vector)),
+        Type.String({ description: 'base64 of all vectors, row by row' }),
+      ]),
+    ),
     texts: Type.Optional(Type.Array(Nullable(Type.String()))),
     metadata: Type.Optional(Type.Array(Nullable(Metadata))),
   },
@@ -223,7 +236,7 @@ const upserts: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (app, options,
     const batch = await turns.run(body instanceof RawBody ? body.bytes.length : 0, () => {
       // Those before it may have filled the index: then it need not be parsed.
       index.checkWritable()
-      return parsePoints(body, { ...shapeOf(index), limits })
+      return parsePoints(body, { ...shapeOf(index), limits, takesTexts: index.takesTexts })
     })
     const { lsn } = await index.write(batch, {
       ack: ack === 'logged' ? 'logged' : 'applied',

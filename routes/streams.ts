@@ -101,7 +101,7 @@ const LetterJson = Type.Object(
     point: Type.Object(
       {
         id: Type.String(),
-        vector: Type.Array(Type.Number()),
+        vector: Nullable(Type.Array(Type.Number())),
         text: Nullable(Type.String()),
         metadata: Nullable(Metadata),
       },
@@ -239,7 +239,7 @@ const takes: FastifyPluginCallbackTypebox<StreamRoutesOptions> = (app, options, 
     return turns.run(body instanceof RawBody ? body.bytes.length : 0, () => {
       // Those before it may have filled the buffer: then it need not be parsed.
       streams.check(name)
-      return parsePoints(body, { ...shapeOf(index), limits })
+      return parsePoints(body, { ...shapeOf(index), limits, takesTexts: index.takesTexts })
     })
   }
 
@@ -328,7 +328,7 @@ function letterJson({ id, atMs, reason, point }: DeadLetter): Static<typeof Lett
     reason: { ...reason },
     point: {
       id: point.id,
-      vector: [...point.vector],
+      vector: point.vector === null ? null : [...point.vector],
       text: point.text,
       metadata: metadata === null ? null : (JSON.parse(metadata) as Static<typeof Metadata>),
     },

@@ -8,7 +8,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
+import { adminRoutes } from '../routes/admin.ts'
 import { agentRoutes } from '../routes/agent.ts'
+import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
 import { generationRoutes } from '../routes/generations.ts'
@@ -17,8 +19,11 @@ import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
 import { pointRoutes } from '../routes/points.ts'
+import { profileRoutes } from '../routes/profiles.ts'
+import { projectionRoutes } from '../routes/projection.ts'
 import { promotionRoutes } from '../routes/promotions.ts'
 import { recallRoutes } from '../routes/recall.ts'
+import { searchGroupRoutes } from '../routes/search-groups.ts'
 import { searchRoutes } from '../routes/search.ts'
 import { storageRoutes } from '../routes/storage.ts'
 import { streamRoutes } from '../routes/streams.ts'
@@ -44,9 +49,12 @@ import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
+import { listGpus } from './profiles/gpus.ts'
+import { projectionGauges } from './projection/projection-gauges.ts'
 import { agentGauges } from './services/agent-gauges.ts'
 import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
+import { TextParts } from './text-parts.ts'
 import { TuningParts } from './tuning-parts.ts'
 
 export interface AppOptions {
@@ -87,6 +95,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
+  const texts = new TextParts({ ...options, parts })
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
@@ -95,6 +104,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   compactionGauges(metrics, tuning.compactions)
   streamGauges(metrics, streams)
   for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
+  for (const gauge of projectionGauges(texts.projection)) metrics.gauge(gauge)
   const http = await openHttp(options, metrics)
   let isClosing = false
   // A connection that outlives its answer would keep `http.close` waiting for the client.
@@ -102,7 +112,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, streams, metrics })
+  await mountRoutes(http, { options, parts, tuning, operations, streams, texts, metrics })
   const timers = periodicWork(parts, tuning, log)
   return {
     http,
@@ -110,11 +120,14 @@ export async function buildApp(options: AppOptions): Promise<App> {
       for (const { work, everyMs } of timersOf(timers, config)) work.start(everyMs)
       parts.schedule.start()
       tuning.start()
+      texts.projection.start()
     },
     close: async () => {
       isClosing = true
       // Together: requests that wait for an operation or in a stream are answered when it has ended.
-      await Promise.all([http.close(), operations.close(), streams.close()])
+      const { projection } = texts
+      await Promise.all([http.close(), operations.close(), streams.close(), projection.close()])
+      await texts.close()
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
       await tuning.stop()
@@ -136,26 +149,38 @@ interface Mounted {
   readonly tuning: TuningParts
   readonly operations: Operations
   readonly streams: Streams
+  readonly texts: TextParts
   readonly metrics: Metrics
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, metrics } = mounted
+  const { options, parts, tuning, operations, streams, texts, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
   const forIndexes = { indexes, metrics, limits, nowMs: options.nowMs }
   const moves = new Moves({ operations, indexes })
-  await http.register(indexRoutes, { ...forIndexes, moves, streams })
+  await http.register(indexRoutes, {
+    ...forIndexes,
+    moves,
+    streams,
+    identityOf: texts.identityOf.bind(texts),
+  })
   await http.register(pointRoutes, forIndexes)
   await http.register(streamRoutes, { ...forIndexes, streams })
   await http.register(versionRoutes, forIndexes)
-  await http.register(searchRoutes, {
+  const forSearches = {
     ...forIndexes,
-    observe: (seen) => {
-      tuning.observe(seen)
-    },
-  })
+    observe: tuning.observe.bind(tuning),
+    embedderOf: (index: string) => texts.embedderOf(index),
+  }
+  await http.register(searchRoutes, forSearches)
+  await http.register(searchGroupRoutes, forSearches)
+  await http.register(documentRoutes, { ...forIndexes, documents: texts.documents })
+  await http.register(projectionRoutes, { ...forIndexes, projection: texts.projection })
+  const { profiles } = texts
+  await http.register(profileRoutes, { ...forSearches, profiles })
+  await http.register(adminRoutes, { models: () => profiles.models, gpus: () => listGpus() })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
   const { drops, reports } = parts
   await http.register(dropRoutes, { indexes, drops: drops.worker, reports })

@@ -57,7 +57,12 @@ export function coreGauges(metrics: Metrics, dataplane: Dataplane, indexes: Inde
   }
   ofIndexes('indexes', 'Indexes of this server.', () => 1)
   ofIndexes('indexes_ready', 'Indexes that serve.', ({ state }) => (state === 'ready' ? 1 : 0))
-  ofIndexes('live_points', 'Points that searches can find.', ({ stats }) => stats?.livePoints ?? 0)
+  ofIndexes('live_points', 'Points that are there.', ({ stats }) => stats?.livePoints ?? 0)
+  ofIndexes(
+    'pending_texts',
+    'Points whose text waits for its vector.',
+    ({ stats }) => stats?.pendingTexts ?? 0,
+  )
   ofIndexes('delta_points', 'Points outside the graphs.', ({ stats }) => stats?.deltaPoints ?? 0)
   ofIndexes('dead_rows', 'Rows in memory that are dead.', ({ stats }) => stats?.deadRows ?? 0)
   ofIndexes(

@@ -181,7 +181,7 @@ function scratchOf(config: Config): string {
   return join(config.storage.root, 'scratch')
 }
 
-function dataplaneLog(log: Logger): DataplaneLog {
+export function dataplaneLog(log: Logger): DataplaneLog {
   return (level, fields, message) => {
     log[level](fields, message)
   }

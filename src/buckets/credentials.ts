@@ -7,12 +7,12 @@
  */
 
 import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
 import { chmod, mkdir, open, rename, unlink } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { BucketSpec } from '../domain/shard-spec.ts'
 import { VectordError } from '../lib/errors.ts'
+import { readSecretFile, SecretFileFault } from '../lib/secret-file.ts'
 import { hasErrno } from './errno.ts'
 import { syncFolder } from './local-files.ts'
 import { SECRETS_FOLDER } from './object-key.ts'
@@ -38,9 +38,6 @@ export type KeptSource =
   | ConfiguredSource
   /** A file that this server wrote, by its name in the secrets folder. */
   | { readonly kind: 'stored'; readonly file: string }
-
-/** Larger files are no credentials. */
-const FILE_BYTES_MAX = 64 * 1024
 
 const STORED_NAME = /^[A-Za-z0-9_-]{1,128}\.[0-9a-f-]{36}\.json$/
 
@@ -146,24 +143,14 @@ async function profileCredentials(profile: string): Promise<Credentials> {
   })
 }
 
-/** Reads a small file that only its owner may read; the check is of the file that was opened. */
 async function readSecret(path: string): Promise<string> {
   try {
-    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-    try {
-      const stats = await handle.stat()
-      if (!stats.isFile() || stats.size > FILE_BYTES_MAX) {
-        throw refusal(`${path} is no credentials file`)
-      }
-      if ((stats.mode & 0o177) !== 0) {
-        throw refusal(`The credentials file ${path} must have mode 0600: others may read it`)
-      }
-      return await handle.readFile('utf8')
-    } finally {
-      await handle.close()
-    }
+    return await readSecretFile(path, 'credentials file')
   } catch (error) {
-    throw refusal(`The credentials file ${path} cannot be read`, error)
+    throw refusal(
+      error instanceof SecretFileFault ? error.message : `${path} cannot be read`,
+      error,
+    )
   }
 }
 

@@ -2,7 +2,8 @@
  * Points that a client sends as an Arrow IPC stream, as columns.
  *
  *     id                utf8, large utf8, or a dictionary of these; never null
- *     vector            fixed-size list, list or large list of float32 or float64; never null
+ *     vector            fixed-size list, list or large list of float32 or float64; null or left out
+ *                       only where the index makes vectors of texts
  *     text, metadata    as id, and may be null or left out; metadata is JSON text
  *
  * Any number of record batches, columns in any order, no column besides these. All vectors have one
@@ -31,8 +32,10 @@ import {
 /** Every column has `ids.length` rows, except `texts` and `metadata` that were left out: none. */
 export interface ArrowBody {
   readonly ids: readonly string[]
-  /** `ids.length × dimension`; may be a view of the input. Numbers are not checked. */
+  /** One after the other; may be a view of the input. Numbers are not checked. */
   readonly vectors: Float32Array
+  /** The place of each row's vector among them, -1 where it is null; left out where all have one. */
+  readonly places?: readonly number[]
   /** 0 where there are no rows to tell it. */
   readonly dimension: number
   readonly texts: readonly (string | null)[]
@@ -50,13 +53,18 @@ const ECHO_CHARS_MAX = 64
 
 /**
  * @param rowsMax rows after which decoding stops; an empty record batch counts as one.
+ * @param isOptional vectors may be null or left out.
  * @throws {VectordError} `malformed_body` for bytes, columns or types that are not as above,
  *   `invalid_points` for a row, `limit_exceeded`.
  */
-export function decodeArrowBody(bytes: Uint8Array, rowsMax: number = ROWS_MAX): ArrowBody {
+export function decodeArrowBody(
+  bytes: Uint8Array,
+  rowsMax: number = ROWS_MAX,
+  isOptional = false,
+): ArrowBody {
   try {
     const stream = new ArrowStream(bytes)
-    const builder = new BodyBuilder(stream.schema)
+    const builder = new BodyBuilder(stream.schema, isOptional)
     let counted = 0
     for (const batch of stream.batches()) {
       counted += Math.max(1, batch.rows)
@@ -79,13 +87,14 @@ class BodyBuilder {
   readonly #ids: string[] = []
   readonly #texts: (string | null)[] = []
   readonly #metadata: (string | null)[] = []
-  readonly #vectors = new VectorParts()
+  readonly #vectors: VectorParts
   readonly #dictionaries = new Map<ArrowColumn, readonly (string | null)[]>()
   #expandedChars = 0
 
   /** @throws {ArrowFault} where the columns are not those of points. */
-  constructor(schema: ArrowSchema) {
-    this.#places = placesOf(schema)
+  constructor(schema: ArrowSchema, isOptional: boolean) {
+    this.#places = placesOf(schema, isOptional)
+    this.#vectors = new VectorParts(isOptional)
   }
 
   add(batch: ArrowBatch): void {
@@ -97,13 +106,15 @@ class BodyBuilder {
     for (const text of this.#strings(batch, 'text')) this.#texts.push(text)
     for (const json of this.#strings(batch, 'metadata')) this.#metadata.push(json)
     const vectors = this.#column(batch, 'vector')
-    if (vectors !== null) this.#vectors.add(vectors, firstRow)
+    if (vectors === null) this.#vectors.addNone(batch.rows)
+    else this.#vectors.add(vectors, firstRow)
   }
 
   finish(): ArrowBody {
     return {
       ids: this.#ids,
       vectors: this.#vectors.joined(),
+      ...(this.#vectors.places !== null && { places: this.#vectors.places }),
       dimension: this.#vectors.dimension,
       texts: this.#texts,
       metadata: this.#metadata,
@@ -147,16 +158,66 @@ class BodyBuilder {
 /** The vectors of all batches: a view of the input where there is one batch of float32. */
 class VectorParts {
   dimension = 0
+  readonly #isOptional: boolean
+  /** Null until a row has none. */
+  #places: number[] | null = null
+  #rows = 0
+  #present = 0
   readonly #parts: (Float32Array | Float64Array)[] = []
   #floats = 0
+
+  constructor(isOptional: boolean) {
+    this.#isOptional = isOptional
+  }
+
+  get places(): readonly number[] | null {
+    return this.#places
+  }
+
+  /** Rows without vectors. */
+  addNone(rows: number): void {
+    this.#places ??= Array.from({ length: this.#rows }, (_, row) => row)
+    for (let row = 0; row < rows; row += 1) this.#places.push(-1)
+    this.#rows += rows
+  }
 
   add(column: ArrowColumn, firstRow: number): void {
     if (column.length === 0) return
     const nullRow = firstNull(column)
-    if (nullRow >= 0) throw refused('vector', firstRow + nullRow, 'is null')
+    if (nullRow >= 0 && !this.#isOptional) throw refused('vector', firstRow + nullRow, 'is null')
     const { child } = column
     if (child === null) throw new ArrowFault('column "vector" holds no numbers')
-    const { start, end } = this.#span(column, child, firstRow)
+    if (nullRow < 0) this.#addRows(column, child, firstRow)
+    else this.#addSome(column, child, firstRow)
+  }
+
+  /** Row by row: lists of null rows are passed over, whatever they hold. */
+  #addSome(column: ArrowColumn, child: ArrowColumn, firstRow: number): void {
+    const { type } = column.field
+    const offsets = type.kind === 'fixed_size_list' ? null : offsetsOf(column, child.length)
+    for (let row = 0; row < column.length; row += 1) {
+      if (!hasValue(column, row)) {
+        this.addNone(1)
+        continue
+      }
+      const size = type.kind === 'fixed_size_list' ? type.size : 0
+      const start = offsets === null ? row * size : (offsets[row] ?? 0)
+      const end = offsets === null ? start + size : (offsets[row + 1] ?? 0)
+      this.#expectDimension(end - start, firstRow + row)
+      this.#addFloats(child, { start, end }, { rows: 1, firstRow: firstRow + row })
+    }
+  }
+
+  #addRows(column: ArrowColumn, child: ArrowColumn, firstRow: number): void {
+    const span = this.#span(column, child, firstRow)
+    this.#addFloats(child, span, { rows: column.length, firstRow })
+  }
+
+  #addFloats(
+    child: ArrowColumn,
+    { start, end }: { readonly start: number; readonly end: number },
+    { rows, firstRow }: { readonly rows: number; readonly firstRow: number },
+  ): void {
     const nullFloat = firstNull(child, start, end)
     if (nullFloat >= 0) {
       const row = Math.floor((nullFloat - start) / this.dimension)
@@ -167,6 +228,9 @@ class VectorParts {
     const all = isDouble ? float64View(child.data, end) : float32View(child.data, end)
     this.#parts.push(all.subarray(start, end))
     this.#floats += end - start
+    for (let row = 0; row < rows; row += 1) this.#places?.push(this.#present + row)
+    this.#rows += rows
+    this.#present += rows
   }
 
   joined(): Float32Array {
@@ -211,7 +275,7 @@ class VectorParts {
   }
 }
 
-function placesOf(schema: ArrowSchema): Places {
+function placesOf(schema: ArrowSchema, isOptional: boolean): Places {
   const places = new Map<ColumnName, number>()
   for (const [at, field] of schema.fields.entries()) {
     const name = COLUMNS.find((known) => known === field.name)
@@ -222,7 +286,8 @@ function placesOf(schema: ArrowSchema): Places {
     places.set(name, at)
   }
   for (const name of ['id', 'vector'] as const) {
-    if (!places.has(name)) throw new ColumnFault(name, 'is missing')
+    const isNeeded = name === 'id' || !isOptional
+    if (isNeeded && !places.has(name)) throw new ColumnFault(name, 'is missing')
   }
   return places
 }

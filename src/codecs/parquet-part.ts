@@ -2,6 +2,7 @@
  * The parts of a checkpoint as Parquet files: rows of points, and deletes.
  *
  *     points   id utf8 · lsn float64 · row uint32 · vector fixed_size_list<float32> · text · metadata
+ *              and in format 2: version float64 · embedder utf8, and a vector may be null
  *     deletes  id utf8 · lsn float64
  *
  * Rows stand in (lsn, row) order. lsn are integers below 2^53, exact in a float64. Any Parquet reader
@@ -27,12 +28,13 @@ import {
 } from 'apache-arrow'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
-import { ArrowFault, type ArrowColumn, type ArrowType } from './arrow-stream.ts'
-import { firstNull, float32View, float64View, stringsOf } from './arrow-values.ts'
+import { bitmap } from './batch-writer.ts'
 import { hashFile, type FileHash } from './file-hash.ts'
-import { ParquetReader, writeParquet, type ParquetBatch } from './parquet-file.ts'
+import { ParquetReader, writeParquet } from './parquet-file.ts'
+import { PartBatch, type RowOriginColumns } from './part-batch.ts'
 
-export const PART_FORMAT = 1
+/** The highest number that is written: where no row needs it, a part has format 1. */
+export const PART_FORMAT = 2
 const FORMAT_KEY = 'vectord.format'
 
 export interface PointRows {
@@ -44,6 +46,8 @@ export interface PointRows {
   readonly vectors: Float32Array
   readonly texts: readonly (string | null)[]
   readonly metadata: readonly (string | null)[]
+  /** Of a part where some vector is missing or was made by an embedder. */
+  readonly origins?: RowOriginColumns
 }
 
 export interface DeleteRows {
@@ -72,19 +76,22 @@ export function groupRows(dimension: number): number {
  * Writes a new file: complete and synced once resolved, otherwise there is none.
  *
  * @param batches are not asked for more once the promise has settled.
+ * @param hasOrigins all batches have `origins`; otherwise none has.
  * @throws {VectordError} `storage_full`, `storage_error`; or what `batches` throws.
  */
 export function writePointsPart(
   path: string,
   batches: Batches<PointRows>,
   dimension: number,
+  hasOrigins = false,
 ): Promise<WrittenPart> {
-  return writePart(path, pointTables(batches, dimension), groupRows(dimension))
+  const spec = { groupRows: groupRows(dimension), format: hasOrigins ? 2 : 1 }
+  return writePart(path, pointTables(batches, { dimension, hasOrigins }), spec)
 }
 
 /** As `writePointsPart`. */
 export function writeDeletesPart(path: string, batches: Batches<DeleteRows>): Promise<WrittenPart> {
-  return writePart(path, deleteTables(batches), GROUP_ROWS_MAX)
+  return writePart(path, deleteTables(batches), { groupRows: GROUP_ROWS_MAX, format: 1 })
 }
 
 /**
@@ -96,27 +103,29 @@ export function writeDeletesPart(path: string, batches: Batches<DeleteRows>): Pr
  * @throws {VectordError} `object_corrupt`, `format_too_new`, `storage_error`.
  */
 export async function* readPointsPart(path: string): AsyncGenerator<PointRows, undefined> {
-  yield* readPart(path, POINT_COLUMNS, (batch) => ({
+  yield* readPart(path, [POINT_COLUMNS, ORIGIN_COLUMNS], (batch) => ({
     ids: batch.ids(0),
     lsns: batch.lsns(1),
     rows: batch.unsigned(2),
-    vectors: batch.vectors(3),
     texts: batch.strings(4),
     metadata: batch.strings(5),
+    ...(batch.has('version')
+      ? { vectors: batch.vectors(3, 'some'), origins: batch.origins(3) }
+      : { vectors: batch.vectors(3, 'all') }),
   }))
 }
 
 /** As `readPointsPart`. */
 export async function* readDeletesPart(path: string): AsyncGenerator<DeleteRows, undefined> {
-  yield* readPart(path, DELETE_COLUMNS, (batch) => ({ ids: batch.ids(0), lsns: batch.lsns(1) }))
+  yield* readPart(path, [DELETE_COLUMNS], (batch) => ({ ids: batch.ids(0), lsns: batch.lsns(1) }))
 }
 
 async function writePart(
   path: string,
   tables: AsyncIterable<Table>,
-  rowsOfGroup: number,
+  { groupRows: rowsOfGroup, format }: { readonly groupRows: number; readonly format: number },
 ): Promise<WrittenPart> {
-  const metadata = new Map([[FORMAT_KEY, String(PART_FORMAT)]])
+  const metadata = new Map([[FORMAT_KEY, String(format)]])
   try {
     const rows = await writeParquet(path, tables, { groupRows: rowsOfGroup, metadata })
     return { rows, ...(await hashFile(path)) }
@@ -127,15 +136,15 @@ async function writePart(
 
 async function* readPart<T>(
   path: string,
-  columns: readonly string[],
+  columns: readonly (readonly string[])[],
   decode: (batch: PartBatch) => T,
 ): AsyncGenerator<T, undefined> {
   let reader: ParquetReader | null = null
   try {
     reader = await ParquetReader.open(path)
-    checkFormat(reader, path)
+    const expected = columns[formatOf(reader, path) - 1] ?? columns[0] ?? []
     for await (const batch of reader.batches(GROUP_ROWS_MAX)) {
-      yield decode(new PartBatch(batch, columns))
+      yield decode(new PartBatch(batch, expected))
     }
   } catch (error) {
     if (error instanceof VectordError) throw error
@@ -146,78 +155,15 @@ async function* readPart<T>(
 }
 
 const POINT_COLUMNS = ['id', 'lsn', 'row', 'vector', 'text', 'metadata']
+const ORIGIN_COLUMNS = [...POINT_COLUMNS, 'version', 'embedder']
 const DELETE_COLUMNS = ['id', 'lsn']
 
-/** One record batch, its columns read by place, name and type. */
-class PartBatch {
-  readonly #columns: readonly ArrowColumn[]
-  readonly #rows: number
-
-  constructor({ schema, batch }: ParquetBatch, names: readonly string[]) {
-    const found = schema.fields.map(({ name }) => name)
-    if (found.join() !== names.join()) {
-      throw new ArrowFault(`its columns are ${found.join()} instead of ${names.join()}`)
-    }
-    this.#columns = batch.columns
-    this.#rows = batch.rows
-  }
-
-  ids(at: number): string[] {
-    const ids = this.strings(at)
-    if (ids.includes(null)) throw new ArrowFault('an id is null')
-    return ids as string[]
-  }
-
-  strings(at: number): (string | null)[] {
-    return stringsOf(this.#column(at, { kind: 'utf8' }))
-  }
-
-  lsns(at: number): Float64Array {
-    return float64View(this.#filled(at, { kind: 'float', bits: 64 }).data, this.#rows)
-  }
-
-  unsigned(at: number): Uint32Array {
-    const { data } = this.#filled(at, { kind: 'int', bits: 32, signed: false })
-    if (data.length < 4 * this.#rows) throw new ArrowFault('a buffer of integers is too short')
-    return new Uint32Array(data.slice(0, 4 * this.#rows).buffer)
-  }
-
-  vectors(at: number): Float32Array {
-    const { child } = this.#filled(at, { kind: 'fixed_size_list' })
-    if (child === null) throw new ArrowFault('a list of floats has none')
-    expectType(child, { kind: 'float', bits: 32 })
-    if (firstNull(child) >= 0) throw new ArrowFault('a number of a vector is null')
-    return float32View(child.data, child.length)
-  }
-
-  #filled(at: number, type: Partial<ArrowType>): ArrowColumn {
-    const column = this.#column(at, type)
-    if (firstNull(column) >= 0) throw new ArrowFault(`column "${column.field.name}" has nulls`)
-    return column
-  }
-
-  #column(at: number, type: Partial<ArrowType>): ArrowColumn {
-    const column = this.#columns[at]
-    if (column === undefined) throw new ArrowFault(`there is no column ${at}`)
-    expectType(column, type)
-    return column
-  }
-}
-
-function expectType({ field, dictionary }: ArrowColumn, type: Partial<ArrowType>): void {
-  const found = field.type as Partial<Record<string, unknown>>
-  const fits = Object.entries(type).every(([key, value]) => found[key] === value)
-  if (!fits || dictionary !== null) {
-    throw new ArrowFault(`column "${field.name}" is not ${Object.values(type).join(' ')}`)
-  }
-}
-
-function checkFormat({ metadata }: ParquetReader, path: string): void {
+function formatOf({ metadata }: ParquetReader, path: string): number {
   const format = Number(metadata.get(FORMAT_KEY))
   if (!Number.isInteger(format) || format < 1) {
     throw corrupt(path, new Error('it is not a part of a checkpoint'))
   }
-  if (format <= PART_FORMAT) return
+  if (format <= PART_FORMAT) return format
   throw new VectordError(
     'format_too_new',
     `The part "${basename(path)}" has format ${format}; this server reads up to ${PART_FORMAT}.`,
@@ -227,9 +173,10 @@ function checkFormat({ metadata }: ParquetReader, path: string): void {
 
 async function* pointTables(
   batches: Batches<PointRows>,
-  dimension: number,
+  { dimension, hasOrigins }: { readonly dimension: number; readonly hasOrigins: boolean },
 ): AsyncGenerator<Table, undefined> {
   for await (const batch of batches) {
+    invariant((batch.origins !== undefined) === hasOrigins, 'a part has one format')
     for (const rows of pieces(batch, dimension)) yield pointTable(rows, dimension)
   }
 }
@@ -252,7 +199,7 @@ function* pieces(batch: PointRows, dimension: number): Generator<PointRows, unde
 }
 
 function slice(
-  { ids, lsns, rows, vectors, texts, metadata }: PointRows,
+  { ids, lsns, rows, vectors, texts, metadata, origins }: PointRows,
   dimension: number,
   { from, to }: { readonly from: number; readonly to: number },
 ): PointRows {
@@ -263,6 +210,13 @@ function slice(
     vectors: vectors.subarray(from * dimension, to * dimension),
     texts: texts.slice(from, to),
     metadata: metadata.slice(from, to),
+    ...(origins !== undefined && {
+      origins: {
+        versions: origins.versions.subarray(from, to),
+        embedders: origins.embedders.slice(from, to),
+        hasVector: origins.hasVector.slice(from, to),
+      },
+    }),
   }
 }
 
@@ -270,7 +224,7 @@ const ID_FIELD = new Field('id', new Utf8(), false)
 const LSN_FIELD = new Field('lsn', new Float64(), false)
 
 function pointTable(batch: PointRows, dimension: number): Table {
-  const { ids, lsns, rows, vectors, texts, metadata } = batch
+  const { ids, lsns, rows, vectors, texts, metadata, origins } = batch
   invariant(vectors.length === ids.length * dimension, 'every row has a vector')
   const list = new FixedSizeList(dimension, new Field('item', new Float32(), false))
   const child = makeData({ type: new Float32(), data: vectors })
@@ -279,12 +233,29 @@ function pointTable(batch: PointRows, dimension: number): Table {
     [LSN_FIELD, makeData({ type: new Float64(), data: lsns })],
     [new Field('row', new Uint32(), false), makeData({ type: new Uint32(), data: rows })],
     [
-      new Field('vector', list, false),
-      makeData({ type: list, length: ids.length, nullCount: 0, child }),
+      new Field('vector', list, origins !== undefined),
+      makeData({ type: list, length: ids.length, ...validityOf(origins), child }),
     ],
     [new Field('text', new Utf8(), true), strings(texts)],
     [new Field('metadata', new Utf8(), true), strings(metadata)],
+    ...(origins === undefined ? [] : originColumns(origins)),
   ])
+}
+
+function validityOf(origins: RowOriginColumns | undefined): {
+  readonly nullCount: number
+  readonly nullBitmap?: Uint8Array
+} {
+  const nullCount = origins?.hasVector.filter((has) => !has).length ?? 0
+  if (origins === undefined || nullCount === 0) return { nullCount: 0 }
+  return { nullCount, nullBitmap: bitmap(origins.hasVector.map((has) => has || null)) }
+}
+
+function originColumns({ versions, embedders }: RowOriginColumns): [Field, Data][] {
+  return [
+    [new Field('version', new Float64(), false), makeData({ type: new Float64(), data: versions })],
+    [new Field('embedder', new Utf8(), true), strings(embedders)],
+  ]
 }
 
 async function* deleteTables(batches: Batches<DeleteRows>): AsyncGenerator<Table, undefined> {

@@ -10,8 +10,26 @@ import type { Config } from './schema.ts'
 export function checkTogether(config: Config): void {
   checkBucket('primary', config.primary)
   if (config.rescue.enabled) checkBucket('rescue', config.rescue)
+  checkServer('embedders.ollama', config['embedders.ollama'])
+  const openai = config['embedders.openai']
+  checkServer('embedders.openai', openai)
+  if (openai.url !== '' && openai.model === '') {
+    throw fault('embedders.openai.model', 'embedders.openai.model must name the model that embeds.')
+  }
   if (config.log.groupBytesMax > config.log.segmentBytes) {
     throw fault('log.group_bytes_max', 'log.group_bytes_max must not exceed log.segment_bytes.')
+  }
+}
+
+function checkServer(
+  section: 'embedders.ollama' | 'embedders.openai',
+  { url, model }: Pick<Config[typeof section], 'url' | 'model'>,
+): void {
+  if (url !== '' && !URL.canParse(url)) {
+    throw fault(`${section}.url`, `${section}.url is no address of a server.`)
+  }
+  if (url === '' && model !== '') {
+    throw fault(`${section}.url`, `${section}.url must say where ${section}.model is served.`)
   }
 }
 

@@ -70,7 +70,7 @@ function readText(file: string): string {
 }
 
 function readToml(text: string, file: string, values: Map<PlacedKey, Value>): void {
-  for (const [section, table] of Object.entries(parseToml(text, file))) {
+  for (const [section, table] of sectionsOf(parseToml(text, file))) {
     if (!KEYS.some((placed) => placed.section === section)) {
       throw unknown(file, section, lineOf(text, section, null))
     }
@@ -89,6 +89,21 @@ function readToml(text: string, file: string, values: Map<PlacedKey, Value>): vo
       )
     }
   }
+}
+
+/** A section within another, `[embedders.ollama]`, stands by itself in the table of keys. */
+function sectionsOf(document: Record<string, unknown>): [string, unknown][] {
+  return Object.entries(document).flatMap(([section, table]) => {
+    if (!isTable(table)) return [[section, table]]
+    const isInner = (name: string): boolean =>
+      KEYS.some((placed) => placed.section === `${section}.${name}`)
+    const entries = Object.entries(table)
+    const inner = entries.filter(([name]) => isInner(name))
+    return [
+      [section, Object.fromEntries(entries.filter(([name]) => !isInner(name)))],
+      ...inner.map(([name, value]): [string, unknown] => [`${section}.${name}`, value]),
+    ]
+  })
 }
 
 function parseToml(text: string, file: string): Record<string, unknown> {
@@ -178,7 +193,7 @@ function lineOf(text: string, section: string, name: string | null): number | nu
   const wanted = name === null ? section : `${section}.${name}`
   let prefix = ''
   for (const [index, line] of text.split('\n').entries()) {
-    const header = /^\s*\[+\s*([A-Za-z0-9_-]+)\s*\]/.exec(line)?.[1]
+    const header = /^\s*\[+\s*([A-Za-z0-9_.-]+)\s*\]/.exec(line)?.[1]
     if (header !== undefined) prefix = `${header}.`
     const key = /^\s*([A-Za-z0-9_.-]+?)\s*=/.exec(line)?.[1]
     if (header === wanted || (key !== undefined && prefix + key === wanted)) return index + 1

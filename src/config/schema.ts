@@ -7,6 +7,7 @@
 
 import { AGENT_KEYS } from './agent-keys.ts'
 import { bucketKeys } from './bucket-keys.ts'
+import { EMBEDDERS_KEYS, OLLAMA_KEYS, OPENAI_KEYS } from './embedder-keys.ts'
 import {
   bool,
   choice,
@@ -22,6 +23,7 @@ import {
   type NumberKey,
   type TextsKey,
 } from './key-kinds.ts'
+import { PROJECTION_KEYS } from './projection-keys.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -71,6 +73,11 @@ export const SCHEMA = {
     root: path(
       './data',
       'Folder of the local primary bucket, of logs and of caches; one server at a time holds it.',
+    ),
+    profile_root: path(
+      '',
+      'Folder of the buckets that activated profiles name and nobody registered; empty means the' +
+        ' folder "profiles" within root.',
     ),
   },
   primary: bucketKeys('the primary bucket'),
@@ -301,6 +308,10 @@ export const SCHEMA = {
     ),
   },
   agent: AGENT_KEYS,
+  embedders: EMBEDDERS_KEYS,
+  'embedders.ollama': OLLAMA_KEYS,
+  'embedders.openai': OPENAI_KEYS,
+  projection: PROJECTION_KEYS,
   limits: {
     rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
     k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),
@@ -363,9 +374,9 @@ export const KEYS: readonly PlacedKey[] = Object.entries(SCHEMA).flatMap(([secti
   Object.entries(keys).map(([name, key]: [string, Key]) => ({ section, name, key })),
 )
 
-/** `VECTORD_SERVER_PORT` for `[server] port`. */
+/** `VECTORD_SERVER_PORT` for `[server] port`; the dot of a section within another is a `_` too. */
 export function environmentName(placed: PlacedKey): string {
-  return `VECTORD_${placed.section}_${placed.name}`.toUpperCase()
+  return `VECTORD_${placed.section.replace('.', '_')}_${placed.name}`.toUpperCase()
 }
 
 /** `body_bytes_max` on the wire and in files is `bodyBytesMax` inside. */

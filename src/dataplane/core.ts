@@ -25,7 +25,7 @@ import { FLAG_ANNOUNCE, FLAG_BACKGROUND, FRAME, type Frame } from './frame.ts'
 import { PendingRequests, type Pending } from './pending-requests.ts'
 import type { Quarantine } from './quarantine.ts'
 import { isRead } from './request-queue.ts'
-import { RestartBackoff } from './restart-backoff.ts'
+import { RestartBackoff } from '../lib/restart-backoff.ts'
 import { readJson } from './shard-codec.ts'
 
 /** Numbers that a frame has room for; 0 is the core itself. */

@@ -15,7 +15,7 @@ import { WATCHDOG_LIMITS, type WatchdogLimits } from './core-watchdog.ts'
 import { LoadQueue } from './load-queue.ts'
 import { Quarantine } from './quarantine.ts'
 import { RemoteShard } from './remote-shard.ts'
-import { RestartBackoff } from './restart-backoff.ts'
+import { RestartBackoff } from '../lib/restart-backoff.ts'
 import { ShardLife } from './shard-life.ts'
 import type { ShardSource } from './shard-source.ts'
 

@@ -48,6 +48,12 @@ export const FRAME = {
   compact: 19,
   /** The shard's objects are in another bucket from now on. */
   rehome: 20,
+  /** Texts that wait for their vectors. */
+  texts: 21,
+  /** What a shard knows of the words of a query. */
+  keywordStatistics: 24,
+  /** The words of all rows are to be known. */
+  prepareKeywords: 25,
   /** Work for a builder: see `builder-jobs.ts`. */
   job: 32,
   answer: 64,

@@ -5,6 +5,7 @@
  * Later records and checkpoints are refused with the same error until the front opens it anew.
  */
 
+import type { TextsRequest } from '../domain/pending-text.ts'
 import type { AdoptedGraph, ShardStats } from '../domain/search.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
@@ -25,6 +26,7 @@ import type { FrameWriter } from './frame-writer.ts'
 import {
   readApply,
   readFetch,
+  readIds,
   readJson,
   readQuery,
   readSample,
@@ -110,6 +112,12 @@ export class OwnedShards {
         writeIds(writer, shard.matchingIds(filter, limit))
         return
       }
+      case FRAME.texts:
+        writeJson(writer, shard.texts(readJson(body) as TextsRequest))
+        return
+      case FRAME.keywordStatistics:
+        writeJson(writer, shard.keywordStatistics(readIds(body)))
+        return
       case FRAME.count:
         writeJson(writer, shard.count((readJson(body) as CountRequest).filter))
         return
@@ -139,6 +147,10 @@ export class OwnedShards {
         const owned = this.#get(frame.shard)
         return beside(owned, owned.shard.verify())
       }
+      case FRAME.prepareKeywords:
+        // Closing ends it rather than to wait for it.
+        await this.#get(frame.shard).shard.prepareKeywords()
+        return null
       case FRAME.close:
         return this.#close(frame.shard)
       case FRAME.adopt:

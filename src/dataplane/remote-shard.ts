@@ -6,10 +6,12 @@
  */
 
 import type { CheckpointContent, Clearance } from '../domain/checkpoint.ts'
+import type { TextsReply, TextsRequest } from '../domain/pending-text.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
   Include,
+  KeywordStatistics,
   ScrollPage,
   ShardAnswer,
   ShardQuery,
@@ -34,6 +36,7 @@ import {
   readPoints,
   readVersions,
   writeFetch,
+  writeIds,
   writeJson,
   writeQuery,
   writeSample,
@@ -123,6 +126,26 @@ export class RemoteShard {
     })
   }
 
+  async keywordStatistics(
+    terms: readonly string[],
+    bounds: ReadBounds,
+  ): Promise<KeywordStatistics> {
+    return this.#life.core.send({
+      ...this.#head(FRAME.keywordStatistics, bounds),
+      write: (writer) => writeIds(writer, terms),
+      read: (body) => readJson(body) as KeywordStatistics,
+    })
+  }
+
+  /** See `HostedShard`. It goes on after the deadline. */
+  async prepareKeywords(bounds: ReadBounds): Promise<void> {
+    await this.#life.core.send({
+      ...this.#head(FRAME.prepareKeywords, bounds),
+      write: () => undefined,
+      read: () => undefined,
+    })
+  }
+
   async fetch(
     ids: readonly string[],
     include: Include,
@@ -140,6 +163,14 @@ export class RemoteShard {
       ...this.#head(FRAME.versions, bounds),
       write: (writer) => writeJson(writer, request),
       read: readVersions,
+    })
+  }
+
+  async texts(request: TextsRequest, bounds: ReadBounds): Promise<TextsReply> {
+    return this.#life.core.send({
+      ...this.#head(FRAME.texts, bounds),
+      write: (writer) => writeJson(writer, request),
+      read: (body) => readJson(body) as TextsReply,
     })
   }
 

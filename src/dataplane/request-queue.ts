@@ -7,8 +7,8 @@
  *
  * A read passes applies that were sent before it: a write is acknowledged when its apply has run (or
  * the front makes the read wait), so a read sees every write that was acknowledged before it was
- * sent, in whatever order the two run. It passes a checkpoint and a check too, which change nothing
- * that a reader sees. It passes nothing else, and nothing else passes it: a shard that is closed
+ * sent, in whatever order the two run. It passes a checkpoint, a check and the gathering of words too,
+ * which change nothing that a reader sees. It passes nothing else, and nothing else passes it: a shard that is closed
  * answers first what was sent before. The ids that a delete is to take (`matchingIds`) are read in
  * the order of the changes, so that the delete takes what is there when it is logged.
  */
@@ -22,6 +22,8 @@ const PASSING: ReadonlySet<FrameType> = new Set([
   FRAME.versions,
   FRAME.scroll,
   FRAME.count,
+  FRAME.texts,
+  FRAME.keywordStatistics,
 ])
 
 /** What such reads pass, and what passes them. All that is in neither set keeps its place. */
@@ -30,6 +32,7 @@ const PASSED: ReadonlySet<FrameType> = new Set([
   FRAME.matchingIds,
   FRAME.checkpoint,
   FRAME.verify,
+  FRAME.prepareKeywords,
 ])
 
 /** From this many taken entries on, the memory of a queue is closed up. */

@@ -11,6 +11,7 @@ import {
   SEARCH_PATHS,
   type Hit,
   type Include,
+  type KeywordQuery,
   type PointVersion,
   type ScrollPage,
   type ScrollPosition,
@@ -42,7 +43,9 @@ export interface ScrollPageRequest {
   readonly include: Include
 }
 
-const QUERY = { vector: 1, ef: 2, exact: 4, filter: 8, generation: 16, asOf: 32 } as const
+const QUERY = {
+  ...{ vector: 1, ef: 2, exact: 4, filter: 8, generation: 16, asOf: 32, keywords: 64 },
+} as const
 const INCLUDE = { metadata: 1, vector: 2, text: 4 } as const
 const POINT = { present: 1, metadata: 2, vector: 4, text: 8 } as const
 const ANSWER = { exhausted: 1, completeFrom: 2 } as const
@@ -75,7 +78,8 @@ export function writeQuery(writer: FrameWriter, query: ShardQuery): void {
   writer.u32(query.k)
   if (ef !== null) writer.u32(ef)
   if ('vector' in target) writer.vector(target.vector)
-  else writer.text(target.id)
+  else if ('id' in target) writer.text(target.id)
+  else writer.text(JSON.stringify(target.keywords))
   if (filter !== null) writer.text(filter)
   if (generation !== undefined) writer.f64(generation)
   if (asOf !== undefined) writer.f64(asOf)
@@ -101,7 +105,7 @@ function queryOf(reader: BodyReader): ShardQuery {
   const include = includeOf(reader.u8())
   const k = reader.u32()
   const ef = (bits & QUERY.ef) === 0 ? null : reader.u32()
-  const target = (bits & QUERY.vector) === 0 ? { id: reader.text() } : { vector: reader.vector() }
+  const target = targetOf(reader, bits)
   const filter = (bits & QUERY.filter) === 0 ? null : reader.text()
   const exact = (bits & QUERY.exact) !== 0
   return {
@@ -109,6 +113,12 @@ function queryOf(reader: BodyReader): ShardQuery {
     ...((bits & QUERY.generation) !== 0 && { generation: reader.f64() }),
     ...((bits & QUERY.asOf) !== 0 && { asOf: reader.f64() }),
   }
+}
+
+function targetOf(reader: BodyReader, bits: number): ShardQuery['target'] {
+  if ((bits & QUERY.vector) !== 0) return { vector: reader.vector() }
+  if ((bits & QUERY.keywords) === 0) return { id: reader.text() }
+  return { keywords: JSON.parse(reader.text()) as KeywordQuery }
 }
 
 export function writeAnswer(writer: FrameWriter, answer: ShardAnswer): void {
@@ -295,6 +305,7 @@ function readMany<T>(reader: BodyReader, read: () => T): T[] {
 function queryBits({ target, ef, exact, filter, generation, asOf }: ShardQuery): number {
   return (
     ('vector' in target ? QUERY.vector : 0) |
+    ('keywords' in target ? QUERY.keywords : 0) |
     (ef === null ? 0 : QUERY.ef) |
     (exact ? QUERY.exact : 0) |
     (filter === null ? 0 : QUERY.filter) |

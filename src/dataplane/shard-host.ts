@@ -5,10 +5,12 @@
  */
 
 import type { CheckpointContent, Clearance } from '../domain/checkpoint.ts'
+import type { TextsReply, TextsRequest } from '../domain/pending-text.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
   Include,
+  KeywordStatistics,
   ScrollPage,
   ScrollPosition,
   ShardAnswer,
@@ -37,13 +39,23 @@ export interface HostedShard {
    */
   apply(lsn: number, payload: Uint8Array): void
 
+  /** @throws {VectordError} `keywords_loading` where it needs words of rows that are not known yet. */
   search(query: ShardQuery): ShardAnswer
+
+  /** What the live points have of some words. @throws {VectordError} `keywords_loading`. */
+  keywordStatistics(terms: readonly string[]): KeywordStatistics
+
+  /** Resolves when the words of every row were known at one time, which they are from then on. */
+  prepareKeywords(): Promise<void>
 
   /** The stored points of `ids`, null where there is none. */
   fetch(ids: readonly string[], include: Include): readonly (StoredPoint | null)[]
 
   /** The versions of a point that can be read. */
   versions(request: VersionsRequest): VersionsPage
+
+  /** Texts that wait for their vectors, and what points have. */
+  texts(request: TextsRequest): TextsReply
 
   /** Live points after `after` (null: from the start) that match the filter (JSON text or null). */
   scroll(

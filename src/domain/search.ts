@@ -11,9 +11,29 @@ export interface Include {
   readonly text: boolean
 }
 
+/** The query vector, as the client sent it, or the id of a stored point (itself left out). */
+export type NeighbourTarget = { readonly vector: Float32Array } | { readonly id: string }
+
+/** What is known of the texts of points, for their ranking by words. */
+export interface KeywordStatistics {
+  /** Live points whose text has a word. */
+  readonly documents: number
+  /** In the texts of all those. */
+  readonly words: number
+  /** For each term of a query the live points that have it. */
+  readonly frequencies: readonly number[]
+}
+
+export interface KeywordQuery {
+  /** Distinct words, as `wordsOf` gives them. */
+  readonly terms: readonly string[]
+  /** Summed over all shards; null where the shard is the only one. */
+  readonly statistics: KeywordStatistics | null
+}
+
 export interface ShardQuery {
-  /** The query vector, as the client sent it, or the id of a stored point (itself left out). */
-  readonly target: { readonly vector: Float32Array } | { readonly id: string }
+  /** Near what, or which words of the text. */
+  readonly target: NeighbourTarget | { readonly keywords: KeywordQuery }
   /** 1 to the configured bound. */
   readonly k: number
   /** Asked for by the request; null leaves it to the config, and then to `defaultEf`. */
@@ -44,7 +64,18 @@ export interface StoredPoint {
 }
 
 export interface Hit extends StoredPoint {
+  /** Of a search by keywords: the score, negated, so that the best is the nearest. */
   readonly distance: number
+}
+
+/** A point that a hybrid search found, with its places in the two rankings. */
+export interface HybridHit extends Hit {
+  readonly fused: {
+    readonly score: number
+    /** From 1 on; null where that side did not find it. */
+    readonly vector: number | null
+    readonly keyword: number | null
+  }
 }
 
 /** One version of a point: a row, or a delete, which has neither metadata nor text nor vector. */
@@ -79,7 +110,8 @@ export interface TrimmedVersions {
   readonly bytes: number
 }
 
-export const SEARCH_PATHS = ['exact', 'graph', 'graph_filtered'] as const
+/** `hybrid` joins the answers of two others; a shard never answers it. */
+export const SEARCH_PATHS = ['exact', 'graph', 'graph_filtered', 'keyword', 'hybrid'] as const
 
 export type SearchPath = (typeof SEARCH_PATHS)[number]
 
@@ -90,7 +122,7 @@ export interface ShardAnswer {
   /** Candidates that the graph search kept; 0 on the exact path. */
   readonly efUsed: number
   readonly generation: number
-  /** Fewer than k live points match at all. */
+  /** Fewer than k live points match at all: the filter, and of keywords one at least. */
   readonly exhausted: boolean
   /** Every write up to this lsn was seen. */
   readonly lsn: number
@@ -145,8 +177,10 @@ export interface AdoptedGraph {
 }
 
 export interface ShardStats {
-  /** Points that a search can find. */
+  /** Points that are there, with a vector or without. */
   readonly livePoints: number
+  /** Those whose text still waits for its vector. */
+  readonly pendingTexts: number
   /** Rows held, dead ones included. */
   readonly rows: number
   /** Rows that a compaction takes out of memory. */
@@ -170,12 +204,19 @@ export interface ShardStats {
   /** Every write up to this lsn is in the graph. */
   readonly indexedLsn: number
   readonly memoryBytes: number
-  /** Bytes of live vectors: livePoints × dimension × 4. */
+  /** Bytes of live vectors, 4 for each number. */
   readonly rawBytes: number
   /** Bytes of metadata JSON, ids and texts. */
   readonly payloadBytes: number
   /** Points a second that went into the graph lately; 0 where none did. */
   readonly insertRate: number
+}
+
+/** Points with a vector: what graphs hold and searches find; 0 where the figures are not known. */
+export function searchablePoints(
+  stats: Pick<ShardStats, 'livePoints' | 'pendingTexts'> | null,
+): number {
+  return stats === null ? 0 : stats.livePoints - stats.pendingTexts
 }
 
 /** What a compaction of the rows of a shard has done. */

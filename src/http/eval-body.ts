@@ -6,13 +6,13 @@
 import { QUERIES_MAX, QUERIES_MIN, TRUTH_MAX } from '../journal/eval-set.ts'
 import { VectordError } from '../lib/errors.ts'
 import { badField } from './body-field.ts'
-import type { SearchRules } from './search-body.ts'
+import type { VectorRules } from './parse-target.ts'
 import { readVector } from './vector-values.ts'
 
 /** @throws {VectordError} `limit_exceeded` where a set of so many queries would be too large. */
 export function checkEvalSize(
   { k, count }: { readonly k: number; readonly count: number },
-  { limits }: Pick<SearchRules, 'limits'>,
+  { limits }: Pick<VectorRules, 'limits'>,
 ): void {
   const bounds = [
     ['k', k, limits.kMax],
@@ -28,7 +28,7 @@ export function checkEvalSize(
 }
 
 /** The vectors row by row. @throws {VectordError} that names the row. */
-export function parseQueries(value: readonly unknown[], rules: SearchRules): Float32Array {
+export function parseQueries(value: readonly unknown[], rules: VectorRules): Float32Array {
   const { dimension, metric } = rules
   if (value.length < QUERIES_MIN) throw badField('queries', `must hold at least ${QUERIES_MIN}`)
   const vectors = new Float32Array(value.length * dimension)

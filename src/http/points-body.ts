@@ -10,7 +10,7 @@
  * of them, and the refusal names the row and the field.
  */
 
-import { decodeArrowBody } from '../codecs/arrow-body.ts'
+import { decodeArrowBody, type ArrowBody } from '../codecs/arrow-body.ts'
 import type { UpsertBatch } from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 import { badField, isObject } from './body-field.ts'
@@ -69,12 +69,12 @@ function columnPoints(body: Record<string, unknown>, rules: PointRules): UpsertB
   const ids = body['ids']
   if (!Array.isArray(ids)) throw badField('ids', 'must be an array')
   const builder = new PointsBuilder(ids.length, rules)
-  const vectors = vectorColumn(body['vectors'], ids.length, rules.dimension)
+  const vectors = vectorColumn(body['vectors'], ids.length, rules)
   const texts = column(body['texts'], 'texts', ids.length)
   const metadata = column(body['metadata'], 'metadata', ids.length)
   for (let row = 0; row < ids.length; row += 1) {
     const fields = { text: texts?.[row] ?? null, metadata: metadata?.[row] ?? null }
-    builder.add(row, { id: ids[row] as unknown, vector: vectors[row], ...fields })
+    builder.add(row, { id: ids[row] as unknown, vector: vectors?.[row], ...fields })
   }
   return builder.finish()
 }
@@ -87,10 +87,14 @@ function column(value: unknown, name: string, rows: number): readonly unknown[] 
 }
 
 /** One value for each row; a base64 text of the whole column is cut into rows. */
-function vectorColumn(value: unknown, rows: number, dimension: number): readonly unknown[] {
+function vectorColumn(
+  value: unknown,
+  rows: number,
+  { dimension, takesTexts }: PointRules,
+): readonly unknown[] | null {
   if (typeof value !== 'string') {
     const vectors = column(value, 'vectors', rows)
-    if (vectors === null) throw badField('vectors', 'is missing')
+    if (vectors === null && takesTexts !== true) throw badField('vectors', 'is missing')
     return vectors
   }
   const bytes = base64Length(value)
@@ -138,10 +142,12 @@ function jsonLine(line: string): unknown {
 }
 
 function arrowPoints(bytes: Uint8Array, rules: PointRules): UpsertBatch {
-  const { ids, vectors, dimension, texts, metadata } = decodeArrowBody(bytes, rules.limits.rowsMax)
+  const { limits, takesTexts = false } = rules
+  const decoded = decodeArrowBody(bytes, limits.rowsMax, takesTexts)
+  const { ids, texts, metadata } = decoded
   const builder = new PointsBuilder(ids.length, rules)
   for (const [row, id] of ids.entries()) {
-    const vector = vectors.subarray(row * dimension, (row + 1) * dimension)
+    const vector = arrowVector(decoded, row)
     const json = metadata[row] ?? null
     const parsed = json === null ? null : jsonLine(json)
     if (parsed === undefined) {
@@ -150,6 +156,12 @@ function arrowPoints(bytes: Uint8Array, rules: PointRules): UpsertBatch {
     builder.add(row, { id, vector, text: texts[row] ?? null, metadata: parsed ?? null })
   }
   return builder.finish()
+}
+
+/** Null where the row has none. */
+function arrowVector({ vectors, places, dimension }: ArrowBody, row: number): Float32Array | null {
+  const place = places === undefined ? row : (places[row] ?? -1)
+  return place < 0 ? null : vectors.subarray(place * dimension, (place + 1) * dimension)
 }
 
 function onlyFields(body: Record<string, unknown>, known: readonly string[]): void {

@@ -21,6 +21,8 @@ export interface PointRules {
   readonly dimension: number
   readonly metric: Metric
   readonly limits: HttpLimits
+  /** A point may be a text without a vector. */
+  readonly takesTexts?: boolean
 }
 
 export interface RawPoint {
@@ -48,6 +50,9 @@ export class PointsBuilder {
   readonly #rejected: Rejected[] = []
   readonly #kinds = new Set<RowProblem['kind']>()
   #rejections = 0
+  /** Places of vectors, as in `UpsertBatch`. */
+  readonly #places: number[] = []
+  #vectorCount = 0
 
   /** @throws {VectordError} `limit_exceeded` for too many rows, `bad_request` for none. */
   constructor(rows: number, rules: PointRules) {
@@ -61,11 +66,13 @@ export class PointsBuilder {
 
   add(row: number, point: RawPoint): void {
     this.#checkId(row, point.id)
-    this.#checkVector(row, point)
+    const hasVector = this.#checkVector(row, point)
     const text = this.#text(row, point)
     const metadata = this.#metadataText(row, point)
     if (this.#rejections > 0) return
     this.#ids.push(point.id as string)
+    this.#places.push(hasVector ? this.#vectorCount : -1)
+    if (hasVector) this.#vectorCount += 1
     this.#texts.push(text)
     this.#metadata.push(metadata)
   }
@@ -82,12 +89,15 @@ export class PointsBuilder {
   finish(): UpsertBatch {
     if (this.#rejections > 0) throw this.#refusal()
     const { dimension } = this.#rules
-    invariant(this.#ids.length * dimension === this.#vectors.length, 'every row has its vector')
+    const isWhole = this.#vectorCount === this.#ids.length
+    const floats = this.#vectorCount * dimension
+    invariant(!isWhole || floats === this.#vectors.length, 'every row has its vector')
     return {
       kind: 'upsert',
       dimension,
       ids: this.#ids,
-      vectors: this.#vectors,
+      vectors: isWhole ? this.#vectors : this.#vectors.slice(0, floats),
+      ...(!isWhole && { places: Int32Array.from(this.#places) }),
       texts: this.#texts,
       metadata: this.#metadata,
     }
@@ -108,22 +118,33 @@ export class PointsBuilder {
     }
   }
 
-  #checkVector(row: number, { id, vector, text }: RawPoint): void {
+  /** @returns false where the row is a text without a vector. */
+  #checkVector(row: number, { id, vector, text }: RawPoint): boolean {
     if (vector === undefined || vector === null) {
-      const needed = 'is missing: a point with text alone needs an index with an embedder'
-      this.refuse(row, 'vector', { kind: 'value', text: text === null ? 'is missing' : needed }, id)
-      return
+      const problem = this.#problemOfNone(text)
+      if (problem !== null) this.refuse(row, 'vector', { kind: 'value', text: problem }, id)
+      return false
     }
     const { dimension, metric } = this.#rules
     // Rows after a refused one are only looked at: they may overwrite each other.
-    const place = { offset: this.#rejections > 0 ? 0 : this.#ids.length * dimension, dimension }
+    const place = { offset: this.#rejections > 0 ? 0 : this.#vectorCount * dimension, dimension }
     const problem =
       vector instanceof Float32Array
         ? this.#copy(vector, place)
         : readVector(vector, metric, this.#vectors, place)
-    if (problem === null) return
+    if (problem === null) return true
     const field = problem.at === null ? 'vector' : `vector[${problem.at}]`
     this.refuse(row, field, problem, id)
+    return true
+  }
+
+  /** What is wrong with a row without a vector; what is wrong with its text is told of the text. */
+  #problemOfNone(text: unknown): string | null {
+    if (text === null) return 'is missing'
+    if (this.#rules.takesTexts !== true) {
+      return 'is missing: a point with text alone needs an index with an embedder'
+    }
+    return text === '' ? 'is missing, and the text is empty' : null
   }
 
   #copy(

@@ -109,11 +109,14 @@ export const Filter = Type.Object(
   },
 )
 
-const INCLUDES = ['metadata', 'vector', 'text'] as const
+const INCLUDES = ['metadata', 'vector', 'text', 'highlights'] as const
 
+/** Of searches. */
 export const IncludeList = Type.Array(Type.String({ enum: [...INCLUDES] }), {
   uniqueItems: true,
-  description: 'What the answer holds of each point; metadata alone by default.',
+  description:
+    'What the answer holds of each point; metadata alone by default. highlights, with "text": where ' +
+    'the words of the query are in the text of the point.',
 })
 
 export const VectorEncoding = Type.String({ enum: ['array', 'base64'], default: 'array' })

@@ -5,26 +5,24 @@
 
 import { parseFilter } from '../domain/filter.ts'
 import { HNSW_BOUNDS } from '../domain/hnsw-config.ts'
-import type { Metric } from '../domain/metric.ts'
+import { queryWords, type SearchTarget } from '../domain/search-target.ts'
 import type { Include, ShardQuery } from '../domain/search.ts'
 import { VectordError } from '../lib/errors.ts'
 import { badField, isObject } from './body-field.ts'
-import type { HttpLimits } from './limits.ts'
 import { nearNames } from './nearest.ts'
-import { idProblem } from './row-values.ts'
+import { parseTarget, type TargetRules } from './parse-target.ts'
 import { echo } from './validation-fault.ts'
-import { readVector } from './vector-values.ts'
 
 const K_DEFAULT = 10
 
-export interface SearchRules {
-  readonly dimension: number
-  readonly metric: Metric
-  readonly limits: HttpLimits
-}
-
 export interface SearchRequest {
-  readonly query: ShardQuery
+  readonly target: SearchTarget
+  /** The query, but for what it looks for. */
+  readonly rest: Omit<ShardQuery, 'target'>
+  /** What the answer shows of each point: `rest.include`, but for the text that highlights need. */
+  readonly include: Include
+  /** The words of the query that are to be shown in each text; null where none are. */
+  readonly highlighted: ReadonlySet<string> | null
   readonly minLsn: number
   /** Milliseconds from now. */
   readonly timeoutMs: number
@@ -33,9 +31,9 @@ export interface SearchRequest {
 }
 
 const INCLUDE_DEFAULT: Include = { metadata: true, vector: false, text: false }
-const INCLUDE_NAMES = ['metadata', 'vector', 'text'] as const
+const INCLUDE_NAMES = ['metadata', 'vector', 'text', 'highlights'] as const
 const FIELDS = [
-  ...['vector', 'id', 'text', 'k', 'ef', 'filter', 'exact', 'include'],
+  ...['vector', 'id', 'text', 'mode', 'k', 'ef', 'filter', 'exact', 'include'],
   ...['vector_encoding', 'min_lsn', 'deadline_ms', 'as_of'],
 ]
 
@@ -43,6 +41,7 @@ interface Fields {
   readonly vector?: unknown
   readonly id?: unknown
   readonly text?: unknown
+  readonly mode?: unknown
   readonly k?: unknown
   readonly ef?: unknown
   readonly filter?: unknown
@@ -55,23 +54,24 @@ interface Fields {
 }
 
 /** @throws {VectordError} that names the field. */
-export function parseSearch(body: unknown, rules: SearchRules): SearchRequest {
+export function parseSearch(body: unknown, rules: TargetRules): SearchRequest {
   if (!isObject(body)) throw badField('', 'must be an object')
   for (const name in body) if (!FIELDS.includes(name)) throw unknownField(name)
   const { limits } = rules
   const fields: Fields = body
   const [efMin, efMax] = HNSW_BOUNDS.efSearch
   const target = parseTarget(fields, rules)
-  const query = {
-    target,
+  const { include, highlighted } = parseInclude(fields.include, target)
+  const rest = {
     k: fields.k === undefined ? K_DEFAULT : bounded(fields.k, 'k', [1, limits.kMax]),
     ef: optional(fields.ef) ? null : bounded(fields.ef, 'ef', [efMin, efMax]),
     exact: flag(fields.exact, 'exact'),
     filter: optional(fields.filter) ? null : filterText(fields.filter),
-    include: fields.include === undefined ? INCLUDE_DEFAULT : parseInclude(fields.include),
+    include: highlighted === null ? include : { ...include, text: true },
   }
   return {
-    query: asOfWrite(query, fields.as_of),
+    ...{ target, include, highlighted },
+    rest: asOfWrite(rest, target, fields.as_of),
     minLsn: fields.min_lsn === undefined ? 0 : integer(fields.min_lsn, 'min_lsn', 0),
     timeoutMs:
       fields.deadline_ms === undefined
@@ -81,37 +81,24 @@ export function parseSearch(body: unknown, rules: SearchRules): SearchRequest {
   }
 }
 
-function asOfWrite(query: ShardQuery, lsn: unknown): ShardQuery {
-  return optional(lsn) ? query : { ...query, asOf: integer(lsn, 'as_of', 0) }
+type Rest = SearchRequest['rest']
+
+function asOfWrite(rest: Rest, { mode }: SearchTarget, lsn: unknown): Rest {
+  if (optional(lsn)) return rest
+  if (mode === 'keyword' || mode === 'hybrid') {
+    throw badField('as_of', 'is not known to searches by keywords')
+  }
+  return { ...rest, asOf: integer(lsn, 'as_of', 0) }
+}
+
+function highlightedWords(target: SearchTarget): ReadonlySet<string> {
+  if (target.mode === 'neighbours')
+    throw badField('include', 'may hold highlights with "text" only')
+  return new Set(queryWords(target.text))
 }
 
 function optional(value: unknown): value is undefined | null {
   return value === undefined || value === null
-}
-
-function parseTarget(fields: Fields, rules: SearchRules): ShardQuery['target'] {
-  const { vector, id, text } = fields
-  const given = Number(vector !== undefined) + Number(id !== undefined) + Number(text !== undefined)
-  if (given !== 1) throw badField('vector', 'or "id" or "text" must be given, one of them')
-  if (text !== undefined) {
-    throw new VectordError('not_configured', 'Searching by text needs an index with an embedder.')
-  }
-  if (vector !== undefined) return { vector: queryVector(vector, rules) }
-  const problem = idProblem(id, rules.limits.idBytesMax)
-  if (problem !== null) throw badField('id', problem.text)
-  return { id: id as string }
-}
-
-function queryVector(value: unknown, rules: SearchRules): Float32Array {
-  const { dimension, metric } = rules
-  const vector = new Float32Array(dimension)
-  const problem = readVector(value, metric, vector, { offset: 0, dimension })
-  if (problem === null) return vector
-  const field = problem.at === null ? 'vector' : `vector[${problem.at}]`
-  const code = problem.kind === 'dimension' ? 'vector_dimension_mismatch' : 'invalid_vector'
-  throw new VectordError(code, `"${field}" in the body ${problem.text}.`, {
-    details: { part: 'body', field, problem: problem.text },
-  })
 }
 
 /** A validated filter as JSON text. */
@@ -120,18 +107,23 @@ export function filterText(filter: unknown): string {
   return JSON.stringify(filter)
 }
 
-function parseInclude(value: unknown): Include {
+function parseInclude(
+  value: unknown,
+  target: SearchTarget,
+): Pick<SearchRequest, 'include' | 'highlighted'> {
+  if (value === undefined) return { include: INCLUDE_DEFAULT, highlighted: null }
   if (!Array.isArray(value)) throw badField('include', 'must be an array')
   for (const name of value as unknown[]) {
     if (!INCLUDE_NAMES.some((known) => known === name)) {
       throw badField('include', `may hold ${INCLUDE_NAMES.join(', ')} only`)
     }
   }
-  return {
+  const include = {
     metadata: value.includes('metadata'),
     vector: value.includes('vector'),
     text: value.includes('text'),
   }
+  return { include, highlighted: value.includes('highlights') ? highlightedWords(target) : null }
 }
 
 function integer(value: unknown, field: string, min: number): number {

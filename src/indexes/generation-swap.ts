@@ -11,7 +11,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { GraphRef } from '../domain/checkpoint.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
-import type { GenerationInfo, ShardStats } from '../domain/search.ts'
+import { searchablePoints, type GenerationInfo, type ShardStats } from '../domain/search.ts'
 import { VectordError } from '../lib/errors.ts'
 import type { ServedIndex } from './served-index.ts'
 import type { ShardClient } from './shard-client.ts'
@@ -132,7 +132,7 @@ async function caughtUp(
     if (stats === null) throw lost(generation)
     const found = stats.generations.find((one) => one.generation === generation)
     if (found !== undefined && found.state !== 'stored') {
-      onProgress(1 - found.deltaPoints / Math.max(1, stats.livePoints))
+      onProgress(1 - found.deltaPoints / Math.max(1, searchablePoints(stats)))
       if (found.deltaPoints <= publishedDelta(stats) + CAUGHT_UP_POINTS) return
       looks = SEEN_LOOKS_MAX
     } else if (looks >= SEEN_LOOKS_MAX) throw lost(generation)

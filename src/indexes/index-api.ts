@@ -6,6 +6,7 @@
 
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import type { Metric } from '../domain/metric.ts'
+import type { EmbedderStamp } from '../domain/pending-text.ts'
 import type {
   Include,
   ScrollPosition,
@@ -19,6 +20,7 @@ import type {
 } from '../domain/search.ts'
 import type { StreamSettings } from '../domain/stream-settings.ts'
 import type { WriteBatch } from '../domain/write-batch.ts'
+import type { IndexTexts } from './index-texts.ts'
 
 export interface IndexSettings {
   readonly name: string
@@ -29,6 +31,8 @@ export interface IndexSettings {
   readonly hnsw: HnswConfig
   readonly shards: number
   readonly keepLastVersions: number
+  /** Makes the vectors of texts that come without one. Left out where points need vectors. */
+  readonly embedder?: EmbedderStamp
   /** Left out where the index takes no stream. */
   readonly stream?: StreamSettings
 }
@@ -116,6 +120,12 @@ export interface ManagedIndex {
   /** Every write up to this lsn is searchable here. */
   readonly appliedLsn: number
 
+  /** True where a point may be a text without a vector. */
+  readonly takesTexts: boolean
+
+  /** Texts that wait for their vectors. */
+  readonly texts: Pick<IndexTexts, 'count'>
+
   /** For a refusal before a body is read. @throws what a write of points would be refused with now. */
   checkWritable(): void
 
@@ -163,6 +173,8 @@ export type NewIndex = Omit<IndexSettings, 'backend'> & { readonly createdBy: st
 export interface IndexChange {
   readonly efSearch?: number | null
   readonly keepLastVersions?: number
+  /** Of the dimension of the index. */
+  readonly embedder?: EmbedderStamp
   /** What it leaves out stays as it is, or has its default; null takes no stream any more. */
   readonly stream?: Partial<StreamSettings> | null
 }

@@ -17,6 +17,7 @@ import type { JsonObject } from '../buckets/revision-codec.ts'
 import { RevisionedDocument, type Revision } from '../buckets/revisioned-document.ts'
 import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../domain/metric.ts'
+import type { EmbedderStamp } from '../domain/pending-text.ts'
 import {
   changedStream,
   STREAM_BOUNDS,
@@ -100,6 +101,7 @@ export function metaToJson(meta: IndexMeta): JsonObject {
     retention: { keep_last_versions: meta.keepLastVersions },
     ...(meta.move !== undefined && { move: { ...meta.move } }),
     ...(meta.stream !== undefined && { stream: streamToJson(meta.stream) }),
+    ...(meta.embedder !== undefined && { embedder: { ...meta.embedder } }),
   }
 }
 
@@ -129,6 +131,9 @@ export function metaFromJson(index: string, json: unknown): IndexMeta {
     shards: field('shards', isIntegerIn(1, 1024)),
     keepLastVersions: retention('keep_last_versions', isIntegerIn(1, 1_000_000)),
     ...moveOf(index, json),
+    // Older metadata has no embedder, and neither has an index whose points all need vectors.
+    ...(isObject(json) &&
+      json['embedder'] !== undefined && { embedder: embedderFrom(index, json) }),
     // Older metadata has none, and neither has an index that takes no stream.
     ...(isObject(json) && json['stream'] !== undefined && { stream: streamFrom(index, json) }),
   }
@@ -139,6 +144,17 @@ function moveOf(index: string, json: unknown): { readonly move?: IndexMove } {
   const field = reader(index, json['move'])
   const text = (name: string): string => field(name, isString)
   return { move: { id: text('id'), from: text('from'), to: text('to'), by: text('by') } }
+}
+
+function embedderFrom(index: string, json: Record<string, unknown>): EmbedderStamp {
+  const embedder = reader(index, reader(index, json)('embedder', isObject))
+  return {
+    name: embedder('name', isString),
+    model: embedder('model', isString),
+    version: embedder('version', isString),
+    dimension: embedder('dimension', isIntegerIn(1, Number.MAX_SAFE_INTEGER)),
+    normalised: embedder('normalised', (value) => typeof value === 'boolean'),
+  }
 }
 
 function streamFrom(index: string, json: Record<string, unknown>): StreamSettings {

@@ -58,6 +58,14 @@ export function otherDimension(
   )
 }
 
+export function takesNoTexts(index: string): VectordError {
+  return new VectordError(
+    'invalid_points',
+    `Index "${index}" has no embedder: each of its points needs a vector.`,
+    { details: { index } },
+  )
+}
+
 /** Of a read as of a write: what it will hold cannot be told before. */
 export function notWrittenYet(asOf: number, lsn: number): VectordError {
   return new VectordError('bad_request', `"as_of" is ${asOf}; the last write is ${lsn}.`, {

@@ -101,7 +101,7 @@ export class IndexRegistry implements Indexes {
     })
   }
 
-  list(): readonly ManagedIndex[] {
+  list(): readonly ServedIndex[] {
     const all = [...this.#runners.values()].map((runner) => runner.index)
     return all.toSorted((a, b) => (a.meta.name < b.meta.name ? -1 : 1))
   }
@@ -152,6 +152,7 @@ export class IndexRegistry implements Indexes {
         ...(change.efSearch !== undefined && {
           hnsw: { ...meta.hnsw, efSearch: change.efSearch },
         }),
+        ...(change.embedder !== undefined && { embedder: change.embedder }),
         ...(change.keepLastVersions !== undefined && { keepLastVersions: change.keepLastVersions }),
       }))
       index.changeMeta(stored.document, stored.revision)

@@ -21,7 +21,7 @@
 import type { CheckpointContent } from '../domain/checkpoint.ts'
 import type { Metric } from '../domain/metric.ts'
 import type { ShardStats } from '../domain/search.ts'
-import type { UpsertBatch } from '../domain/write-batch.ts'
+import type { ProjectBatch, UpsertBatch } from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 
 const MIB = 2 ** 20
@@ -198,7 +198,7 @@ export class IndexMemory {
    *
    * @returns the bytes reserved. @throws {VectordError} `memory_full`.
    */
-  admit(batch: UpsertBatch): number {
+  admit(batch: UpsertBatch | ProjectBatch): number {
     const bytes = batchBytes(this.#shape, batch)
     this.#accounts.checkWrite(bytes)
     this.#admittedBytes += bytes
@@ -245,9 +245,11 @@ function heldBytes(shape: RowShape, stats: ShardStats): number {
   return memoryBytes + payloadBytes * (UNIT_BYTES - 1) + missing * elementBytes(shape)
 }
 
-function batchBytes(shape: RowShape, batch: UpsertBatch): number {
+function batchBytes(shape: RowShape, batch: UpsertBatch | ProjectBatch): number {
   let bytes = batch.ids.length * rowBytes(shape)
   for (const id of batch.ids) bytes += id.length * UNIT_BYTES
+  // The strings of a row whose vector comes are there already.
+  if (batch.kind === 'project') return Math.ceil(bytes)
   for (const text of batch.texts) bytes += (text?.length ?? 0) * UNIT_BYTES
   for (const json of batch.metadata) {
     bytes += (json?.length ?? 0) * (UNIT_BYTES + METADATA_INDEX_FACTOR)

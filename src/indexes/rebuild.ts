@@ -12,6 +12,7 @@
 
 import type { Builders, BuilderSession } from '../dataplane/builders.ts'
 import type { GraphRef } from '../domain/checkpoint.ts'
+import { searchablePoints } from '../domain/search.ts'
 import type { HnswConfig } from '../domain/hnsw-config.ts'
 import { canonicalKey } from '../domain/trial.ts'
 import { hasCode } from '../lib/errors.ts'
@@ -93,7 +94,7 @@ async function broughtIn(
     const generation = await keptGeneration(index, config, control)
     if (generation !== null) return { generation, source: 'kept' }
   }
-  const points = index.info.stats?.livePoints ?? 0
+  const points = searchablePoints(index.info.stats)
   if (points <= parts.flatRowsMax) {
     // Without files it begins empty and grows on its cores.
     return { generation: await adopted(index, config, null, control), source: 'grown' }
@@ -234,7 +235,7 @@ async function cachedGraphs(
   const graphs = await cache.find(index.meta.name, graphId)
   if (graphs === null) return null
   const elements = graphs.reduce((sum, graph) => sum + graph.elements, 0)
-  const points = index.info.stats?.livePoints ?? 0
+  const points = searchablePoints(index.info.stats)
   // What is missing enters point by point on a core that serves: a builder does more at once.
   return Math.abs(points - elements) <= STALE_SHARE_MAX * points ? graphs : null
 }

@@ -16,7 +16,7 @@ import type {
 } from '../domain/search.ts'
 import { invariant } from '../lib/invariant.ts'
 
-const PATH_RANK = { exact: 0, graph: 1, graph_filtered: 2 } as const
+const PATH_RANK = { exact: 0, keyword: 0, graph: 1, graph_filtered: 2, hybrid: 3 } as const
 
 /** The k nearest of all answers. The path named is the most approximate one that ran. */
 export function mergeAnswers(answers: readonly ShardAnswer[], k: number): ShardAnswer {
@@ -84,6 +84,7 @@ export function sumStats(all: readonly (ShardStats | null)[]): ShardStats | null
     known.reduce((total, stats) => total + of(stats), 0)
   return {
     livePoints: sum((stats) => stats.livePoints),
+    pendingTexts: sum((stats) => stats.pendingTexts),
     rows: sum((stats) => stats.rows),
     keptVersions: sum((stats) => stats.keptVersions),
     keptBytes: sum((stats) => stats.keptBytes),

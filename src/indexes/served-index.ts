@@ -23,12 +23,12 @@ import type {
   VersionsRequest,
 } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
-import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
+import type { LoggedBatch, WriteBatch } from '../domain/write-batch.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import type { LogRecord } from '../log/log-store.ts'
+import { Admission } from './admission.ts'
 import { AppliedWatch } from './applied-watch.ts'
 import { withDeadline } from './deadline.ts'
-import { DeltaGauge, type DeltaReport } from './delta-gauge.ts'
 import { EntryGate } from './entry-gate.ts'
 import type {
   IndexInfo,
@@ -47,7 +47,7 @@ import {
   type IndexDropping,
 } from './index-checkpoints.ts'
 import type { IndexMeta } from './index-meta.ts'
-import { afterLogging, notWrittenYet, otherDimension, refusal } from './index-refusals.ts'
+import { afterLogging, notWrittenYet, refusal } from './index-refusals.ts'
 import { progressOf, stateOf } from './index-state.ts'
 import type { IndexStorage, RecordSink } from './index-storage.ts'
 import { deleteBatches, matchingIds } from './matching-deletes.ts'
@@ -55,17 +55,10 @@ import type { IndexMemory } from './memory-quota.ts'
 import { mergePages, sumStats } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
 import { fetchFromShards, sampleShards, searchShards, versionsFromShards } from './shard-reads.ts'
+import { ServedTexts } from './served-texts.ts'
 import { alignRetention, retainInShards } from './shard-retention.ts'
 import { Steering } from './steering.ts'
 import { storedSide } from './stored-side.ts'
-
-/** What was reserved for a write before it is logged. */
-interface Admitted {
-  readonly rows: number
-  readonly bytes: number
-}
-
-const NOTHING_ADMITTED: Admitted = { rows: 0, bytes: 0 }
 
 export interface ServedIndexOptions {
   readonly meta: IndexMeta
@@ -88,11 +81,13 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   /** Passed by builders, which read its bucket and write graphs there, before they write. */
   readonly builds: EntryGate
   readonly checkpoints: IndexCheckpoints
+  /** Texts that wait for their vectors. */
+  readonly texts: ServedTexts
   readonly #nowMs: () => number
   readonly #applied = new AppliedWatch()
   /** The last write that was acknowledged before the cores had it: reads have to see it too. */
   #loggedLsn = 0
-  readonly #delta: DeltaGauge
+  readonly #admission: Admission
   readonly #specs: ServedIndexOptions['specs']
   readonly #memory: IndexMemory
   #meta: IndexMeta
@@ -107,9 +102,20 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     this.writes = new EntryGate(options.meta.name)
     this.builds = new EntryGate(options.meta.name)
     this.#revision = options.revision
-    this.#delta = new DeltaGauge(options.deltaPointsMax)
     this.#specs = options.specs
     this.#memory = options.memory
+    const parts = { meta: () => this.#meta, shards: () => this.#shards }
+    const { deltaPointsMax, memory } = options
+    this.#admission = new Admission({ deltaPointsMax, memory, ...parts })
+    this.texts = new ServedTexts({
+      ...{ meta: parts.meta, nowMs: options.nowMs, appliedLsn: () => this.#applied.lsn },
+      shards: () => {
+        this.#ready()
+        return this.#shards
+      },
+      ownShards: () => this.ownShards(),
+      write: (batch, deadlineMs) => this.#write(batch, { ack: 'applied', deadlineMs }),
+    })
     this.checkpoints = new IndexCheckpoints({
       ...{ index: options.meta.name, nowMs: options.nowMs, drops: options.drops },
       ...{ owned: () => this.#owned(), held: () => this.#storage, shards: () => this.#shards },
@@ -155,6 +161,10 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     return this.#shards
   }
 
+  get takesTexts(): boolean {
+    return this.#meta.embedder !== undefined
+  }
+
   /** Of each shard, with the newest checkpoint. @throws what keeps it from serving. */
   specs(): readonly ShardSpec[] {
     return this.specsOf(this.#ready())
@@ -181,8 +191,10 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   changeMeta(meta: IndexMeta, revision: number): void {
+    const isOther = meta.embedder !== this.#meta.embedder
     this.#meta = meta
     this.#revision = revision
+    if (isOther) this.texts.brought()
   }
 
   /** @throws {VectordError} `not_owner` where another server writes the index. */
@@ -192,7 +204,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   }
 
   get hasRoom(): boolean {
-    return this.#delta.hasRoom(this.#report())
+    return this.#admission.hasRoom
   }
 
   async follow({ lsn, payload }: LogRecord): Promise<void> {
@@ -207,17 +219,18 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   checkWritable(): void {
     this.#owned()
-    for (const shard of this.#shards) shard.admit()
-    this.#delta.check(this.#report())
-    this.#memory.check()
+    this.#admission.check()
   }
 
-  async write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
+  write(batch: WriteBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
+    return this.#write(batch, options)
+  }
+
+  async #write(batch: LoggedBatch, options: WriteOptions): Promise<{ readonly lsn: number }> {
     while (this.writes.isClosed) await this.writes.opened(options.deadlineMs - this.#nowMs())
     const storage = this.#owned()
-    const admitted = batch.kind === 'upsert' ? this.#admit(batch) : NOTHING_ADMITTED
     const lsn = await withDeadline(
-      this.writes.run(() => this.#commit(storage, batch, { admitted, ack: options.ack })),
+      this.writes.run(() => this.#commit(storage, batch, options.ack)),
       options.deadlineMs - this.#nowMs(),
       'The write was not finished in time; it may still become durable.',
     )
@@ -308,30 +321,32 @@ export class ServedIndex implements ManagedIndex, RecordSink {
 
   /** To be called when a shard changed its state: once all are ready, the whole log is applied. */
   caughtUp(): void {
-    if (this.#state() === 'ready') this.#applied.advance(this.#storage?.log.lastLsn ?? 0)
+    if (this.#state() !== 'ready') return
+    this.#applied.advance(this.#storage?.log.lastLsn ?? 0)
+    if (this.takesTexts) this.texts.brought()
   }
 
   async #commit(
     storage: IndexStorage,
-    batch: WriteBatch,
-    { admitted, ack }: { readonly admitted: Admitted; readonly ack: WriteOptions['ack'] },
+    batch: LoggedBatch,
+    ack: WriteOptions['ack'],
   ): Promise<number> {
+    const admitted = this.#admission.admit(batch)
     let payload: Uint8Array
     let lsn: number
     try {
       payload = encodeBatch(batch)
       lsn = await storage.log.append(payload)
     } catch (error) {
-      this.#delta.abandoned(admitted.rows)
-      this.#memory.abandoned(admitted.bytes)
+      this.#admission.abandoned(admitted)
       if (hasCode(error, 'log_fenced')) storage.lose(error)
       throw error
     }
-    this.#delta.sent(lsn, admitted.rows)
-    this.#memory.sent(lsn, admitted.bytes)
+    this.#admission.sent(lsn, admitted)
     const applied = Promise.all(this.#shards.map((shard) => shard.apply(lsn, payload))).then(
       () => {
         this.#applied.advance(lsn)
+        if (batch.kind === 'upsert' && batch.places !== undefined) this.texts.brought()
       },
       (error: unknown) => {
         // The restarted core replays the record from the log, so only the answer is an error.
@@ -341,21 +356,6 @@ export class ServedIndex implements ManagedIndex, RecordSink {
     if (ack === 'applied') await applied
     else this.#loggedLsn = Math.max(this.#loggedLsn, lsn)
     return lsn
-  }
-
-  #admit(batch: UpsertBatch): Admitted {
-    if (batch.dimension !== this.#meta.dimension) throw otherDimension(this.#meta, batch)
-    for (const shard of this.#shards) shard.admit()
-    const rows = batch.ids.length
-    this.#delta.check(this.#report())
-    const bytes = this.#memory.admit(batch)
-    this.#delta.admit(rows, this.#report())
-    return { rows, bytes }
-  }
-
-  #report(): DeltaReport {
-    const stats = sumStats(this.#shards.map((shard) => shard.lastStats))
-    return stats ?? { deltaPoints: 0, appliedLsn: 0, insertRate: 0 }
   }
 
   /** Waits until the read sees what was acknowledged, and what it asks for. */

@@ -11,9 +11,11 @@ import type {
   VersionsPage,
   VersionsRequest,
 } from '../domain/search.ts'
+import { notEmbedded } from '../domain/pending-text.ts'
 import { shardOf } from '../domain/shard-spec.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
+import { searchKeywords } from './keyword-reads.ts'
 import { mergeAnswers } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
 
@@ -29,9 +31,11 @@ export async function searchShards(
   query: ShardQuery,
   bounds: Bounds,
 ): Promise<ShardAnswer> {
+  const { target } = query
+  if ('keywords' in target) return searchKeywords(shards, query, { ...bounds, ...target })
   const [only] = shards
   if (shards.length === 1 && only !== undefined) return only.search(query, bounds)
-  if ('id' in query.target) return searchById(shards, query, query.target.id, bounds)
+  if ('id' in target) return searchById(shards, query, target.id, bounds)
   const answers = await Promise.all(shards.map((shard) => shard.search(query, bounds)))
   return mergeAnswers(answers, query.k)
 }
@@ -105,10 +109,12 @@ async function searchById(
   id: string,
   bounds: Bounds,
 ): Promise<ShardAnswer> {
-  const vector = await vectorOf(shards, id, query.asOf, bounds)
-  if (vector === null) {
+  const point = await pointOf(shards, id, query.asOf, bounds)
+  if (point === null) {
     throw new VectordError('point_not_found', `There is no point with the id of the query.`)
   }
+  const { vector } = point
+  if (vector === null) throw notEmbedded()
   // One more than asked for, since the point itself is the nearest and is left out.
   const asked = { ...query, target: { vector }, k: query.k + 1 }
   const answers = await Promise.all(shards.map((shard) => shard.search(asked, bounds)))
@@ -117,20 +123,20 @@ async function searchById(
   return { ...merged, hits, exhausted: hits.length < query.k }
 }
 
-async function vectorOf(
+async function pointOf(
   shards: Shards,
   id: string,
   asOf: number | undefined,
   bounds: Bounds,
-): Promise<Float32Array | null> {
+): Promise<StoredPoint | null> {
   const include = { metadata: false, vector: true, text: false }
   if (asOf === undefined) {
     const [point] = await fetchFromShards(shards, [id], include, bounds)
-    return point?.vector ?? null
+    return point ?? null
   }
   const request = { id, include, before: null, limit: 1, only: { asOf } }
   const { versions } = await versionsFromShards(shards, request, bounds)
-  return versions[0]?.vector ?? null
+  return versions[0] ?? null
 }
 
 function nearestOf(all: readonly SampledHits[], k: number): SampledHits {

@@ -81,6 +81,8 @@ export class Steering {
 
   /** Settings change while cores run: the ef travels with each query. */
   steer(asked: ShardQuery, requestId: string | undefined): ShardQuery {
+    // Words are ranked the same whatever the graph.
+    if ('keywords' in asked.target) return asked
     const canary = this.#canary
     if (canary !== null && requestId !== undefined && canary.takes(requestId)) {
       return { ...asked, generation: canary.generation, ef: asked.ef ?? canary.ef }

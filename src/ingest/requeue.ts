@@ -3,7 +3,7 @@
  * fails again stays as it is.
  */
 
-import type { UpsertBatch } from '../domain/write-batch.ts'
+import { upsertOf, type UpsertBatch } from '../domain/write-batch.ts'
 import type { VectordError } from '../lib/errors.ts'
 import type { DeadLetter } from './dead-letter-codec.ts'
 import type { DeadLetters } from './dead-letters.ts'
@@ -27,15 +27,17 @@ export async function requeue(work: {
   readonly take: (batch: UpsertBatch, bury: Bury) => Promise<StreamOutcome>
 }): Promise<Requeued> {
   const { letters, wanted, dimension, take } = work
-  const fitting = wanted.filter(({ point }) => point.vector.length === dimension)
-  const failed = new Set(wanted.filter(({ point }) => point.vector.length !== dimension))
+  const fits = ({ point }: DeadLetter): boolean =>
+    point.vector === null || point.vector.length === dimension
+  const fitting = wanted.filter(fits)
+  const failed = new Set(wanted.filter((letter) => !fits(letter)))
   if (fitting.length === 0) return { requeued: 0, failed: idsOf(failed), lsn: null, error: null }
   const bury: Bury = (_batch, row) => {
     const letter = fitting[row]
     if (letter !== undefined) failed.add(letter)
     return Promise.resolve()
   }
-  const { accepted, lsn, error } = await take(batchOf(fitting, dimension), bury)
+  const { accepted, lsn, error } = await take(pointsOf(fitting, dimension), bury)
   const logged = fitting.slice(0, accepted).filter((letter) => !failed.has(letter))
   for (const { id } of logged) await letters.delete(id)
   return { requeued: logged.length, failed: idsOf(failed), lsn, error }
@@ -45,14 +47,9 @@ function idsOf(letters: ReadonlySet<DeadLetter>): readonly string[] {
   return [...letters].map(({ id }) => id)
 }
 
-function batchOf(letters: readonly DeadLetter[], dimension: number): UpsertBatch {
-  const points = letters.map(({ point }) => point)
-  const vectors = new Float32Array(points.length * dimension)
-  for (const [row, { vector }] of points.entries()) vectors.set(vector, row * dimension)
-  return {
-    ...{ kind: 'upsert', dimension, vectors },
-    ids: points.map(({ id }) => id),
-    texts: points.map(({ text }) => text),
-    metadata: points.map(({ metadata }) => metadata),
-  }
+function pointsOf(letters: readonly DeadLetter[], dimension: number): UpsertBatch {
+  return upsertOf(
+    dimension,
+    letters.map(({ point }) => point),
+  )
 }

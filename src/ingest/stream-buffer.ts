@@ -12,7 +12,7 @@
  * Bounded by points and by bytes. Pure: no clock, no I/O.
  */
 
-import type { UpsertBatch } from '../domain/write-batch.ts'
+import { rowOf, upsertOf, type UpsertBatch } from '../domain/write-batch.ts'
 import type { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 
@@ -155,13 +155,10 @@ export class StreamBuffer {
 /** The first `rows` of a batch, in memory of its own: the rest can go. */
 export function firstRows(batch: UpsertBatch, rows: number): UpsertBatch {
   if (rows === batch.ids.length) return batch
-  return {
-    ...batch,
-    ids: batch.ids.slice(0, rows),
-    vectors: batch.vectors.slice(0, rows * batch.dimension),
-    texts: batch.texts.slice(0, rows),
-    metadata: batch.metadata.slice(0, rows),
-  }
+  return upsertOf(
+    batch.dimension,
+    batch.ids.slice(0, rows).map((_, row) => rowOf(batch, row)),
+  )
 }
 
 /** The points as one write; no id comes twice. */
@@ -169,19 +166,11 @@ export function batchOf(points: readonly QueuedPoint[]): UpsertBatch {
   const [first] = points
   invariant(first !== undefined, 'a batch has points')
   const { dimension } = first.entry.batch
-  const vectors = new Float32Array(points.length * dimension)
-  const ids: string[] = []
-  const texts: (string | null)[] = []
-  const metadata: (string | null)[] = []
-  for (const [place, { entry, row }] of points.entries()) {
-    const { batch } = entry
-    invariant(batch.dimension === dimension, 'an index has one dimension')
-    vectors.set(batch.vectors.subarray(row * dimension, (row + 1) * dimension), place * dimension)
-    ids.push(batch.ids[row] ?? '')
-    texts.push(batch.texts[row] ?? null)
-    metadata.push(batch.metadata[row] ?? null)
-  }
-  return { kind: 'upsert', dimension, ids, vectors, texts, metadata }
+  const rows = points.map(({ entry, row }) => {
+    invariant(entry.batch.dimension === dimension, 'an index has one dimension')
+    return rowOf(entry.batch, row)
+  })
+  return upsertOf(dimension, rows)
 }
 
 function rowBytes({ dimension, ids, texts, metadata }: UpsertBatch, row: number): number {

@@ -11,11 +11,10 @@
 
 import type { ObjectStore } from '../buckets/object-store.ts'
 import { isSameStream, type StreamSettings } from '../domain/stream-settings.ts'
-import type { UpsertBatch } from '../domain/write-batch.ts'
+import { rowOf, type UpsertBatch } from '../domain/write-batch.ts'
 import type { Indexes, ManagedIndex } from '../indexes/index-api.ts'
 import { VectordError } from '../lib/errors.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
-import { pointAt } from './dead-letter-codec.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { requeue, type Requeued } from './requeue.ts'
 import { Stream, type StreamFill } from './stream.ts'
@@ -86,7 +85,7 @@ export class Streams {
       if (!(reason instanceof VectordError)) {
         this.#options.onTrouble(reason, `write a point of the stream of index "${name}"`)
       }
-      return letters.add(pointAt(rows, row), reason)
+      return letters.add(rowOf(rows, row), reason)
     }
     return this.#open(name).take(batch, { deadlineMs, bury })
   }

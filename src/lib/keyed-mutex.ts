@@ -18,4 +18,19 @@ export class KeyedMutex {
       if (this.#tails.get(key) === turn) this.#tails.delete(key)
     }
   }
+
+  /**
+   * As `run`, for several keys at once: it waits for the earlier works on all of them. Works that
+   * share keys go in the order in which they came, so none waits for another that waits for it.
+   */
+  async runAll<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    const before = Promise.allSettled(keys.map((key) => this.#tails.get(key) ?? Promise.resolve()))
+    const turn = before.then(work)
+    for (const key of keys) this.#tails.set(key, turn)
+    try {
+      return await turn
+    } finally {
+      for (const key of keys) if (this.#tails.get(key) === turn) this.#tails.delete(key)
+    }
+  }
 }

@@ -4,6 +4,7 @@
  */
 
 import type { HnswConfig } from '../domain/hnsw-config.ts'
+import { searchablePoints } from '../domain/search.ts'
 import type { Trial } from '../domain/trial.ts'
 import { dropGeneration, publishGeneration } from '../indexes/generation-swap.ts'
 import type { IndexRegistry } from '../indexes/index-registry.ts'
@@ -53,7 +54,7 @@ export class AgentTools implements AgentHands {
     const { boundBytes, usedBytes } = this.#options.memory
     return {
       ...{ dimension: meta.dimension, metric: meta.metric, config: steering.config },
-      ...{ livePoints: stats.livePoints, generation: stats.generation },
+      ...{ livePoints: searchablePoints(stats), generation: stats.generation },
       memoryHeadroomBytes: Math.max(0, boundBytes - usedBytes),
       owned: role === 'owner',
     }

@@ -9,6 +9,7 @@
 
 import { crc32 } from 'node:zlib'
 import type { Metric } from '../domain/metric.ts'
+import { searchablePoints } from '../domain/search.ts'
 import type { Indexes } from '../indexes/index-api.ts'
 import {
   type EvalHalf,
@@ -224,7 +225,7 @@ export class EvalSets {
     const { lsn, stats, dimension, metric } = indexes.get(set.index).info
     if (dimension !== set.dimension || metric !== set.metric) return true
     if (stats === null) return null
-    const now: IndexNow = { lsn, points: stats.livePoints, deletes: null }
+    const now: IndexNow = { lsn, points: searchablePoints(stats), deletes: null }
     return isStale(set, now)
   }
 }

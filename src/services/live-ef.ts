@@ -18,7 +18,7 @@ import {
   type EfState,
 } from '../autotune/ef-controller.ts'
 import type { JsonObject } from '../buckets/revision-codec.ts'
-import type { ShardStats } from '../domain/search.ts'
+import { searchablePoints, type ShardStats } from '../domain/search.ts'
 import type { IndexRecall, Stratum, WatchedIndex } from './index-recall.ts'
 import type { StoredEf } from './live-ef-store.ts'
 
@@ -61,7 +61,7 @@ export class LiveEf {
     const { generation, stored, pointsTuned, nowMs } = options
     this.#anchorEf = index.steering.anchorEf
     this.#efMax = options.efMax
-    const points = stored?.efPoints ?? pointsTuned ?? index.info.stats?.livePoints ?? 0
+    const points = stored?.efPoints ?? pointsTuned ?? searchablePoints(index.info.stats)
     const state = startEf({ generation, ef: stored?.ef ?? this.#anchorEf, points }, nowMs)
     // A change that was just read was made some time ago, nobody knows when: it counts from now.
     this.#state = stored === null ? state : { ...state, changedMs: 0, told: stored.told }
@@ -126,7 +126,7 @@ export class LiveEf {
       generation: this.#state.generation,
       latencyEfMax: null,
       promotedEf: this.#anchorEf,
-      points: stats.livePoints,
+      points: searchablePoints(stats),
       pointsTuned: pointsTuned ?? 0,
       deletedShare: stats.tombstones / Math.max(1, stats.graphElements),
       ...{ lid: null, lidTuned: null },

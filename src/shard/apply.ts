@@ -4,7 +4,13 @@
  */
 
 import { shardOf, type ShardSpec } from '../domain/shard-spec.ts'
-import type { UpsertBatch, WriteBatch } from '../domain/write-batch.ts'
+import { CLIENT_TAG } from '../domain/pending-text.ts'
+import {
+  offsetOf,
+  type LoggedBatch,
+  type ProjectBatch,
+  type UpsertBatch,
+} from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 import { squaredNorm } from '../engines/flat/kernels.ts'
 import type { DeletedIds } from './deleted-ids.ts'
@@ -12,11 +18,12 @@ import type { Generations } from './generations.ts'
 import type { FieldValue } from './metadata-fields.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
+import { project, type ProjectTarget } from './project.ts'
 
 export interface Applied {
   readonly table: PointTable
   readonly metadata: MetadataIndex
-  readonly graphs: Pick<Generations, 'remove'>
+  readonly graphs: Pick<Generations, 'remove'> & ProjectTarget['graphs']
   /** Deletes since the last checkpoint. */
   readonly deletes: DeletedIds
 }
@@ -27,8 +34,12 @@ type Owner = Pick<ShardSpec, 'shard' | 'shards' | 'dimension' | 'metric'>
  * @throws {VectordError} `vector_dimension_mismatch`, `invalid_vector`, `invalid_points`,
  *   `memory_full`; then nothing has changed.
  */
-export function applyBatch(shard: Applied, owner: Owner, batch: WriteBatch, lsn: number): void {
-  if (batch.kind === 'upsert') {
+export function applyBatch(shard: Applied, owner: Owner, batch: LoggedBatch, lsn: number): void {
+  if (batch.kind === 'project') {
+    const rows = ownRows(batch, owner)
+    checkVectors(batch, owner, rows)
+    project(shard, batch, { lsn, rows })
+  } else if (batch.kind === 'upsert') {
     const rows = ownRows(batch, owner)
     checkVectors(batch, owner, rows)
     const fields = rows.map((row) => parseMetadata(batch.metadata[row] ?? null))
@@ -40,13 +51,17 @@ export function applyBatch(shard: Applied, owner: Owner, batch: WriteBatch, lsn:
   shard.metadata.changed()
 }
 
-function ownRows(batch: UpsertBatch, { shard, shards }: Owner): number[] {
+function ownRows(batch: UpsertBatch | ProjectBatch, { shard, shards }: Owner): number[] {
   const rows: number[] = []
   for (const [row, id] of batch.ids.entries()) if (shardOf(id, shards) === shard) rows.push(row)
   return rows
 }
 
-function checkVectors(batch: UpsertBatch, owner: Owner, rows: readonly number[]): void {
+function checkVectors(
+  batch: UpsertBatch | ProjectBatch,
+  owner: Owner,
+  rows: readonly number[],
+): void {
   const { dimension, metric } = owner
   if (batch.dimension !== dimension) {
     throw new VectordError(
@@ -56,7 +71,9 @@ function checkVectors(batch: UpsertBatch, owner: Owner, rows: readonly number[])
     )
   }
   for (const row of rows) {
-    const sum = squaredNorm(batch.vectors, row * dimension, dimension)
+    const offset = batch.kind === 'upsert' ? offsetOf(batch, row) : row * dimension
+    if (offset < 0) continue
+    const sum = squaredNorm(batch.vectors, offset, dimension)
     if (Number.isFinite(sum) && (sum > 0 || metric !== 'cosine')) continue
     throw new VectordError(
       'invalid_vector',
@@ -78,12 +95,14 @@ function upsert(
     table.end(older, { lsn, by: 'upsert' })
     graphs.remove(older)
   }
+  const offset = offsetOf(batch, row)
   const slot = table.append({
     id,
     lsn,
     row,
     vectors: batch.vectors,
-    offset: row * batch.dimension,
+    offset,
+    tag: offset < 0 ? null : CLIENT_TAG,
     text: batch.texts[row] ?? null,
     metadata: batch.metadata[row] ?? null,
   })

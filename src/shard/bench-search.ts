@@ -7,7 +7,6 @@
  */
 
 import { countHits } from '../domain/recall-sample.ts'
-import type { ShardQuery } from '../domain/search.ts'
 import {
   decodeQueries,
   type Compared,
@@ -21,7 +20,7 @@ import {
 } from '../domain/workbench.ts'
 import { TopK } from '../engines/top-k.ts'
 import { invariant } from '../lib/invariant.ts'
-import { search, type Searched } from './searcher.ts'
+import { search, type NeighbourQuery, type Searched } from './searcher.ts'
 import { inSteps } from './steps.ts'
 import type { Workbench } from './workbench.ts'
 
@@ -55,9 +54,9 @@ function nearest(
 ): TrueNeighbors {
   const top = new TopK()
   const found: { id: string; distance: number }[] = []
-  for (const { vectors, live, slots, ...table } of bench.tables.map(viewOf)) {
+  for (const { vectors, searchable, slots, ...table } of bench.tables.map(viewOf)) {
     top.reset(k + 1)
-    vectors.scan(vectors.prepare(vector), live.words, { from: 0, to: slots }, top)
+    vectors.scan(vectors.prepare(vector), searchable.words, { from: 0, to: slots }, top)
     const { numbers, distances } = top.drain()
     for (const [i, slot] of numbers.entries()) {
       found.push({ id: table.id(slot), distance: distances[i] ?? Infinity })
@@ -70,12 +69,12 @@ function nearest(
 
 function viewOf(table: Workbench['tables'][number]): Pick<
   Workbench['tables'][number],
-  'vectors' | 'live' | 'slots'
+  'vectors' | 'searchable' | 'slots'
 > & {
   readonly id: (slot: number) => string
 } {
-  const { vectors, live, slots } = table
-  return { vectors, live, slots, id: (slot) => table.id(slot) }
+  const { vectors, searchable, slots } = table
+  return { vectors, searchable, slots, id: (slot) => table.id(slot) }
 }
 
 /** Measures every ef over the same queries, block by block in turn, so that drift hits all alike. */
@@ -162,7 +161,7 @@ export async function compare(
 }
 
 interface AskedQuery {
-  readonly query: Omit<ShardQuery, 'ef'>
+  readonly query: Omit<NeighbourQuery, 'ef'>
   readonly self: string | null
   readonly k: number
 }

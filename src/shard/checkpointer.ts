@@ -34,7 +34,7 @@ import type { ShardGraph } from './graph.ts'
 import { DEAD_LSN, writeLabels, type LabelRows } from './labels-file.ts'
 import { planParts, type PartState, type Segment } from './part-plan.ts'
 import { Fetcher } from './part-loader.ts'
-import { readableRows, slotRange } from './part-rows.ts'
+import { hasOrigins, readableRows, slotRange } from './part-rows.ts'
 import type { PointTable } from './point-table.ts'
 import { inSteps } from './steps.ts'
 
@@ -235,14 +235,13 @@ export class Checkpointer {
     if (kept !== null) return { ...kept, deadRows: kept.rows - live }
     const { dimension, shard } = this.#spec
     const path = this.#scratchFile('parquet')
-    const batches = readableRows(
-      snapshot.table,
-      snapshot.readable,
-      slotRange(snapshot.table, segment),
-      Math.ceil(groupRows(dimension) / BATCHES_IN_GROUP),
-    )
+    const { table, readable } = snapshot
+    const range = slotRange(table, segment)
+    const withOrigins = hasOrigins(table, readable, range)
+    const batchRows = Math.ceil(groupRows(dimension) / BATCHES_IN_GROUP)
+    const batches = readableRows(table, readable, range, { batchRows, withOrigins })
     try {
-      const { rows, bytes, sha256 } = await writePointsPart(path, batches, dimension)
+      const { rows, bytes, sha256 } = await writePointsPart(path, batches, dimension, withOrigins)
       invariant(rows === live, 'a part holds the rows that were readable at the snapshot')
       const key = this.#key('parts', `${lastLsn}`, 'parquet')
       await this.#store.putFile(key, path)

@@ -90,7 +90,7 @@ export function joinGraph({ loaded, labels }: FetchedGraph, table: PointTable): 
     indexedSlot = slot
     if (slot === table.slots || table.lsn(slot) !== lsn || table.row(slot) !== row) continue
     indexedSlot = slot + 1
-    if (table.live.has(slot)) slots[label] = slot
+    if (table.searchable.has(slot)) slots[label] = slot
   }
   alignRemoved(loaded, (label) => slots[label] === -1)
   const { index, unlinked } = loaded

@@ -5,6 +5,7 @@
  *             ╰── indexed ──╯╰ delta ╯
  *     label   0 – 1 2 – 3 4             labels are 0, 1, 2 … in slot order; dead slots get none
  *
+ * `live` here are the live slots that have a vector; no other slot ever gets a label.
  * Live slots from `indexedSlot` on are the delta. Strays are live slots before it that a walk cannot
  * find (no link leads to them, or their distances leave float32). Delta and strays are searched
  * exactly, so every live point is found. A removed label stays in the graph as a waypoint. A
@@ -96,7 +97,7 @@ export class ShardGraph {
 
   /** Live points that a search of this graph compares one by one. */
   get deltaPoints(): number {
-    return this.#table.live.countFrom(this.indexedSlot)
+    return this.#table.searchable.countFrom(this.indexedSlot)
   }
 
   get saving(): boolean {
@@ -122,7 +123,7 @@ export class ShardGraph {
     const slot = this.indexedSlot
     invariant(this.takesPoints, 'a graph that is nearly dead takes no point')
     invariant(slot < this.#table.slots, 'a slot of the delta goes in')
-    if (!this.#table.live.has(slot)) {
+    if (!this.#table.searchable.has(slot)) {
       this.#labels.addSlot(NONE)
       return
     }
@@ -150,7 +151,7 @@ export class ShardGraph {
 
   /** Makes a live slot be searched exactly from now on. */
   addStray(slot: number): void {
-    if (slot < this.indexedSlot && this.#table.live.has(slot)) this.#strays.add(slot)
+    if (slot < this.indexedSlot && this.#table.searchable.has(slot)) this.#strays.add(slot)
   }
 
   addStrayLabels(labels: readonly number[]): void {
@@ -211,7 +212,7 @@ export class ShardGraph {
     const labelled = this.#liveLabels(faults)
     const findable = this.elements - this.tombstones
     if (labelled !== findable) faults.push(`${labelled} live labels, ${findable} not removed`)
-    const { live } = this.#table
+    const { searchable: live } = this.#table
     const indexed = live.count() - live.countFrom(this.indexedSlot)
     const outside = [...this.#strays].filter((slot) => this.labelOf(slot) === NONE)
     if (outside.length !== indexed - labelled) {
@@ -231,7 +232,7 @@ export class ShardGraph {
     let live = 0
     for (let label = 0; label < this.#labels.labels; label += 1) {
       const slot = this.#labels.slotOf(label)
-      if (slot === NONE || !this.#table.live.has(slot)) continue
+      if (slot === NONE || !this.#table.searchable.has(slot)) continue
       live += 1
       if (this.labelOf(slot) !== label) faults.push(`label ${label} and its slot differ`)
     }
@@ -249,7 +250,7 @@ export class ShardGraph {
     this.#index = index
     this.#labels = LabelMap.of(slots, indexedSlot)
     // What was live before `indexedSlot` and has no label was a stray when the graph was saved.
-    const { live } = this.#table
+    const { searchable: live } = this.#table
     for (let slot = live.next(0); slot !== -1 && slot < indexedSlot; slot = live.next(slot + 1)) {
       if (this.labelOf(slot) === NONE) this.#strays.add(slot)
     }

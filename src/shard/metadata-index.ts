@@ -53,20 +53,22 @@ export class MetadataIndex {
   }
 
   /**
-   * The live slots that match a filter.
+   * The slots of `among` that match a filter.
    *
    * @param json the filter as JSON text.
+   * @param name tells apart what is matched among, for matches that are kept.
    * @throws {VectordError} `invalid_filter`.
    */
-  match(json: string, live: Bitmap): Matches {
-    const kept = this.#cache.get(json)
+  match(json: string, among: Bitmap, name: 'live' | 'searchable' = 'live'): Matches {
+    const key = `${name} ${json}`
+    const kept = this.#cache.get(key)
     if (kept !== undefined) return kept
-    const matches = this.matchAmong(json, live)
+    const matches = this.matchAmong(json, among)
     if (this.#cache.size >= CACHED_FILTERS_MAX) {
       const [oldest] = this.#cache.keys()
       if (oldest !== undefined) this.#cache.delete(oldest)
     }
-    this.#cache.set(json, matches)
+    this.#cache.set(key, matches)
     return matches
   }
 

@@ -4,7 +4,7 @@
  *
  * A part says when a row began; when it ended is told by what comes after it, the first delete or the
  * next row of its id. That is exact for every row that the table keeps: what came right after it is
- * newer, so it is kept too.
+ * newer, so it is kept too. Another row of the same version only brings its vector, and takes its place.
  */
 
 import { rm } from 'node:fs/promises'
@@ -18,6 +18,7 @@ import {
   type PointRows,
 } from '../codecs/parquet-part.ts'
 import type { PartRef, StoredFile } from '../domain/checkpoint.ts'
+import { CLIENT_TAG } from '../domain/pending-text.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { DeletedIds } from './deleted-ids.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
@@ -163,43 +164,79 @@ async function addRows(target: PartTarget, part: PartRef, rows: PointRows): Prom
 
 function addRow(target: PartTarget, part: PartRef, rows: PointRows, i: number): void {
   const { table, metadata, deleted } = target
-  const { id, lsn, row, text, json } = rowAt(rows, i)
-  const isOrdered = table.firstAfter({ lsn, row }) === table.slots
-  if (!isOrdered || lsn < part.firstLsn || lsn > part.lastLsn) {
-    throw corrupt(part.key, 'its rows are out of order')
-  }
+  const found = rowAt(rows, i)
+  const { id, lsn, version, tag, text, json } = found
+  checkOrder(table, part, found)
   const isHidden = table.keepLastVersions === 1 && deleted.lastOf(id) > lsn
-  const older = table.slotOf(id)
-  if (older !== undefined) {
-    const deleteLsn = deleted.firstAfter(id, table.lsn(older))
-    const isByDelete = deleteLsn < lsn || isHidden
-    table.end(older, { lsn: Math.min(deleteLsn, lsn), by: isByDelete ? 'delete' : 'upsert' })
-  }
+  const waiting = endOlder(target, { id, version, isHidden })
   if (isHidden) {
+    if (waiting !== null) table.giveWay(waiting)
     table.raiseHorizon(deleted.lastOf(id))
     return
   }
-  const offset = i * table.vectors.dimension
-  const point = { id, lsn, row, vectors: rows.vectors, offset }
-  if (metadata === null) {
-    table.append({ ...point, text: null, metadata: null })
-    return
-  }
-  const fields = parseMetadata(json)
-  metadata.add(table.append({ ...point, text, metadata: json }), fields)
+  // Where only vectors are wanted, a row that has none is not.
+  if (metadata === null && tag === null) return
+  const strings = metadata === null ? NO_STRINGS : { text, metadata: json }
+  const vector = { vectors: rows.vectors, offset: i * table.vectors.dimension, tag }
+  const point = { id, lsn, row: found.row, version, ...vector, ...strings }
+  const fields = parseMetadata(strings.metadata)
+  const slot = waiting === null ? table.append(point) : table.replace(waiting, point)
+  metadata?.add(slot, fields)
 }
 
-function rowAt(
-  rows: PointRows,
-  i: number,
-): { id: string; lsn: number; row: number; text: string | null; json: string | null } {
+function checkOrder(table: PointTable, part: PartRef, { lsn, row }: PartRow): void {
+  const isLast = table.firstAfter({ lsn, row }) === table.slots
+  if (isLast && lsn >= part.firstLsn && lsn <= part.lastLsn) return
+  throw corrupt(part.key, 'its rows are out of order')
+}
+
+const NO_STRINGS = { text: null, metadata: null }
+
+/** Ends the version before this one. @returns the live slot of the same version, or null. */
+function endOlder(
+  { table, deleted }: PartTarget,
+  { id, version, isHidden }: Pick<PartRow, 'id' | 'version'> & { readonly isHidden: boolean },
+): number | null {
+  const older = table.slotOf(id)
+  if (older === undefined) return null
+  if (table.version(older) === version) return older
+  const deleteLsn = deleted.firstAfter(id, table.lsn(older))
+  const isByDelete = deleteLsn < version || isHidden
+  table.end(older, { lsn: Math.min(deleteLsn, version), by: isByDelete ? 'delete' : 'upsert' })
+  return null
+}
+
+interface PartRow {
+  readonly id: string
+  readonly lsn: number
+  readonly row: number
+  readonly version: number
+  readonly tag: string | null
+  readonly text: string | null
+  readonly json: string | null
+}
+
+function rowAt(rows: PointRows, i: number): PartRow {
+  const lsn = rows.lsns[i] ?? 0
   return {
     id: rows.ids[i] ?? '',
-    lsn: rows.lsns[i] ?? 0,
+    lsn,
     row: rows.rows[i] ?? 0,
+    ...originAt(rows, i, lsn),
     text: rows.texts[i] ?? null,
     json: rows.metadata[i] ?? null,
   }
+}
+
+function originAt(
+  { origins }: PointRows,
+  i: number,
+  lsn: number,
+): Pick<PartRow, 'version' | 'tag'> {
+  if (origins === undefined) return { version: lsn, tag: CLIENT_TAG }
+  const { versions, embedders, hasVector } = origins
+  const tag = hasVector[i] === true ? (embedders[i] ?? CLIENT_TAG) : null
+  return { version: versions[i] ?? lsn, tag }
 }
 
 function corrupt(key: string, problem: string, cause?: unknown): VectordError {

@@ -4,6 +4,7 @@
  *     slot      0      1      2      3      4 …     grows only; in (lsn, row) order
  *     id        a      b      c      a      d
  *     live      –      yes    yes    yes    –       an upsert ends the older slot of its id
+ *     vector    yes    yes    –      yes    yes     a text may still wait for its vector
  *     kept      yes    –      –      –      –       where more than one version is kept
  *
  * A slot never comes back to life and never changes. A slot that ended is kept for readers of older
@@ -11,42 +12,37 @@
  * is given up. What it held is freed at once, or, while the table is held (a checkpoint reads it),
  * when the last hold ends. Whoever asks for the points of now never meets a kept slot. The slots
  * themselves go with the table: a compaction carries what is wanted of it over to a new one.
+ *
+ * A vector that an embedder made comes in a slot of its own, and the slot of the same version that
+ * waited for it gives way: what searches and graphs see grows at its end alone.
  */
 
 import type { Metric } from '../domain/metric.ts'
+import { CLIENT_TAG } from '../domain/pending-text.ts'
 import type { Include, ScrollPosition, StoredPoint } from '../domain/search.ts'
 import { Bitmap } from '../engines/bitmap.ts'
 import { VectorChunks } from '../engines/flat/vector-chunks.ts'
 import { invariant } from '../lib/invariant.ts'
 import { Float64Column, Int32Column } from './growing.ts'
+import type { NewPoint } from './new-point.ts'
+import { RowOrigins } from './row-origins.ts'
+import { RowStrings } from './row-strings.ts'
 import { VersionChains, type VersionEnd } from './version-chains.ts'
 
-export interface NewPoint {
-  readonly id: string
-  readonly lsn: number
-  readonly row: number
-  /** The vector starts at `offset` of `vectors`. */
-  readonly vectors: Float32Array
-  readonly offset: number
-  readonly text: string | null
-  /** JSON text of an object, or null. */
-  readonly metadata: string | null
-}
-
-/** Bytes of a slot beside its vector and strings: columns, live bit, id map. */
+/** Bytes of a slot beside vector and strings. */
 const SLOT_BYTES = 8 * 4 + 4 + 1
 const ID_MAP_BYTES = 56
-const STRING_BYTES = 24
 
 const NO_SLOTS = new Bitmap()
 
 export class PointTable {
   readonly vectors: VectorChunks
   readonly live = new Bitmap()
+  /** Live slots that have a vector: what searches and graphs see. */
+  readonly searchable = new Bitmap()
+  readonly origins = new RowOrigins()
   readonly #slots = new Map<string, number>()
-  readonly #ids: (string | null)[] = []
-  readonly #texts: (string | null)[] = []
-  readonly #metadata: (string | null)[] = []
+  readonly #strings = new RowStrings()
   readonly #lsns = new Float64Column()
   readonly #rows = new Int32Column()
   readonly #heldInChunk: number[] = []
@@ -55,8 +51,6 @@ export class PointTable {
   #chains: VersionChains | null = null
   #keptBytes = 0
   #horizonLsn = 0
-  #strings = 0
-  #payloadBytes = 0
   #holds = 0
   #isRetired = false
   #unfreed: number[] = []
@@ -74,6 +68,10 @@ export class PointTable {
 
   get livePoints(): number {
     return this.#slots.size
+  }
+
+  get searchablePoints(): number {
+    return this.livePoints - this.origins.missingCount
   }
 
   /** Slots that a compaction does not carry over. */
@@ -107,12 +105,13 @@ export class PointTable {
 
   /** UTF-16 units of ids, texts and metadata: their bytes, where they are plain ASCII. */
   get payloadBytes(): number {
-    return this.#payloadBytes
+    return this.#strings.units
   }
 
   get memoryBytes(): number {
-    const strings = this.#payloadBytes + this.#strings * STRING_BYTES
-    const columns = this.slots * SLOT_BYTES + (this.#chains?.memoryBytes ?? 0)
+    const chains = this.#chains?.memoryBytes ?? 0
+    const columns = this.slots * SLOT_BYTES + chains + this.origins.memoryBytes
+    const strings = this.#strings.memoryBytes
     return this.vectors.memoryBytes + columns + this.#slots.size * ID_MAP_BYTES + strings
   }
 
@@ -120,28 +119,31 @@ export class PointTable {
   reserve(rows: number): void {
     this.vectors.reserve(rows)
     this.live.reserve(this.slots + rows)
+    this.searchable.reserve(this.slots + rows)
   }
 
   /** Takes the next slot. The id has no live slot: `end` it first. */
   append(point: NewPoint): number {
-    invariant(!this.#slots.has(point.id), 'an id has one live slot')
-    const slot = this.vectors.append(point.vectors, point.offset)
-    this.live.reserve(slot + 1)
-    this.live.add(slot)
-    this.#ids.push(point.id)
-    this.#texts.push(point.text)
-    this.#metadata.push(point.metadata)
-    this.#lsns.push(point.lsn)
-    this.#rows.push(point.row)
-    this.#slots.set(point.id, slot)
-    const chunk = Math.floor(slot / this.vectors.chunkRows)
-    this.#heldInChunk[chunk] = (this.#heldInChunk[chunk] ?? 0) + 1
-    this.#countStrings(slot, 1)
+    const slot = this.#take(point)
     if (this.#chains !== null) {
       this.#chains.start(slot, point.id)
       this.#giveUpBeyond(point.id, slot)
     }
     return slot
+  }
+
+  /** The live slot `older` gives way to the next one, which is the same version of the same id. */
+  replace(older: number, point: NewPoint): number {
+    this.giveWay(older)
+    const slot = this.#take(point)
+    this.#chains?.replace(older, slot)
+    return slot
+  }
+
+  /** A live slot goes, and its version with it: the caller has the version in another slot. */
+  giveWay(slot: number): void {
+    this.#die(slot)
+    this.#free(slot)
   }
 
   /** The live slot of an id; undefined where there is none. */
@@ -151,10 +153,7 @@ export class PointTable {
 
   /** Ends a live slot. Where an upsert does, the new version of the id is appended next. */
   end(slot: number, end: VersionEnd): void {
-    invariant(this.live.has(slot), 'a slot ends once')
-    const id = this.id(slot)
-    this.#slots.delete(id)
-    this.live.delete(slot)
+    const id = this.#die(slot)
     if (this.#chains === null) {
       this.#giveUp(slot, end.lsn)
       return
@@ -171,9 +170,10 @@ export class PointTable {
     return live === -1 || (kept !== -1 && kept < live) ? kept : live
   }
 
-  /** How many live rows have an lsn of at most `lsn`. */
+  /** How many searchable rows have an lsn of at most `lsn`. */
   liveUpTo(lsn: number): number {
-    return this.livePoints - this.live.countFrom(this.firstAfter({ lsn, row: Infinity }))
+    const { searchable } = this
+    return this.searchablePoints - searchable.countFrom(this.firstAfter({ lsn, row: Infinity }))
   }
 
   /** Frees the vectors at once, or when the last hold ends; nothing else is read of it from then on. */
@@ -215,17 +215,6 @@ export class PointTable {
     return slots
   }
 
-  /** The slots that were live right after the write `lsn`, as far as they are kept. */
-  visibleAt(lsn: number): Bitmap {
-    const visible = this.live.clone()
-    const { kept } = this
-    for (let slot = kept.next(0); slot !== -1; slot = kept.next(slot + 1)) {
-      if (this.endOf(slot) > lsn) visible.add(slot)
-    }
-    visible.deleteFrom(this.firstAfter({ lsn, row: Infinity }))
-    return visible
-  }
-
   /** The live slot of an id and its kept ones, newest first. */
   slotsOf(id: string): number[] {
     const newest = this.#newestOf(id)
@@ -257,17 +246,27 @@ export class PointTable {
   }
 
   id(slot: number): string {
-    const id = this.#ids[slot]
-    invariant(id !== undefined && id !== null, 'a slot that is read holds a point')
+    const id = this.#strings.id(slot)
+    invariant(id !== null, 'a slot that is read holds a point')
     return id
   }
 
   text(slot: number): string | null {
-    return this.#texts[slot] ?? null
+    return this.#strings.text(slot)
   }
 
   metadata(slot: number): string | null {
-    return this.#metadata[slot] ?? null
+    return this.#strings.metadata(slot)
+  }
+
+  /** False where the text still waits for its vector, or was overwritten before it came. */
+  hasVector(slot: number): boolean {
+    return !this.origins.missing.has(slot)
+  }
+
+  /** The lsn of the client's write: that of the slot, unless an embedder made its vector. */
+  version(slot: number): number {
+    return this.origins.versionOf(slot) ?? this.lsn(slot)
   }
 
   lsn(slot: number): number {
@@ -281,10 +280,10 @@ export class PointTable {
   read(slot: number, include: Include): StoredPoint {
     return {
       id: this.id(slot),
-      version: this.lsn(slot),
+      version: this.version(slot),
       metadata: include.metadata ? this.metadata(slot) : null,
       text: include.text ? this.text(slot) : null,
-      vector: include.vector ? this.vectors.copy(slot) : null,
+      vector: include.vector && this.hasVector(slot) ? this.vectors.copy(slot) : null,
     }
   }
 
@@ -302,46 +301,17 @@ export class PointTable {
     return low
   }
 
-  /** The broken rules of a slot; empty where id map, live bit, versions and order agree. */
-  faultsOf(slot: number): string[] {
-    const faults = [...this.#faultsOfLive(slot), ...this.#faultsOfKept(slot)]
-    const before = slot - 1
-    const ordered =
-      slot === 0 ||
-      this.lsn(before) < this.lsn(slot) ||
-      (this.lsn(before) === this.lsn(slot) && this.row(before) < this.row(slot))
-    if (!ordered) faults.push('it is not after the slot before it')
-    return faults
+  /** False where what the slot held was freed. */
+  holds(slot: number): boolean {
+    return this.#strings.id(slot) !== null
   }
 
-  #faultsOfLive(slot: number): string[] {
-    if (!this.live.has(slot)) return []
-    const faults = this.#faultsOfHeld(slot, 'live')
-    const id = this.#ids[slot]
-    if (typeof id === 'string' && this.#slots.get(id) !== slot) {
-      faults.push('the id map leads elsewhere')
-    }
-    if (this.endOf(slot) !== Infinity) faults.push('it is live and has an end')
-    return faults
-  }
-
-  #faultsOfKept(slot: number): string[] {
-    if (this.#chains === null || !this.kept.has(slot)) return []
-    const faults = this.#faultsOfHeld(slot, 'kept')
-    if (this.live.has(slot)) faults.push('it is live and kept')
-    const id = this.#ids[slot]
-    const newest = typeof id === 'string' ? this.#newestOf(id) : undefined
-    const rules = { keep: this.#keepLastVersions, lsnOf: (of: number) => this.lsn(of) }
-    return [...faults, ...this.#chains.faultsOf(slot, newest, rules)]
-  }
-
-  #faultsOfHeld(slot: number, state: 'live' | 'kept'): string[] {
-    const faults: string[] = []
-    if (typeof this.#ids[slot] !== 'string') faults.push(`a ${state} slot holds no point`)
-    if (this.vectors.isReleased(Math.floor(slot / this.vectors.chunkRows))) {
-      faults.push('its vector was freed')
-    }
-    return faults
+  /** The broken rules of a kept slot among the versions of its id. */
+  versionFaultsOf(slot: number): string[] {
+    if (this.#chains === null) return []
+    const newest = this.holds(slot) ? this.#newestOf(this.id(slot)) : undefined
+    const rules = { keep: this.#keepLastVersions, lsnOf: (of: number) => this.version(of) }
+    return this.#chains.faultsOf(slot, newest, rules)
   }
 
   #newestOf(id: string): number | undefined {
@@ -362,36 +332,57 @@ export class PointTable {
 
   #giveUp(slot: number, endLsn: number): void {
     this.raiseHorizon(endLsn)
-    if (this.#holds > 0) this.#unfreed.push(slot)
-    else this.#free(slot)
+    this.#free(slot)
+  }
+
+  #take(point: NewPoint): number {
+    const { id, text, metadata, lsn, tag = CLIENT_TAG } = point
+    invariant(!this.#slots.has(id), 'an id has one live slot')
+    const hasVector = tag !== null
+    const slot = hasVector
+      ? this.vectors.append(point.vectors, point.offset)
+      : this.vectors.appendBlank()
+    this.live.reserve(slot + 1)
+    this.searchable.reserve(slot + 1)
+    this.live.add(slot)
+    if (hasVector) this.searchable.add(slot)
+    const origin = { version: point.version ?? lsn, tag, hasText: text !== null }
+    this.origins.push(slot, origin, (of) => this.lsn(of))
+    this.#strings.push(id, text, metadata)
+    this.#lsns.push(lsn)
+    this.#rows.push(point.row)
+    this.#slots.set(id, slot)
+    const chunk = Math.floor(slot / this.vectors.chunkRows)
+    this.#heldInChunk[chunk] = (this.#heldInChunk[chunk] ?? 0) + 1
+    return slot
+  }
+
+  #die(slot: number): string {
+    invariant(this.live.has(slot), 'a slot ends once')
+    const id = this.id(slot)
+    this.#slots.delete(id)
+    this.live.delete(slot)
+    this.searchable.delete(slot)
+    this.origins.ended(slot)
+    return id
   }
 
   #bytesOf(slot: number): number {
-    const strings = [this.#ids[slot], this.#texts[slot], this.#metadata[slot]]
-    return strings.reduce(
-      (bytes, value) => bytes + (value?.length ?? 0),
-      this.vectors.dimension * 4,
-    )
+    return this.vectors.dimension * 4 + this.#strings.unitsOf(slot)
   }
 
+  /** At once, or when the last hold ends. */
   #free(slot: number): void {
-    this.#countStrings(slot, -1)
-    this.#ids[slot] = null
-    this.#texts[slot] = null
-    this.#metadata[slot] = null
+    if (this.#holds > 0) {
+      this.#unfreed.push(slot)
+      return
+    }
+    this.#strings.free(slot)
     const { chunkRows } = this.vectors
     const chunk = Math.floor(slot / chunkRows)
     const left = (this.#heldInChunk[chunk] ?? 0) - 1
     this.#heldInChunk[chunk] = left
     // The last chunk still takes new rows.
     if (left === 0 && (chunk + 1) * chunkRows <= this.slots) this.vectors.release(chunk)
-  }
-
-  #countStrings(slot: number, sign: 1 | -1): void {
-    for (const value of [this.#ids[slot], this.#texts[slot], this.#metadata[slot]]) {
-      if (value === null || value === undefined) continue
-      this.#strings += sign
-      this.#payloadBytes += sign * value.length
-    }
   }
 }

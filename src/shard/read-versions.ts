@@ -29,7 +29,7 @@ export function readVersions(table: PointTable, request: VersionsRequest): Versi
       if (versions.length === limit) return { versions, isKnown, done: false }
       versions.push(version)
     }
-    newerLsn = table.lsn(slot)
+    newerLsn = table.version(slot)
   }
   return { versions, isKnown, done: true }
 }
@@ -39,8 +39,13 @@ function isAsked(
   slot: number,
   only: { readonly version: number } | { readonly asOf: number },
 ): boolean {
-  if ('version' in only) return table.lsn(slot) === only.version
-  return table.lsn(slot) <= only.asOf && only.asOf < table.endOf(slot)
+  if ('version' in only) return table.version(slot) === only.version
+  return isAsOf(table, slot, only.asOf)
+}
+
+/** True where a version that is there was live right after the write `lsn`. */
+export function isAsOf(table: PointTable, slot: number, lsn: number): boolean {
+  return table.version(slot) <= lsn && lsn < table.endOf(slot)
 }
 
 /** The row of a slot, after the delete that ended it where one did. */

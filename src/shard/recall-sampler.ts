@@ -12,7 +12,7 @@ import type {
   SampleRequest,
 } from '../domain/recall-sample.ts'
 import { TopK } from '../engines/top-k.ts'
-import { matchesOf, search, type Searched } from './searcher.ts'
+import { search, searchableOf, type Searched } from './searcher.ts'
 import { inSteps } from './steps.ts'
 
 /** Rows between two looks at the clock. */
@@ -26,12 +26,13 @@ export async function sampleRecall(
 ): Promise<RecallSample> {
   const startMs = performance.now()
   const { table, metadata, graph } = searchedIn(null)
-  if (!('vector' in query.target)) throw new TypeError('a sampled query has a vector')
-  const { slots, count } = matchesOf({ table, metadata }, query.filter)
+  const { target } = query
+  if (!('vector' in target)) throw new TypeError('a sampled query has a vector')
+  const { slots, count } = searchableOf({ table, metadata }, query.filter)
   const mask = slots.clone()
-  const { slots: rows, livePoints } = table
+  const { slots: rows, searchablePoints: livePoints } = table
   const found = probes.map((probe): SampledProbe => {
-    const asked = { ...query, ef: probe.ef, exact: false }
+    const asked = { ...query, target, ef: probe.ef, exact: false }
     const before = process.cpuUsage()
     const { hits } = search(searchedIn(probe.generation), asked, lsn)
     const { user, system } = process.cpuUsage(before)
@@ -41,7 +42,7 @@ export async function sampleRecall(
   let workMs = performance.now() - startMs
   table.hold()
   try {
-    const prepared = table.vectors.prepare(query.target.vector)
+    const prepared = table.vectors.prepare(target.vector)
     const top = new TopK()
     top.reset(query.k)
     await inSteps(Math.ceil(rows / BLOCK_ROWS), (block) => {

@@ -50,7 +50,7 @@ export async function sampleRows(
   return encodeQueries(vectors, dimension, selfIds)
 }
 
-function liveSlots({ live }: PointTable): number[] {
+function liveSlots({ searchable: live }: PointTable): number[] {
   const slots: number[] = []
   for (let slot = live.next(0); slot !== -1; slot = live.next(slot + 1)) slots.push(slot)
   return slots
@@ -88,10 +88,10 @@ function moved(row: Row, share: number, random: () => number): Float32Array {
 
 /** The nearest rows of the same shard, at the length of the vector where length does not count. */
 function neighboursOf({ table, slot }: Row, vector: Float32Array): Float32Array[] {
-  const { vectors, live, slots } = table
+  const { vectors, searchable, slots } = table
   const top = new TopK()
   top.reset(NEIGHBOURS + 1)
-  vectors.scan(vectors.prepare(vector), live.words, { from: 0, to: slots }, top)
+  vectors.scan(vectors.prepare(vector), searchable.words, { from: 0, to: slots }, top)
   const near = top.drain().numbers.filter((other) => other !== slot)
   return near.slice(0, NEIGHBOURS).map((other) => {
     const found = vectors.view(other)

@@ -8,7 +8,15 @@
  */
 
 import { defaultEf } from '../domain/hnsw-config.ts'
-import type { Hit, Include, SearchPath, ShardAnswer, ShardQuery } from '../domain/search.ts'
+import { notEmbedded } from '../domain/pending-text.ts'
+import type {
+  Hit,
+  Include,
+  NeighbourTarget,
+  SearchPath,
+  ShardAnswer,
+  ShardQuery,
+} from '../domain/search.ts'
 import type { Bitmap } from '../engines/bitmap.ts'
 import { TopK, type Nearest } from '../engines/top-k.ts'
 import type { PreparedQuery } from '../engines/flat/vector-chunks.ts'
@@ -16,13 +24,15 @@ import { VectordError } from '../lib/errors.ts'
 import type { ShardGraph } from './graph.ts'
 import type { MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
+import { isAsOf } from './read-versions.ts'
 import { isTrusted, planSecondWalk, planWalk } from './search-plan.ts'
+import { visibleAt } from './visible-slots.ts'
 
 export interface Searched {
   readonly table: PointTable
   readonly graph: ShardGraph
   readonly metadata: MetadataIndex
-  /** Up to this many live points are scanned, never walked. */
+  /** Up to this many points with vectors are scanned, never walked. */
   readonly flatRowsMax: number
 }
 
@@ -30,7 +40,7 @@ export interface Searched {
 interface Task {
   readonly vector: Float32Array
   readonly prepared: PreparedQuery
-  /** Live slots that match. */
+  /** Live slots with a vector that match. */
   readonly mask: Bitmap
   readonly matching: number
   readonly filtered: boolean
@@ -47,14 +57,17 @@ interface Found {
 
 const top = new TopK()
 
-export function search(shard: Searched, query: ShardQuery, lsn: number): ShardAnswer {
+/** A search for neighbours. */
+export type NeighbourQuery = ShardQuery & { readonly target: NeighbourTarget }
+
+export function search(shard: Searched, query: NeighbourQuery, lsn: number): ShardAnswer {
   const { table, graph } = shard
   const { asOf, filter } = query
-  const visible = asOf === undefined ? null : table.visibleAt(asOf)
+  const visible = asOf === undefined ? null : visibleAt(table, asOf)
   const { vector, self } = targetOf(table, query, visible)
   const prepared = table.vectors.prepare(vector)
   const { slots: mask, count: matching } =
-    visible === null ? matchesOf(shard, filter) : matchesAmong(shard, filter, visible)
+    visible === null ? searchableOf(shard, filter) : matchesAmong(shard, filter, visible)
   const others = matching - (self !== null && mask.has(self) ? 1 : 0)
   const task = {
     vector,
@@ -79,17 +92,18 @@ export function search(shard: Searched, query: ShardQuery, lsn: number): ShardAn
 
 function targetOf(
   table: PointTable,
-  { target }: ShardQuery,
+  { target, asOf }: NeighbourQuery,
   visible: Bitmap | null,
 ): { readonly vector: Float32Array; readonly self: number | null } {
   if ('vector' in target) return { vector: target.vector, self: null }
   const self =
     visible === null
       ? table.slotOf(target.id)
-      : table.slotsOf(target.id).find((slot) => visible.has(slot))
+      : table.slotsOf(target.id).find((slot) => isAsOf(table, slot, asOf ?? 0))
   if (self === undefined) {
     throw new VectordError('point_not_found', 'The index holds no point with the id to search by.')
   }
+  if (!table.hasVector(self)) throw notEmbedded()
   return { vector: table.vectors.view(self), self }
 }
 
@@ -99,7 +113,17 @@ export function matchesOf(
   filter: string | null,
 ): { readonly slots: Bitmap; readonly count: number } {
   if (filter === null) return { slots: table.live, count: table.livePoints }
-  return metadata.match(filter, table.live)
+  return metadata.match(filter, table.live, 'live')
+}
+
+/** As `matchesOf`, of slots that have a vector. */
+export function searchableOf(
+  { table, metadata }: Pick<Searched, 'table' | 'metadata'>,
+  filter: string | null,
+): { readonly slots: Bitmap; readonly count: number } {
+  if (table.origins.missingCount === 0) return matchesOf({ table, metadata }, filter)
+  if (filter === null) return { slots: table.searchable, count: table.searchablePoints }
+  return metadata.match(filter, table.searchable, 'searchable')
 }
 
 function matchesAmong(
@@ -113,7 +137,7 @@ function matchesAmong(
 
 function findNearest(shard: Searched, task: Task): Found {
   const { table, graph, flatRowsMax } = shard
-  const small = table.livePoints <= flatRowsMax
+  const small = table.searchablePoints <= flatRowsMax
   if (small || task.wanted === 0 || !graph.canSearch(task.vector)) return scan(shard, task)
   return task.filtered ? walkFiltered(shard, task) : walk(shard, task)
 }
@@ -140,7 +164,7 @@ function walkFiltered(shard: Searched, task: Task): Found {
     dimension: table.vectors.dimension,
     wanted: Math.min(task.wanted, inGraph),
     ef: task.ef,
-    live: table.livePoints,
+    live: table.searchablePoints,
     matching: task.matching,
   }
   let candidates = planWalk(filtered)

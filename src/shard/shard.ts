@@ -10,10 +10,12 @@
 
 import { decodeBatch } from '../codecs/batch-codec.ts'
 import type { CheckpointContent, Clearance, GraphRef } from '../domain/checkpoint.ts'
+import type { TextsReply, TextsRequest } from '../domain/pending-text.ts'
 import type { RecallSample, SampleRequest } from '../domain/recall-sample.ts'
 import type {
   AdoptedGraph,
   Include,
+  KeywordStatistics,
   ScrollPage,
   ScrollPosition,
   ShardAnswer,
@@ -27,18 +29,20 @@ import type {
   VersionsRequest,
 } from '../domain/search.ts'
 import type { ShardSpec } from '../domain/shard-spec.ts'
-import { invariant } from '../lib/invariant.ts'
 import { applyBatch } from './apply.ts'
+import { BackgroundTurns } from './background-turns.ts'
 import { Checkpointer } from './checkpointer.ts'
-import { generationInfos } from './generation-infos.ts'
 import { Generations, generationNotFound } from './generations.ts'
 import type { GraphIdentity, ShardGraph } from './graph.ts'
 import type { GraphAdopter } from './graph-adopter.ts'
 import { InsertRate } from './insert-rate.ts'
 import type { MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
+import { answerTexts } from './pending-texts.ts'
 import { sampleRecall } from './recall-sampler.ts'
 import { matchesOf, search, type Searched } from './searcher.ts'
+import { ShardKeywords } from './shard-keywords.ts'
+import { shardStats } from './shard-stats.ts'
 import { whileTrue } from './steps.ts'
 import { isWorthCompacting, TableCompaction } from './table-compaction.ts'
 import { readVersions } from './read-versions.ts'
@@ -73,12 +77,10 @@ export class Shard {
   readonly #checkpointer: Checkpointer
   readonly #flatRowsMax: number
   readonly #insertRate = new InsertRate()
+  readonly #keywords = new ShardKeywords()
   #appliedLsn: number
-  /** Turns of the background that are under way or wait. */
-  #turns = 0
   /** A checkpoint, a check or a repair: one after the other. */
-  #background: Promise<unknown> = Promise.resolve()
-  #closed = false
+  readonly #background = new BackgroundTurns()
 
   constructor(content: ShardContent) {
     this.notices = content.notices
@@ -98,7 +100,10 @@ export class Shard {
       {
         table: this.#table,
         metadata: this.#metadata,
-        graphs: { remove: (slot) => this.#removed(slot) },
+        graphs: {
+          remove: (slot) => this.#removed(slot),
+          replaced: (slot) => this.#replaced(slot),
+        },
         deletes: this.#checkpointer.deletes,
       },
       this.#spec,
@@ -109,7 +114,21 @@ export class Shard {
   }
 
   search(query: ShardQuery): ShardAnswer {
-    return search(this.#searchedIn(query.generation ?? null), query, this.#appliedLsn)
+    const { target } = query
+    const searched = this.#searchedIn(query.generation ?? null)
+    if (!('keywords' in target)) return search(searched, { ...query, target }, this.#appliedLsn)
+    return this.#keywords.search(searched, { ...query, target }, this.#appliedLsn)
+  }
+
+  keywordStatistics(terms: readonly string[]): KeywordStatistics {
+    return this.#keywords.statistics(this.#table, terms)
+  }
+
+  prepareKeywords(): Promise<void> {
+    return this.#keywords.prepare(() => {
+      this.#background.checkOpen()
+      return this.#table
+    })
   }
 
   /** Runs beside serving. */
@@ -126,6 +145,11 @@ export class Shard {
 
   versions(request: VersionsRequest): VersionsPage {
     return readVersions(this.#table, request)
+  }
+
+  /** Texts that wait for their vectors. */
+  texts(request: TextsRequest): TextsReply {
+    return answerTexts(this.#table, request)
   }
 
   scroll(
@@ -160,10 +184,11 @@ export class Shard {
 
   /** Every graph that points wait for has its share of the time: none holds up another. */
   indexSlice(budgetMs: number): boolean {
-    if (this.#closed) return false
+    if (this.#background.isClosed) return false
     this.#generations.renewWorn()
     const waiting = this.#generations.all.filter((graph) => this.#isWaitedFor(graph))
     const endMs = performance.now() + budgetMs
+    const words = this.#keywords.slice(this.#table, waiting.length > 0 ? budgetMs / 2 : budgetMs)
     for (const [i, graph] of waiting.entries()) {
       const leftMs = endMs - performance.now()
       if (leftMs > 0) this.#insertInto(graph, leftMs / (waiting.length - i))
@@ -172,12 +197,12 @@ export class Shard {
       this.#generations.succeed()
       this.#checkpointer.regrown()
     }
-    return waiting.some((graph) => this.#isWaitedFor(graph))
+    return words || waiting.some((graph) => this.#isWaitedFor(graph))
   }
 
   /** @param clearance leaves out what a compaction gives up. */
   checkpoint(graph: 'always' | 'if_worth', clearance?: Clearance): Promise<CheckpointContent> {
-    return this.#inBackground(() =>
+    return this.#background.run(() =>
       this.#checkpointer.run(
         { table: this.#table, graph: this.#generations.published, lsn: this.#appliedLsn },
         graph,
@@ -193,7 +218,7 @@ export class Shard {
    * @throws {VectordError} `memory_full`; then nothing has changed.
    */
   compact(lsns: readonly number[]): Promise<TableCompacted> {
-    return this.#inBackground(async () => {
+    return this.#background.run(async () => {
       const before = this.#table.slots
       if (isWorthCompacting(this.#table)) await this.#compactTable()
       const liveUpTo = lsns.map((lsn) => this.#table.liveUpTo(lsn))
@@ -213,7 +238,7 @@ export class Shard {
     const openOver = await this.#adopter.open(this.#refOf(adopted))
     const graph = openOver(this.#table)
     try {
-      invariant(!this.#closed, 'a closed shard does nothing')
+      this.#background.checkOpen()
       this.#generations.adopt(graph)
     } catch (error) {
       graph.close()
@@ -227,7 +252,7 @@ export class Shard {
    * @throws {VectordError} `generation_not_found` where it is not in memory.
    */
   publish(generation: number): Promise<void> {
-    return this.#inBackground(() => {
+    return this.#background.run(() => {
       const before = this.#generations.published.generation
       this.#generations.publish(generation)
       if (generation !== before) this.#checkpointer.published(generation)
@@ -237,7 +262,7 @@ export class Shard {
 
   /** Frees the memory of a candidate; the file of one that was published before is kept. */
   drop(generation: number): Promise<void> {
-    return this.#inBackground(() => {
+    return this.#background.run(() => {
       this.#generations.drop(generation)
       return Promise.resolve()
     })
@@ -245,7 +270,7 @@ export class Shard {
 
   /** How many versions of each id are kept from now on; gives up what is beyond that. */
   retain(keepLastVersions: number): Promise<TrimmedVersions> {
-    return this.#inBackground(() => {
+    return this.#background.run(() => {
       const table = this.#table
       if (keepLastVersions > table.keepLastVersions) this.#checkpointer.keepsMore()
       table.keepVersions(keepLastVersions)
@@ -254,65 +279,55 @@ export class Shard {
   }
 
   verify(): Promise<readonly VerifyFault[]> {
-    return this.#inBackground(() => verifyShard(this.#searchedIn(null)))
+    return this.#background.run(() => verifyShard(this.#searchedIn(null)))
   }
 
   stats(): ShardStats {
-    const table = this.#table
-    const graph = this.#generations.published
-    const waiting = this.#isFlat(graph) ? -1 : table.live.next(graph.indexedSlot)
-    return {
-      livePoints: table.livePoints,
-      rows: table.slots,
-      deadRows: table.deadRows,
-      keptVersions: table.keptVersions,
-      keptBytes: table.keptBytes,
-      keepLastVersions: table.keepLastVersions,
-      deltaPoints: waiting === -1 ? 0 : table.live.countFrom(graph.indexedSlot),
-      graphElements: graph.elements,
-      tombstones: graph.tombstones,
-      generation: graph.generation,
-      generations: generationInfos({
-        ...{ table, generations: this.#generations, stored: this.#checkpointer.storedGraphs },
-        isFlat: (of) => this.#isFlat(of),
-      }),
-      appliedLsn: this.#appliedLsn,
-      indexedLsn: waiting === -1 ? this.#appliedLsn : table.lsn(waiting) - 1,
-      memoryBytes: this.#memoryBytes,
-      rawBytes: table.livePoints * this.#spec.dimension * 4,
-      payloadBytes: table.payloadBytes,
+    return shardStats({
+      ...{ table: this.#table, generations: this.#generations },
+      stored: this.#checkpointer.storedGraphs,
+      isFlat: (graph) => this.#isFlat(graph),
+      ...{ appliedLsn: this.#appliedLsn, memoryBytes: this.#memoryBytes },
       insertRate: this.#insertRate.perSecond(performance.now()),
-    }
+    })
   }
 
   async close(): Promise<void> {
-    this.#closed = true
-    await this.#background.catch(() => undefined)
+    await this.#background.close()
     this.#generations.close()
   }
 
   get #memoryBytes(): number {
     const next = this.#compaction?.memoryBytes ?? 0
-    const points = this.#table.memoryBytes + this.#metadata.memoryBytes + next
+    const words = this.#keywords.memoryBytes
+    const points = this.#table.memoryBytes + this.#metadata.memoryBytes + words + next
     return points + this.#generations.memoryBytes + this.#checkpointer.memoryBytes
   }
 
   #removed(slot: number): void {
     this.#generations.remove(slot)
+    this.#keywords.remove(slot)
     this.#compaction?.died(slot)
   }
 
+  #replaced(slot: number): void {
+    this.#generations.remove(slot)
+    this.#keywords.remove(slot)
+    this.#compaction?.replaced(slot)
+  }
+
   async #compactTable(): Promise<void> {
-    const compaction = new TableCompaction(this.#table)
+    const compaction = new TableCompaction(this.#table, this.#keywords.isWanted)
     this.#compaction = compaction
     try {
       await whileTrue(() => {
-        invariant(!this.#closed, 'a closed shard does nothing')
+        this.#background.checkOpen()
         if (compaction.step(this.#generations.all)) return true
         // In the turn of the last step: not even a promise lets a write in between.
         compaction.finish(this.#generations.all)
         this.#table = compaction.table
         this.#metadata = compaction.metadata
+        this.#keywords.move(compaction.keywords)
         this.#compaction = null
         return false
       })
@@ -323,7 +338,7 @@ export class Shard {
 
   /** True while there are so few points that no graph is begun: nothing waits for one. */
   #isFlat(graph: ShardGraph): boolean {
-    return graph.index === null && this.#table.livePoints <= this.#flatRowsMax
+    return graph.index === null && this.#table.searchablePoints <= this.#flatRowsMax
   }
 
   #isWaitedFor(graph: ShardGraph): boolean {
@@ -337,7 +352,7 @@ export class Shard {
    */
   #isSucceeding(): boolean {
     const { published, successor } = this.#generations
-    if (successor === null || this.#turns > 0) return false
+    if (successor === null || this.#background.isBusy) return false
     return this.#isFlat(successor) || successor.deltaPoints <= published.deltaPoints
   }
 
@@ -374,26 +389,5 @@ export class Shard {
       metadata: this.#metadata,
       flatRowsMax: this.#flatRowsMax,
     }
-  }
-
-  /**
-   * Where nothing is under way, `work` begins at once and not in a later turn: a checkpoint holds what
-   * was applied when it was asked for, on every shard alike.
-   */
-  #inBackground<T>(work: () => Promise<T>): Promise<T> {
-    const isIdle = this.#turns === 0
-    this.#turns += 1
-    const begin = async (): Promise<T> => this.#ifOpen(work)
-    const begun = isIdle ? begin() : this.#background.then(begin, begin)
-    const turn = begun.finally(() => {
-      this.#turns -= 1
-    })
-    this.#background = turn
-    return turn
-  }
-
-  #ifOpen<T>(work: () => Promise<T>): Promise<T> {
-    invariant(!this.#closed, 'a closed shard does nothing')
-    return work()
   }
 }

@@ -10,6 +10,9 @@
  * Kept versions are carried like live rows, and end in the new table as they did in the old one: when
  * the next version of their id is carried, or at once where a delete ended them.
  *
+ * Words of texts are gathered anew, after the rows: long texts must not make a step long. The last of
+ * them may be left to the shard.
+ *
  * Until `finish` everything reads and writes the old table, so that giving up changes nothing. A row
  * that dies after it was carried dies in both (`died`). Labels of the graphs move after the rows, also
  * in steps. `finish` runs in one turn and is left at most `LEFT_MAX` rows and labels.
@@ -17,16 +20,20 @@
 
 import { invariant } from '../lib/invariant.ts'
 import { Int32Column } from './growing.ts'
+import { KeywordIndex } from './keyword-index.ts'
 import type { ShardGraph } from './graph.ts'
 import { NONE, type LabelMove } from './label-map.ts'
 import { MetadataIndex, parseMetadata } from './metadata-index.ts'
-import { PointTable, type NewPoint } from './point-table.ts'
+import type { NewPoint } from './new-point.ts'
+import { PointTable } from './point-table.ts'
 import type { VersionEnd } from './version-chains.ts'
 
 /** Rows and labels of a step: some tens of microseconds, or hundreds where metadata is long. */
 export const STEP_ROWS = 64
 /** Rows and labels that the last turn may be left with. */
 export const LEFT_MAX = 256
+/** UTF-16 units of texts of a step. */
+const STEP_UNITS = 8192
 /** Slots that a compaction is not worth where a smaller share of them is dead. */
 const DEAD_SHARE_MIN = 0.02
 
@@ -38,12 +45,15 @@ export function isWorthCompacting(table: Pick<PointTable, 'slots' | 'deadRows'>)
 export class TableCompaction {
   readonly table: PointTable
   readonly metadata = new MetadataIndex()
+  /** Null where nobody asked for words. */
+  readonly keywords: KeywordIndex | null
   readonly #old: PointTable
   /** By old slot. */
   readonly #slots = new Int32Column()
   readonly #moves = new Map<ShardGraph, LabelMove>()
 
-  constructor(old: PointTable) {
+  constructor(old: PointTable, withKeywords = false) {
+    this.keywords = withKeywords ? new KeywordIndex() : null
     const { dimension, metric } = old.vectors
     this.table = new PointTable(dimension, metric, old.keepLastVersions)
     this.#old = old
@@ -52,7 +62,8 @@ export class TableCompaction {
   get memoryBytes(): number {
     let moved = 0
     for (const { to } of this.#moves.values()) moved += to.memoryBytes
-    return this.table.memoryBytes + this.metadata.memoryBytes + this.#slots.length * 4 + moved
+    const postings = this.metadata.memoryBytes + (this.keywords?.memoryBytes ?? 0)
+    return this.table.memoryBytes + postings + this.#slots.length * 4 + moved
   }
 
   /**
@@ -64,8 +75,10 @@ export class TableCompaction {
    */
   step(graphs: readonly ShardGraph[]): boolean {
     const carried = this.#carry(STEP_ROWS)
+    this.keywords?.catchUp(this.table, STEP_UNITS)
     if (this.#slots.length === this.#old.slots) this.#moveLabels(graphs, STEP_ROWS - carried)
-    return this.#left(graphs) > LEFT_MAX
+    const wordless = this.keywords === null ? 0 : this.table.slots - this.keywords.slots
+    return wordless > LEFT_MAX || this.#left(graphs) > LEFT_MAX
   }
 
   /** A live row of the old table just ended. */
@@ -73,10 +86,19 @@ export class TableCompaction {
     if (slot >= this.#slots.length) return
     const to = this.#slots.get(slot)
     // Where versions are kept, the next one ends it: its newest is always carried.
-    if (this.#old.endedByDelete(slot)) this.table.end(to, this.#deleteOf(slot))
+    if (this.#old.endedByDelete(slot)) this.#end(to, this.#deleteOf(slot))
     else if (this.#old.keepLastVersions === 1) {
-      this.table.end(to, { lsn: this.#old.lsn(slot), by: 'upsert' })
+      this.#end(to, { lsn: this.#old.lsn(slot), by: 'upsert' })
     }
+  }
+
+  /** A live row of the old table just gave way to a newer row of the same version. */
+  replaced(slot: number): void {
+    // Where versions are kept, that row is carried for sure, and takes its place then.
+    if (slot >= this.#slots.length || this.#old.keepLastVersions > 1) return
+    const to = this.#slots.get(slot)
+    this.table.giveWay(to)
+    this.keywords?.remove(to)
   }
 
   /** Carries the rest over and takes the graphs to the new table; the old one is then given up. */
@@ -107,12 +129,26 @@ export class TableCompaction {
 
   #carryRow(slot: number): void {
     const old = this.#old
-    const before = this.table.slotOf(old.id(slot))
-    if (before !== undefined) this.table.end(before, { lsn: old.lsn(slot), by: 'upsert' })
-    const to = this.table.append(pointAt(old, slot))
+    const to = this.#put(pointAt(old, slot), old.version(slot))
     this.metadata.add(to, parseMetadata(old.metadata(slot)))
-    if (old.endedByDelete(slot)) this.table.end(to, this.#deleteOf(slot))
+    if (old.endedByDelete(slot)) this.#end(to, this.#deleteOf(slot))
     this.#slots.push(to)
+  }
+
+  #put(point: NewPoint, version: number): number {
+    const before = this.table.slotOf(point.id)
+    if (before === undefined) return this.table.append(point)
+    if (this.table.version(before) !== version) {
+      this.#end(before, { lsn: version, by: 'upsert' })
+      return this.table.append(point)
+    }
+    this.keywords?.remove(before)
+    return this.table.replace(before, point)
+  }
+
+  #end(to: number, end: VersionEnd): void {
+    this.table.end(to, end)
+    this.keywords?.remove(to)
   }
 
   #deleteOf(slot: number): VersionEnd {
@@ -153,5 +189,7 @@ function pointAt(table: PointTable, slot: number): NewPoint {
     offset: 0,
     text: table.text(slot),
     metadata: table.metadata(slot),
+    version: table.version(slot),
+    tag: table.origins.tagOf(slot),
   }
 }

@@ -8,6 +8,7 @@ import { invariant } from '../lib/invariant.ts'
 import { parseMetadata } from './metadata-index.ts'
 import type { Searched } from './searcher.ts'
 import { inSteps } from './steps.ts'
+import { faultsOfSlot } from './table-faults.ts'
 
 /** Points that look for themselves through the graph. */
 const SAMPLE_MAX = 1000
@@ -25,12 +26,16 @@ export async function verifyShard(shard: Searched): Promise<VerifyFault[]> {
     for (const detail of details) if (faults.length < FAULTS_MAX) faults.push({ what, detail })
   }
   await inSteps(table.slots, (slot) => {
-    const details = table.faultsOf(slot)
+    const details = faultsOfSlot(table, slot)
     if (details.length > 0) add('point table', [`slot ${slot}: ${details.join(', ')}`])
     if (!postingsAgree(shard, slot)) add('metadata index', [`slot ${slot} is not found by a field`])
   })
   const live = table.live.count()
   if (live !== table.livePoints) add('point table', [`${live} live slots, ${table.livePoints} ids`])
+  const searchable = table.searchable.count()
+  if (searchable !== table.searchablePoints) {
+    add('point table', [`${searchable} searchable slots, ${table.searchablePoints} counted`])
+  }
   const kept = table.kept.count()
   if (kept !== table.keptVersions) {
     add('point table', [`${kept} kept slots, ${table.keptVersions} counted`])
@@ -67,7 +72,8 @@ interface Lost {
 /** Up to about `max` points, evenly spread, each searched for by its own vector. */
 async function findLost({ table, graph }: Searched, max: number): Promise<Lost> {
   const slots: number[] = []
-  for (let slot = table.live.next(0); slot !== -1; slot = table.live.next(slot + 1)) {
+  const { searchable } = table
+  for (let slot = searchable.next(0); slot !== -1; slot = searchable.next(slot + 1)) {
     if (graph.labelOf(slot) !== -1 && !graph.strays.has(slot)) slots.push(slot)
   }
   const stride = Math.max(1, Math.ceil(slots.length / max))

@@ -61,6 +61,19 @@ export class VersionChains {
     this.#numbers.set(slot, this.#lastNumber(before) + 1)
   }
 
+  /** The next slot takes the place of `older`, the newest of its id, as the same version. */
+  replace(older: number, slot: number): void {
+    this.#push(slot)
+    this.#numbers.set(slot, this.#numbers.get(older))
+    const oldest = this.#newer.get(older)
+    if (oldest === older) return
+    let before = oldest
+    while (this.#newer.get(before) !== older) before = this.#newer.get(before)
+    this.#newer.set(before, slot)
+    this.#newer.set(slot, oldest)
+    this.#newer.set(older, older)
+  }
+
   /** Keeps a version of `id` that was live until now. */
   finish(slot: number, id: string, { lsn, by }: VersionEnd): void {
     this.#ends.set(slot, lsn)

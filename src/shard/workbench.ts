@@ -97,7 +97,8 @@ export class Workbench {
     for (const [shard, table] of this.#tables.entries()) {
       const { incarnation, dimension, metric } = this.#spec(shard)
       hash.update(JSON.stringify([incarnation, shard, dimension, metric]))
-      for (let slot = table.live.next(0); slot !== -1; slot = table.live.next(slot + 1)) {
+      const { searchable } = table
+      for (let slot = searchable.next(0); slot !== -1; slot = searchable.next(slot + 1)) {
         hash.update(`${table.lsn(slot)}.${table.row(slot)};`)
       }
     }
@@ -111,7 +112,7 @@ export class Workbench {
   }
 
   get points(): number {
-    return this.#tables.reduce((sum, table) => sum + table.livePoints, 0)
+    return this.#tables.reduce((sum, table) => sum + table.searchablePoints, 0)
   }
 
   get dimension(): number {
@@ -300,7 +301,7 @@ function scratchOf(shards: readonly ShardSpec[]): string {
 
 /** Of a shard without points nothing was saved; null where it has some. */
 function emptyGraph(table: PointTable, config: HnswConfig): ShardGraph | null {
-  if (table.livePoints > 0) return null
+  if (table.searchablePoints > 0) return null
   return new ShardGraph(table, { generation: 0, config, graphId: null }, null)
 }
 

@@ -8,7 +8,7 @@ import { it } from 'node:test'
 import { tableFromIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import { decodeBatch, encodeBatch } from '../../src/codecs/batch-codec.ts'
-import type { UpsertBatch, WriteBatch } from '../../src/domain/write-batch.ts'
+import type { LoggedBatch, ProjectBatch, UpsertBatch } from '../../src/domain/write-batch.ts'
 import { hasCode, VectordError } from '../../src/lib/errors.ts'
 import { fuzzParameters } from '../support/fuzz.ts'
 
@@ -33,7 +33,29 @@ const upserts: fc.Arbitrary<UpsertBatch> = fc
     metadata: rows.map(([, , one]) => (one === null ? null : JSON.stringify(one))),
   }))
 
-const deletes: fc.Arbitrary<WriteBatch> = fc
+/** As `upserts`, but at least one row has no vector. */
+const texts: fc.Arbitrary<UpsertBatch> = fc
+  .tuple(upserts, fc.infiniteStream(fc.boolean()))
+  .map(([batch, bits]) => {
+    const has = batch.ids.map((_, row) => row > 0 && bits.next().value === true)
+    let present = 0
+    const places = Int32Array.from(has, (one) => (one ? present++ : -1))
+    return { ...batch, places, vectors: batch.vectors.slice(0, present * batch.dimension) }
+  })
+
+const projects: fc.Arbitrary<ProjectBatch> = fc
+  .tuple(upserts, fc.nat(2 ** 31), fc.array(text, { minLength: 1 }))
+  .map(([{ dimension, ids, vectors }, version, strings]) => {
+    const stringAt = (i: number): string => strings[i % strings.length] ?? ''
+    return {
+      ...{ kind: 'project', dimension, ids, vectors },
+      versions: Float64Array.from(ids, (_, row) => (version + row) * 2 ** 21),
+      textHashes: ids.map((_, row) => stringAt(row)),
+      embedders: ids.map((_, row) => stringAt(row + 1)),
+    }
+  })
+
+const deletes: fc.Arbitrary<LoggedBatch> = fc
   .array(id, { minLength: 1, maxLength: 100 })
   .map((ids) => ({ kind: 'delete', ids }))
 
@@ -43,9 +65,44 @@ function point(change: Partial<UpsertBatch> = {}): UpsertBatch {
   return { kind: 'upsert', dimension: 3, vectors, ...plain, ...change }
 }
 
+function oneText(): UpsertBatch {
+  return point({
+    ids: ['a', 'b'],
+    texts: ['t', 'u'],
+    metadata: [null, null],
+    places: Int32Array.of(-1, 0),
+  })
+}
+
+const PROJECT: ProjectBatch = {
+  ...{ kind: 'project', dimension: 3, ids: ['a'], vectors: Float32Array.of(1, 2, 3) },
+  ...{ versions: Float64Array.of(7), textHashes: ['ab'], embedders: ['m@1/3/unit'] },
+}
+
+it('a row without a vector takes no room for one', () => {
+  const ids = Array.from({ length: 100 }, (_, i) => `id-${i}`)
+  const rest = { ids, texts: ids, metadata: ids.map(() => null), dimension: 768 }
+  const places = new Int32Array(100).fill(-1)
+  const bytes = encodeBatch(point({ ...rest, vectors: new Float32Array(0), places }))
+  assert.ok(bytes.length < 10_000, `${bytes.length} bytes`)
+})
+
+it('only batches that need it have the newer format, which names their rows', () => {
+  const formatOf = (batch: LoggedBatch): string | undefined =>
+    tableFromIPC(encodeBatch(batch)).schema.metadata.get('vectord.format')
+  const whole = point({ places: Int32Array.of(0) })
+  const formats = [point(), whole, { kind: 'delete', ids: ['a'] } as const, oneText(), PROJECT]
+  assert.deepEqual(formats.map(formatOf), ['1', '2', '1', '2', '2'])
+  const rows = tableFromIPC(encodeBatch(oneText())).toArray() as { toJSON(): { vector: unknown } }[]
+  assert.deepEqual(
+    rows.map((row) => row.toJSON().vector === null),
+    [true, false],
+  )
+})
+
 it('every batch comes back as it went in', () => {
   fc.assert(
-    fc.property(fc.oneof(upserts, deletes), (batch) => {
+    fc.property(fc.oneof(upserts, texts, projects, deletes), (batch) => {
       assert.deepEqual(decodeBatch(encodeBatch(batch)), batch)
     }),
   )
@@ -104,12 +161,12 @@ it('a later format is refused by name', () => {
   assert.ok(value > 0 && changed.length > 0)
   const refused = changed.some((i) => {
     const newer = Buffer.from(bytes)
-    newer[i] = 0x32
+    newer[i] = 0x33
     try {
       decodeBatch(newer)
       return false
     } catch (error) {
-      return hasCode(error, 'format_too_new') && error.message.includes('2')
+      return hasCode(error, 'format_too_new') && error.message.includes('3')
     }
   })
   assert.ok(refused)
@@ -123,7 +180,12 @@ it('a batch that is cut anywhere is corrupt', () => {
 })
 
 it('no bytes crash the decoder', () => {
-  const valid = [encodeBatch(point()), encodeBatch({ kind: 'delete', ids: ['a', 'b'] })]
+  const valid = [
+    encodeBatch(point()),
+    encodeBatch({ kind: 'delete', ids: ['a', 'b'] }),
+    encodeBatch(oneText()),
+    encodeBatch(PROJECT),
+  ]
   const mutated = fc
     .tuple(
       fc.constantFrom(...valid),

@@ -7,7 +7,8 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { BATCH_FORMAT, decodeBatch } from '../../src/codecs/batch-codec.ts'
+import { decodeBatch } from '../../src/codecs/batch-codec.ts'
+import { BATCH_FORMAT } from '../../src/codecs/batch-templates.ts'
 import { hashFile, type FileHash } from '../../src/codecs/file-hash.ts'
 import { PART_FORMAT, readDeletesPart, readPointsPart } from '../../src/codecs/parquet-part.ts'
 import { decodeManifest, encodeManifest } from '../../src/log/checkpoint-manifest.ts'
@@ -67,7 +68,7 @@ describe('format 1', () => {
   })
 })
 
-describe('format 2', () => {
+describe('a later format', () => {
   it('of a manifest is refused, whatever else it holds', () => {
     const bytes = Buffer.from('{"format":2,"all":"else is new"}')
     assert.throws(() => decodeManifest('docs/manifest.json', bytes), {
@@ -80,14 +81,14 @@ describe('format 2', () => {
     const bytes = await readFile(fixture('upsert.arrow'))
     // FlatBuffers put the value, "1" of length 1, near its key.
     const at = bytes.indexOf(Buffer.from('\x01\0\0\x001\0'))
-    bytes.write('2', at + 4)
-    assert.throws(() => decodeBatch(bytes), { code: 'format_too_new', message: /has format 2/ })
+    bytes.write('3', at + 4)
+    assert.throws(() => decodeBatch(bytes), { code: 'format_too_new', message: /has format 3/ })
   })
 
-  it('is not there yet: whoever raises a number adds fixtures of it', () => {
+  it('gets fixtures of its own from whoever raises a number', () => {
     const file = { bytes: 1, sha256: '' }
     const json = Buffer.from(encodeManifest(manifest({ points: file, deletes: file }))).toString()
     const { format } = JSON.parse(json) as { format: number }
-    assert.deepEqual([BATCH_FORMAT, PART_FORMAT, format], [1, 1, 1])
+    assert.deepEqual([BATCH_FORMAT, PART_FORMAT, format], [2, 2, 1])
   })
 })

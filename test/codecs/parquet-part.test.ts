@@ -18,9 +18,26 @@ import {
   readPointsPart,
   writeDeletesPart,
   writePointsPart,
+  type PointRows,
 } from '../../src/codecs/parquet-part.ts'
 import { collect } from '../support/collect.ts'
 import { batches, joined, points, readPoints, scratch } from './part-rows.ts'
+
+/** Which rows of a part have a vector. */
+const HAVING: readonly (readonly [string, (row: number) => boolean])[] = [
+  ['none', () => false],
+  ['all', () => true],
+  ['some', (row) => row % 3 === 0],
+  ['those of whole batches', (row) => row % 1400 < 700],
+]
+
+let rowsGiven = 0
+
+function withOrigins(batch: PointRows, has: (row: number) => boolean): PointRows {
+  const hasVector = batch.ids.map(() => has(rowsGiven++))
+  const embedders = hasVector.map((one, row) => (one && row % 2 === 0 ? `m@${row % 5}` : null))
+  return { ...batch, origins: { versions: batch.lsns.map((lsn) => lsn - 1), embedders, hasVector } }
+}
 
 describe('a part comes back as it was written', { timeout: 120_000 }, () => {
   const shapes = [
@@ -36,6 +53,32 @@ describe('a part comes back as it was written', { timeout: 120_000 }, () => {
       assert.equal(written.rows, rows)
       assert.deepEqual({ rows, ...(await hashFile(path)) }, written)
       assert.deepEqual(await readPoints(path), joined([...batches(rows, dimension, step)]))
+    })
+  }
+
+  for (const [name, has] of HAVING) {
+    it(`rows of which ${name} have a vector, and tags of embedders`, async (t) => {
+      const path = join(await scratch(t), 'part')
+      const written = [...batches(5000, 8, 700)].map((batch) => withOrigins(batch, has))
+      await writePointsPart(path, written, 8, true)
+      const read = await collect(readPointsPart(path))
+      const { vectors: _, ...expected } = joined(written)
+      const { vectors, ...rest } = joined(read)
+      assert.deepEqual(rest, expected)
+      const origins = [...read].map((batch) => batch.origins)
+      const asked = written.map((batch) => batch.origins)
+      for (const name of ['versions', 'embedders', 'hasVector'] as const) {
+        const all = (of: typeof origins): unknown[] => of.flatMap((one) => [...(one?.[name] ?? [])])
+        assert.deepEqual(all(origins), all(asked))
+      }
+      const vectorsWritten = joined(written).vectors
+      for (const [row, present] of origins
+        .flatMap((one) => [...(one?.hasVector ?? [])])
+        .entries()) {
+        if (!present) continue
+        const at = [row * 8, row * 8 + 8] as const
+        assert.deepEqual(vectors.subarray(...at), vectorsWritten.subarray(...at))
+      }
     })
   }
 
@@ -167,11 +210,11 @@ describe('what is refused', () => {
     // Thrift writes the key, a type byte, a length and the value.
     const at = bytes.lastIndexOf('vectord.format') + 'vectord.format'.length + 2
     assert.equal(String.fromCharCode(bytes[at] ?? 0), '1')
-    bytes.write('2', at)
+    bytes.write('3', at)
     await writeFile(path, bytes)
     await assert.rejects(collect(readPointsPart(path)), {
       code: 'format_too_new',
-      message: /"points-7" has format 2; this server reads up to 1/,
+      message: /"points-7" has format 3; this server reads up to 2/,
     })
   })
 

@@ -223,6 +223,48 @@ describe('rules between keys', () => {
   })
 })
 
+describe('a section within another', () => {
+  const OLLAMA = '[embedders.ollama]\nurl = "http://127.0.0.1:11434"\n'
+
+  it('is read like every other, in the file and in the environment', () => {
+    const config = parse(`[embedders]\ncache_bytes = 0\n${OLLAMA}model = "nomic-embed-text"`, {
+      VECTORD_EMBEDDERS_OLLAMA_BATCH_MAX: '7',
+    })
+    assert.equal(config.embedders.cacheBytes, 0)
+    const { url, model, batchMax } = config['embedders.ollama']
+    assert.deepEqual([url, model, batchMax], ['http://127.0.0.1:11434', 'nomic-embed-text', 7])
+    assert.equal(config['embedders.openai'].url, '')
+  })
+
+  it('has its unknown keys and its own name refused with their place', () => {
+    assert.match(
+      refusal(`${OLLAMA}modle = "m"`).message,
+      /line 3: embedders\.ollama\.modle .* is embedders\.ollama\.model\./,
+    )
+    assert.match(refusal('[embedders.olama]\nurl = ""').message, /line 1: embedders\.olama is unk/)
+    assert.match(refusal('[embedders]\nollama = 5').message, /embedders\.ollama must be a section/)
+    assert.match(refusal('embedders = 5').message, /embedders must be a section/)
+  })
+
+  it('names a server that can be an address, and both of address and model', () => {
+    for (const url of [
+      'ftp://h',
+      'http://',
+      'http://u:p@h',
+      'http://h:99999',
+      'http://h/?a',
+      'h',
+    ]) {
+      refusal(`[embedders.ollama]\nurl = "${url}"`)
+      refusal(`[embedders.openai]\nmodel = "m"\nurl = "${url}"`)
+    }
+    refusal('[embedders.ollama]\nmodel = "m"')
+    refusal('[embedders.openai]\nmodel = "m"')
+    refusal('[embedders.openai]\nurl = "https://api.openai.com"')
+    assert.equal(parse(OLLAMA)['embedders.ollama'].model, '')
+  })
+})
+
 describe('any text', () => {
   const word = fc.constantFrom(
     ...KEYS.flatMap(({ section, name }) => [section, name]),

@@ -9,6 +9,7 @@
 
 import type { CheckpointContent } from '../../src/domain/checkpoint.ts'
 import type {
+  KeywordStatistics,
   ScrollPage,
   ShardAnswer,
   ShardQuery,
@@ -88,8 +89,20 @@ class FakeShard implements HostedShard {
     }
   }
 
+  keywordStatistics(terms: readonly string[]): KeywordStatistics {
+    return { documents: this.#records.length, words: 0, frequencies: terms.map(() => 0) }
+  }
+
+  async prepareKeywords(): Promise<void> {
+    // There are no words.
+  }
+
   fetch(ids: readonly string[]): readonly null[] {
     return ids.map(() => null)
+  }
+
+  texts(): Record<string, never> {
+    return {}
   }
 
   versions(): VersionsPage {
@@ -166,6 +179,7 @@ class FakeShard implements HostedShard {
       payloadBytes: 0,
       deadRows: 0,
       insertRate: 0,
+      pendingTexts: 0,
       keptVersions: 0,
       keptBytes: 0,
       keepLastVersions: this.#keepLastVersions,

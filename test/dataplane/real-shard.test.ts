@@ -9,6 +9,8 @@ import { join } from 'node:path'
 import { it } from 'node:test'
 import { encodeBatch } from '../../src/codecs/batch-codec.ts'
 import type { ShardQuery } from '../../src/domain/search.ts'
+import { textHash } from '../../src/domain/text-hash.ts'
+import { upsertOf, type LoggedBatch } from '../../src/domain/write-batch.ts'
 import { Dataplane } from '../../src/dataplane/dataplane.ts'
 import { serving, until } from './plane.ts'
 import { IN_TIME, MemorySource } from './specs.ts'
@@ -90,4 +92,46 @@ it('a shard serves, survives its core, and comes back from checkpoint and log', 
     found.map((point) => point?.id),
     ['p0', undefined],
   )
+})
+
+it('texts are asked for, and their vectors applied, across the socket', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'vectord-dataplane-'))
+  const plane = new Dataplane({ cores: 1, restartMinMs: 10 })
+  t.after(async () => {
+    await plane.close(2000)
+    await rm(root, { recursive: true, force: true })
+  })
+  const source = new MemorySource('texts')
+  source.change({ bucket: { backend: 'local', root }, scratch: join(root, 'scratch') })
+  const shard = await plane.attach(source)
+  await shard.whenReady()
+  const row = { vector: null, metadata: null }
+  const texts = [
+    { ...row, id: 'a', text: 'täxt' },
+    { ...row, id: 'b', text: 'two' },
+  ]
+  const write = async (batch: LoggedBatch): Promise<void> => {
+    const record = { lsn: source.records.length + 1, payload: encodeBatch(batch) }
+    source.records.push(record)
+    await shard.apply(record.lsn, record.payload)
+  }
+  await write(upsertOf(4, texts))
+  const tag = 'm@1/4/raw'
+  const page = { kind: 'page', tag, after: null, limit: 1, priority: null } as const
+  const { page: first } = await shard.texts(page, IN_TIME)
+  assert.deepEqual(first, {
+    items: [{ id: 'a', version: 1, text: 'täxt', priority: 1000 }],
+    positions: [{ lsn: 1, row: 0 }],
+    done: false,
+  })
+  await write({
+    ...{ kind: 'project', dimension: 4, ids: ['a'], vectors: Float32Array.of(1, 2, 3, 4) },
+    ...{ versions: Float64Array.of(1), textHashes: [textHash('a', 'täxt')], embedders: [tag] },
+  })
+  const counts = { kind: 'count', tag: 'm@2/4/raw' } as const
+  assert.deepEqual(await shard.texts(counts, IN_TIME), { counts: { writes: 1, backfill: 1 } })
+  const states = { kind: 'states', ids: ['b', 'a', 'none'] } as const
+  assert.deepEqual(await shard.texts(states, IN_TIME), {
+    states: [{ version: 1, tag: null }, { version: 1, tag }, null],
+  })
 })

@@ -24,8 +24,14 @@ const point = fc.record({
   text: fc.option(text),
   vector: fc.option(vector),
 })
+const keywords = fc.record({
+  terms: fc.array(text),
+  statistics: fc.option(
+    fc.record({ documents: fc.nat(), words: fc.nat(), frequencies: fc.array(fc.nat()) }),
+  ),
+})
 const query = fc.record({
-  target: fc.oneof(fc.record({ vector }), fc.record({ id: text })),
+  target: fc.oneof(fc.record({ vector }), fc.record({ id: text }), fc.record({ keywords })),
   k: fc.nat(10_000),
   ef: fc.option(fc.nat(10_000)),
   exact: fc.boolean(),

@@ -76,3 +76,18 @@ it('each damaged field is refused by its name', () => {
     })
   }
 })
+
+it('its embedder survives JSON too, and each damaged field of it is refused', () => {
+  const embedder = { name: 'local', model: 'm', version: '1', dimension: 100, normalised: true }
+  const json = metaToJson({ ...META, embedder })
+  assert.deepEqual(metaFromJson('docs', JSON.parse(JSON.stringify(json))), { ...META, embedder })
+  const damages = { name: '', model: null, version: 1, dimension: 0.5, normalised: 'yes' }
+  for (const [field, value] of Object.entries(damages)) {
+    const damaged = { ...json, embedder: { ...embedder, [field]: value } }
+    assert.throws(() => metaFromJson('docs', damaged), {
+      code: 'object_corrupt',
+      message: new RegExp(`"${field}"`),
+    })
+  }
+  assert.throws(() => metaFromJson('docs', { ...json, embedder: null }), { code: 'object_corrupt' })
+})

@@ -24,6 +24,7 @@ const EMPTY: ShardStats = {
     rawBytes: 0,
     payloadBytes: 0,
     insertRate: 0,
+    pendingTexts: 0,
   },
   ...{ keptVersions: 0, keptBytes: 0, keepLastVersions: 1 },
   ...{ appliedLsn: 0, indexedLsn: 0, memoryBytes: 0, rawBytes: 0, payloadBytes: 0, insertRate: 0 },

@@ -44,3 +44,12 @@ it('a promotion ends the live ef', () => {
   steered.usePromoted({ hnsw: { ...HNSW_DEFAULTS, efSearch: 33 }, source: 'promoted:t' })
   assert.deepEqual([steered.liveEf, steered.steer(asked(10), 'r').ef], [null, 33])
 })
+
+it('a search by keywords takes part in no canary', () => {
+  const steered = steering(70)
+  steered.useCanary({ generation: 9, ef: 200, takes: () => true })
+  assert.equal(steered.steer(asked(10), 'r').generation, 9)
+  const keywords = { terms: ['word'], statistics: null }
+  const query = { ...asked(10), target: { keywords } }
+  assert.deepEqual(steered.steer(query, 'r'), query)
+})

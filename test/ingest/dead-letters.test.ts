@@ -117,3 +117,36 @@ it('a requeue deletes what was logged, and leaves what failed or had no room', a
   const left = (await letters.list(WHOLE)).letters.map((letter) => letter.point.id)
   assert.deepEqual(left, ['b', 'd', 'long'])
 })
+
+it('a text without a vector comes back without one, in a format of its own, and is requeued so', async () => {
+  const { letters, store } = open()
+  const text = { ...point('a'), vector: null }
+  await letters.add(text, REASON)
+  await letters.add(point('b'), REASON)
+  const wanted = (await letters.list(WHOLE)).letters
+  assert.deepEqual(
+    wanted.map((letter) => letter.point),
+    [text, point('b')],
+  )
+  const formats: unknown[] = []
+  for (const { id } of wanted) {
+    const body = Buffer.from(await store.get(`_indexes/docs/dead/${id}.json`)).toString()
+    formats.push((JSON.parse(body) as { format: unknown }).format)
+  }
+  assert.deepEqual(formats, [2, 1])
+  const done = await requeue({
+    ...{ letters, wanted, dimension: 2 },
+    take: (batch) => {
+      assert.deepEqual(
+        [batch.ids, [...(batch.places ?? [])]],
+        [
+          ['a', 'b'],
+          [-1, 0],
+        ],
+      )
+      assert.deepEqual([...batch.vectors], [1, 2])
+      return Promise.resolve({ accepted: 2, lsn: 1, deadLettered: 0, error: null })
+    },
+  })
+  assert.equal(done.requeued, 2)
+})

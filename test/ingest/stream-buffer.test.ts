@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
+import { upsertOf } from '../../src/domain/write-batch.ts'
 import {
   batchOf,
   firstRows,
@@ -87,4 +88,34 @@ it('the first rows of a batch hold nothing of the others', () => {
   const first = firstRows(batch, 2)
   assert.deepEqual(first.ids, ['p0', 'p1'])
   assert.equal(first.vectors.buffer.byteLength, 2 * 2 * Float32Array.BYTES_PER_ELEMENT)
+})
+
+it('texts without vectors stay so, whatever they are cut from and put together with', () => {
+  const rows = ['a', 'b', 'c'].map((id, i) => {
+    const vector = i === 1 ? Float32Array.of(7, 8) : null
+    return { id, vector, text: `text ${id}`, metadata: null }
+  })
+  const batch = upsertOf(2, rows)
+  assert.deepEqual([...(batch.places ?? [])], [-1, 0, -1])
+  const first = firstRows(batch, 2)
+  assert.deepEqual(
+    [[...(first.places ?? [])], [...first.vectors]],
+    [
+      [-1, 0],
+      [7, 8],
+    ],
+  )
+  const buffer = new StreamBuffer({ pointsMax: 10 })
+  buffer.add({ ...entryOf(['a', 'b', 'c']), batch })
+  buffer.add(entryOf(['d']))
+  const joined = batchOf(buffer.first(9))
+  assert.deepEqual(
+    [joined.ids, [...(joined.places ?? [])]],
+    [
+      ['a', 'b', 'c', 'd'],
+      [-1, 0, -1, 1],
+    ],
+  )
+  assert.deepEqual(joined.vectors.length, 4)
+  assert.equal(upsertOf(2, [rows[1] ?? assert.fail()]).places, undefined)
 })

@@ -129,7 +129,7 @@ it('400: the field is named, whatever is wrong with it', async (t) => {
 it('404 and 409: an unknown point to search from; text without an embedder', async (t) => {
   const { send } = await open(t)
   assert.equal((await send('POST', URL, { id: 'nope' })).code, 'point_not_found')
-  const text = await send('POST', URL, { text: 'hello' })
+  const text = await send('POST', URL, { text: 'hello', mode: 'vector' })
   assert.deepEqual([text.status, text.code], [409, 'not_configured'])
 })
 

@@ -311,3 +311,17 @@ it('401 and 403: reading and writing need their roles, within the prefixes of th
   assert.equal((await send('POST', `${LETTERS}/requeue`, {}, bearer('reader'))).status, 403)
   assert.equal((await send('GET', URL, undefined, bearer('reader'))).status, 200)
 })
+
+it('202: a stream of an index with an embedder takes texts without vectors', async (t) => {
+  const stamp = { name: 'local', model: 'm', version: '1', dimension: 2, normalised: false }
+  const { send } = await openApp(t, { embedders: [stamp] })
+  const body = { name: 'words', embedder: 'local', stream: { flush_interval_ms: 1 } }
+  assert.equal((await send('POST', '/vectors/indexes', body)).status, 201)
+  const mixed = [
+    { id: 'a', text: 'one' },
+    { id: 'b', vector: [1, 2] },
+  ]
+  assert.equal((await send('POST', URL, { points: mixed })).status, 202)
+  const stored = await send('GET', `${INDEX}/points/a?include=text,vector`)
+  assert.deepEqual(stored.body, { id: 'a', version: 1, text: 'one', vector: null })
+})

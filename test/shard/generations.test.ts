@@ -44,6 +44,7 @@ function statesOf({ shard }: Harness): unknown[] {
 /** Every live point is found by itself in the generation, and nothing else is found. */
 function checkFinds(harness: Harness, generation?: number): void {
   for (const [id, { vector }] of harness.live) {
+    assert.ok(vector !== null)
     const asked = { k: 1, ef: 100, ...(generation !== undefined && { generation }) }
     assert.equal(harness.search(vector, asked).hits[0]?.id, id)
   }

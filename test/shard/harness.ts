@@ -12,8 +12,11 @@ import { encodeBatch } from '../../src/codecs/batch-codec.ts'
 import type { CheckpointContent } from '../../src/domain/checkpoint.ts'
 import { HNSW_DEFAULTS } from '../../src/domain/hnsw-config.ts'
 import type { Metric } from '../../src/domain/metric.ts'
+import { CLIENT_TAG } from '../../src/domain/pending-text.ts'
 import type { Include, ShardAnswer, ShardQuery } from '../../src/domain/search.ts'
 import type { ShardSpec } from '../../src/domain/shard-spec.ts'
+import { textHash } from '../../src/domain/text-hash.ts'
+import { upsertOf } from '../../src/domain/write-batch.ts'
 import { openShard } from '../../src/shard/open-shard.ts'
 import type { Shard } from '../../src/shard/shard.ts'
 import { vectorAt, type VectorSet } from '../support/vectors.ts'
@@ -23,9 +26,27 @@ export const EVERYTHING: Include = { metadata: true, vector: true, text: true }
 
 export interface ModelPoint {
   readonly id: string
-  readonly vector: Float32Array
+  /** Null while a text waits for it. */
+  readonly vector: Float32Array | null
   readonly text: string | null
   readonly metadata: string | null
+}
+
+/** A vector that an embedder made, and what it was made from. */
+export interface ModelVector {
+  readonly id: string
+  readonly version: number
+  readonly text: string
+  readonly vector: Float32Array
+}
+
+export interface LivePoint extends ModelPoint {
+  /** Of its row: that of its vector, where an embedder made it. */
+  readonly lsn: number
+  readonly row: number
+  readonly version: number
+  /** Of the embedder that made the vector. */
+  readonly tag: string
 }
 
 interface HarnessOptions {
@@ -48,7 +69,7 @@ interface SetRange {
 export class Harness {
   readonly spec: ShardSpec
   readonly store: ObjectStore
-  readonly live = new Map<string, ModelPoint & { readonly lsn: number; readonly row: number }>()
+  readonly live = new Map<string, LivePoint>()
   readonly #flatRowsMax: number
   #shard: Shard | null = null
   lsn = 0
@@ -95,21 +116,11 @@ export class Harness {
 
   upsert(points: readonly ModelPoint[]): Uint8Array {
     this.lsn += 1
-    const { dimension } = this.spec
-    const vectors = new Float32Array(points.length * dimension)
     for (const [row, point] of points.entries()) {
-      vectors.set(point.vector, row * dimension)
       this.live.delete(point.id)
-      this.live.set(point.id, { ...point, lsn: this.lsn, row })
+      this.live.set(point.id, { ...point, lsn: this.lsn, version: this.lsn, row, tag: CLIENT_TAG })
     }
-    const payload = encodeBatch({
-      kind: 'upsert',
-      dimension,
-      ids: points.map(({ id }) => id),
-      vectors,
-      texts: points.map(({ text }) => text),
-      metadata: points.map(({ metadata }) => metadata),
-    })
+    const payload = encodeBatch(upsertOf(this.spec.dimension, points))
     this.shard.apply(this.lsn, payload)
     return payload
   }
@@ -133,6 +144,31 @@ export class Harness {
       }
       this.upsert(points)
     }
+  }
+
+  /** Vectors for texts: the model has them where the point is what they were made from. */
+  project(vectors: readonly ModelVector[], tag: string): Uint8Array {
+    this.lsn += 1
+    const { dimension } = this.spec
+    const all = new Float32Array(vectors.length * dimension)
+    for (const [row, { id, version, text, vector }] of vectors.entries()) {
+      all.set(vector, row * dimension)
+      const point = this.live.get(id)
+      const isOurs = point?.version === version && point.text === text && point.tag !== tag
+      if (!isOurs || (point.vector !== null && point.tag === CLIENT_TAG)) continue
+      this.live.set(id, { ...point, vector, lsn: this.lsn, row, tag })
+    }
+    const payload = encodeBatch({
+      kind: 'project',
+      dimension,
+      ids: vectors.map(({ id }) => id),
+      vectors: all,
+      versions: Float64Array.from(vectors, ({ version }) => version),
+      textHashes: vectors.map(({ id, text }) => textHash(id, text)),
+      embedders: vectors.map(() => tag),
+    })
+    this.shard.apply(this.lsn, payload)
+    return payload
   }
 
   delete(ids: readonly string[]): Uint8Array {
@@ -166,7 +202,9 @@ export class Harness {
   ): { readonly id: string; readonly distance: number }[] {
     return [...this.live.values()]
       .filter(matches)
-      .map(({ id, vector }) => ({ id, distance: distance(this.spec.metric, query, vector) }))
+      .flatMap(({ id, vector }) =>
+        vector === null ? [] : [{ id, distance: distance(this.spec.metric, query, vector) }],
+      )
       .sort((a, b) => a.distance - b.distance)
   }
 }

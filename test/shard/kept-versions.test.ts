@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { PointTable } from '../../src/shard/point-table.ts'
+import { faultsOfSlot } from '../../src/shard/table-faults.ts'
 import { trimVersions } from '../../src/shard/trim-versions.ts'
 import { verifyShard } from '../../src/shard/verify.ts'
 import { MetadataIndex } from '../../src/shard/metadata-index.ts'
@@ -53,7 +54,8 @@ it('the newest versions are kept, newest first, and a delete takes the place of 
       [expected, horizon],
       `${keep}: ${writes.join()}`,
     )
-    for (let slot = 0; slot < table.slots; slot += 1) assert.deepEqual(table.faultsOf(slot), [])
+    for (let slot = 0; slot < table.slots; slot += 1)
+      assert.deepEqual(faultsOfSlot(table, slot), [])
   }
 })
 

@@ -11,7 +11,7 @@ import { it } from 'node:test'
 import type { CheckpointContent } from '../../src/domain/checkpoint.ts'
 import { METRICS } from '../../src/domain/metric.ts'
 import { randomVectors, seededRandom, vectorAt } from '../support/vectors.ts'
-import { EVERYTHING, Harness, NOTHING, type ModelPoint } from './harness.ts'
+import { EVERYTHING, Harness, NOTHING, type ModelPoint, type ModelVector } from './harness.ts'
 
 const DIMENSION = 6
 const IDS = 400
@@ -28,23 +28,16 @@ for (const [seed, metric] of [...METRICS, ...METRICS].entries()) {
     let compactions = 0
     for (let step = 0; step < STEPS; step += 1) {
       const dice = random()
-      if (dice < 0.5) log.push(upsert(harness, random))
-      else if (dice < 0.7) log.push(remove(harness, random))
+      if (dice < 0.7) log.push(write(harness, random, dice))
       else if (dice < 0.8) harness.shard.indexSlice(random() * 20)
       else if (dice < 0.84) {
-        // Begins in the turn after this one: writes come before, reads between its steps and after.
-        const compacting = harness.shard.compact([])
-        await Promise.resolve()
-        log.push(upsert(harness, random), remove(harness, random))
-        compare(harness, random)
-        await compacting
+        log.push(...(await compact(harness, random)))
         compactions += 1
-        assert.deepEqual(await harness.shard.verify(), [])
       } else if (dice < 0.92) {
         const running = harness.shard.checkpoint(random() < 0.5 ? 'always' : 'if_worth')
         await Promise.resolve()
         const { lsn } = harness
-        log.push(upsert(harness, random), remove(harness, random))
+        log.push(upsert(harness, random), project(harness, random), remove(harness, random))
         last = await running
         assert.equal(last.lsn, lsn)
       } else {
@@ -59,6 +52,27 @@ for (const [seed, metric] of [...METRICS, ...METRICS].entries()) {
   })
 }
 
+async function compact(harness: Harness, random: () => number): Promise<Written[]> {
+  // Begins in the turn after this one: writes come before, reads between its steps and after.
+  const compacting = harness.shard.compact([])
+  await Promise.resolve()
+  const written = [upsert(harness, random), project(harness, random), remove(harness, random)]
+  compare(harness, random)
+  await compacting
+  assert.deepEqual(await harness.shard.verify(), [])
+  return written
+}
+
+function write(harness: Harness, random: () => number, dice: number): Written {
+  if (dice < 0.4) return upsert(harness, random)
+  return dice < 0.5 ? project(harness, random) : remove(harness, random)
+}
+
+interface Written {
+  readonly lsn: number
+  readonly payload: Uint8Array
+}
+
 function upsert(
   harness: Harness,
   random: () => number,
@@ -71,13 +85,43 @@ function upsert(
     const n = Math.floor(random() * 5)
     points.set(id, {
       id,
-      vector: vectorAt(set, row),
-      text: random() < 0.5 ? null : `text ${row}`,
+      ...textOr(random, vectorAt(set, row), row),
       metadata: random() < 0.2 ? null : JSON.stringify({ n, tags: [`t${n}`, 'all'] }),
     })
   }
   return { payload: harness.upsert([...points.values()]), lsn: harness.lsn }
 }
+
+/** A vector, a vector and its text, or a text without one. */
+function textOr(
+  random: () => number,
+  vector: Float32Array,
+  row: number,
+): Pick<ModelPoint, 'vector' | 'text'> {
+  const dice = random()
+  const text = dice < 0.4 ? null : `text ${row}`
+  return { vector: dice > 0.6 ? null : vector, text }
+}
+
+/** Vectors for some texts, and of some points whose texts they are not made of. */
+function project(
+  harness: Harness,
+  random: () => number,
+): { readonly lsn: number; readonly payload: Uint8Array } {
+  const live = [...harness.live.values()]
+  const set = randomVectors(30, DIMENSION, Math.floor(random() * 1e9))
+  const made = new Map<string, ModelVector>()
+  for (let row = 0; row < 30; row += 1) {
+    const { id, version, text } = live[Math.floor(random() * live.length)] ?? GONE
+    const isStale = random() < 0.1
+    const from = { id, version: isStale ? version - 1 : version, text: text ?? 'no text' }
+    made.set(id, { ...from, vector: vectorAt(set, row) })
+  }
+  const tag = random() < 0.8 ? 'm@1' : 'm@2'
+  return { payload: harness.project([...made.values()], tag), lsn: harness.lsn }
+}
+
+const GONE = { id: 'never there', version: 1, text: null }
 
 function remove(
   harness: Harness,
@@ -110,14 +154,16 @@ function compare(harness: Harness, random: () => number): void {
   const stats = shard.stats()
   assert.equal(stats.livePoints, live.size)
   assert.equal(stats.appliedLsn, harness.lsn)
+  const waiting = [...live.values()].filter(({ vector }) => vector === null)
+  assert.equal(stats.pendingTexts, waiting.length)
   const ids = Array.from({ length: 10 }, () => `id-${Math.floor(random() * IDS)}`)
   assert.deepEqual(
     shard.fetch(ids, EVERYTHING),
     ids.map((id) => {
       const point = live.get(id)
       if (point === undefined) return null
-      const { vector, text, metadata, lsn } = point
-      return { id, version: lsn, metadata, text, vector }
+      const { vector, text, metadata, version } = point
+      return { id, version, metadata, text, vector }
     }),
   )
   const inOrder = [...live.values()].sort((a, b) => a.lsn - b.lsn || a.row - b.row)

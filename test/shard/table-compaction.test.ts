@@ -10,13 +10,14 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { HNSW_DEFAULTS } from '../../src/domain/hnsw-config.ts'
 import { METRICS, type Metric } from '../../src/domain/metric.ts'
-import type { ShardAnswer, ShardQuery } from '../../src/domain/search.ts'
+import type { ShardAnswer } from '../../src/domain/search.ts'
 import { applyBatch } from '../../src/shard/apply.ts'
 import { DeletedIds } from '../../src/shard/deleted-ids.ts'
 import { ShardGraph } from '../../src/shard/graph.ts'
 import { MetadataIndex } from '../../src/shard/metadata-index.ts'
 import { PointTable } from '../../src/shard/point-table.ts'
-import { search } from '../../src/shard/searcher.ts'
+import { faultsOfSlot } from '../../src/shard/table-faults.ts'
+import { search, type NeighbourQuery } from '../../src/shard/searcher.ts'
 import {
   isWorthCompacting,
   LEFT_MAX,
@@ -99,7 +100,7 @@ class Rows {
     while (!this.step());
   }
 
-  search(graph: number, vector: Float32Array, query: Partial<ShardQuery> = {}): ShardAnswer {
+  search(graph: number, vector: Float32Array, query: Partial<NeighbourQuery> = {}): ShardAnswer {
     const of = this.graphs[graph]
     assert.ok(of !== undefined)
     const { table, metadata } = this
@@ -123,10 +124,14 @@ class Rows {
       for (const graph of this.graphs) graph.remove(slot)
       this.compaction?.died(slot)
     }
+    const replaced = (slot: number): void => {
+      for (const graph of this.graphs) graph.remove(slot)
+      this.compaction?.replaced(slot)
+    }
     const { table, metadata, metric } = this
     const owner = { shard: 0, shards: 1, dimension: DIMENSION, metric }
     applyBatch(
-      { table, metadata, graphs: { remove }, deletes: new DeletedIds() },
+      { table, metadata, graphs: { remove, replaced }, deletes: new DeletedIds() },
       owner,
       batch,
       this.lsn,
@@ -158,7 +163,7 @@ function compare(rows: Rows, random: () => number): void {
 
 function checkWhole({ table, metadata, graphs, live }: Rows): void {
   assert.equal(table.livePoints, live.size)
-  for (let slot = 0; slot < table.slots; slot += 1) assert.deepEqual(table.faultsOf(slot), [])
+  for (let slot = 0; slot < table.slots; slot += 1) assert.deepEqual(faultsOfSlot(table, slot), [])
   for (const graph of graphs) assert.deepEqual(graph.faults(), [])
   for (const [id, { vector, group }] of live) {
     const slot = table.slotOf(id)

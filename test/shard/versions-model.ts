@@ -5,12 +5,15 @@
  * id is written and when less is to be kept; what was given up never comes back.
  */
 
-import type { ModelPoint } from './harness.ts'
+import { CLIENT_TAG } from '../../src/domain/pending-text.ts'
+import type { ModelPoint, ModelVector } from './harness.ts'
 
 export interface ModelEvent {
   readonly lsn: number
   /** Null for a delete. */
-  readonly point: ModelPoint | null
+  point: ModelPoint | null
+  /** Of what made its vector. */
+  tag: string
   isGone: boolean
 }
 
@@ -42,15 +45,35 @@ export class VersionsModel {
 
   upsert(lsn: number, points: readonly ModelPoint[]): void {
     for (const point of points) {
-      this.#of(point.id).push({ lsn, point, isGone: false })
+      this.#of(point.id).push({ lsn, point, tag: CLIENT_TAG, isGone: false })
       this.#giveUp(point.id)
     }
+  }
+
+  /** Each vector is that of the version whose text it was made from, while that is the newest. */
+  project(vectors: readonly ModelVector[], tag: string): void {
+    for (const { id, version, text, vector } of vectors) {
+      const event = this.#of(id).at(-1)
+      if (event?.lsn !== version || event.point?.text !== text) continue
+      const isClients = event.point.vector !== null && event.tag === CLIENT_TAG
+      if (isClients || event.tag === tag) continue
+      event.point = { ...event.point, vector }
+      event.tag = tag
+    }
+  }
+
+  /** Live texts: with a vector of another embedder than `tag`, or without one. */
+  pending(tag: string): { readonly writes: number; readonly backfill: number } {
+    const live = this.ids.flatMap((id) => this.#of(id).at(-1) ?? [])
+    const missing = live.filter(({ point }) => point?.vector === null)
+    const others = live.filter((one) => ![CLIENT_TAG, tag].includes(one.tag))
+    return { writes: missing.length, backfill: others.length }
   }
 
   delete(lsn: number, ids: readonly string[]): void {
     for (const id of ids) {
       if ((this.#of(id).at(-1)?.point ?? null) === null) continue
-      this.#of(id).push({ lsn, point: null, isGone: false })
+      this.#of(id).push({ lsn, point: null, tag: CLIENT_TAG, isGone: false })
       this.#giveUp(id)
     }
   }

@@ -68,7 +68,9 @@ function nearest(
   query: Float32Array,
 ): { readonly id: string; readonly distance: number }[] {
   return live
-    .map(({ id, vector }) => ({ id, distance: distance(metric, query, vector) }))
+    .flatMap(({ id, vector }) =>
+      vector === null ? [] : [{ id, distance: distance(metric, query, vector) }],
+    )
     .sort((a, b) => a.distance - b.distance)
 }
 
@@ -292,3 +294,32 @@ function shaOf(
 ): string[] {
   return graphs.flatMap(({ graph, labels }) => [graph.sha256, labels.sha256])
 }
+
+it('texts that wait for their vectors are no part of a data set until these come', async (t) => {
+  const harness = new Harness(t, { dimension: DIMENSION })
+  await harness.open()
+  const set = randomVectors(100, DIMENSION, 6)
+  const text = (id: string) => ({ id, vector: null, text: `text ${id}`, metadata: null })
+  harness.upsert([text('first'), ...Array.from({ length: 100 }, (_, row) => pointOf(set, row))])
+  harness.upsert([pointOf(set, 3), text('p4'), text('last')])
+  const open1 = async (): Promise<Workbench> => {
+    const checkpoint = await harness.shard.checkpoint('if_worth')
+    return open(t, { store: harness.store, specs: [{ ...harness.spec, checkpoint }], live: [] })
+  }
+  const first = await open1()
+  assert.equal(first.describe().points, 99)
+  const request = { config: CONFIG, graphId: 'aa', cached: null }
+  assert.equal((await first.build(request, quiet)).elements, 99)
+  const saved = await first.save({ graphId: 'aa', prefix: '_hnsw_graphs/words/aa-' })
+  const again = await open1()
+  assert.equal(again.describe().fingerprint, first.describe().fingerprint)
+  assert.equal((await again.build({ ...request, cached: saved }, quiet)).isNew, false)
+  const made = { id: 'last', version: 2, text: 'text last', vector: vectorAt(set, 0) }
+  harness.project([made], 'm@1')
+  const later = await open1()
+  assert.equal(later.describe().points, 100)
+  assert.notEqual(later.describe().fingerprint, first.describe().fingerprint)
+  const queries = encodeQueries(set.values.subarray(0, DIMENSION), DIMENSION)
+  const [truth] = await findTruth(later, { queries, k: 2 }, quiet)
+  assert.deepEqual([...(truth?.ids ?? [])].sort(), ['last', 'p0'])
+})

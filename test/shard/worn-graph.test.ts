@@ -14,6 +14,7 @@ const HNSW = { m: 6, efConstruction: 40, efSearch: null, seed: 42 }
 function checkFinds(harness: Harness): void {
   let lost = 0
   for (const [id, { vector }] of harness.live) {
+    assert.ok(vector !== null)
     if (harness.search(vector, { k: 1, ef: 200 }).hits[0]?.id !== id) lost += 1
   }
   assert.ok(lost <= harness.live.size * 0.01, `${lost} of ${harness.live.size} are lost`)

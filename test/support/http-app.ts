@@ -9,6 +9,8 @@ import { createHash } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { adminRoutes } from '../../routes/admin.ts'
+import { documentRoutes } from '../../routes/documents.ts'
 import { dropRoutes } from '../../routes/drops.ts'
 import { evalRoutes } from '../../routes/evals.ts'
 import { indexRoutes } from '../../routes/indexes.ts'
@@ -16,24 +18,39 @@ import { longOperationRoutes } from '../../routes/long-operations.ts'
 import { maintenanceRoutes } from '../../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../../routes/operations.ts'
 import { pointRoutes } from '../../routes/points.ts'
+import { profileRoutes } from '../../routes/profiles.ts'
+import { searchGroupRoutes } from '../../routes/search-groups.ts'
 import { searchRoutes } from '../../routes/search.ts'
 import { storageRoutes } from '../../routes/storage.ts'
 import { streamRoutes } from '../../routes/streams.ts'
 import { trialRoutes } from '../../routes/trials.ts'
 import { versionRoutes } from '../../routes/versions.ts'
 import { MemoryStore } from '../../src/buckets/memory-store.ts'
+import type { EmbedderStamp } from '../../src/domain/pending-text.ts'
+import type { EmbedQuery } from '../../src/domain/search-target.ts'
 import { buildHttp, type HttpOptions } from '../../src/http/build-http.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { Streams } from '../../src/ingest/streams.ts'
+import type { Gpu, GpuReport } from '../../src/profiles/gpus.ts'
+import { VectordError } from '../../src/lib/errors.ts'
+import { Documents } from '../../src/services/documents.ts'
 import { Moves } from '../../src/services/moves.ts'
 import { Operations } from '../../src/services/operations.ts'
+import type { SearchSeen } from '../../src/services/search-observer.ts'
+import { textPoints } from '../../src/services/text-points.ts'
 import { memoryJournals, type MemoryJournals } from './memory-journals.ts'
 import { memoryDrops } from './memory-drops.ts'
 import { MemoryBuckets, MemoryStorageErrors } from './memory-buckets.ts'
 import { MemoryIndexes } from './memory-indexes.ts'
+import { profileWorld, type ProfileWorld } from './profile-world.ts'
 
 export const NOW_MS = 1_700_000_000_000
+
+const GPU: Gpu = {
+  ...{ index: 0, uuid: 'GPU-aa', name: 'A', utilization: 0.5 },
+  ...{ totalBytes: 100, usedBytes: 40, freeBytes: null },
+}
 
 export interface TestApp {
   readonly app: FastifyInstance
@@ -43,11 +60,16 @@ export interface TestApp {
   /** Where dead letters are. */
   readonly letterStore: MemoryStore
   readonly journals: MemoryJournals
+  readonly profiles: ProfileWorld
   readonly operations: { -readonly [K in keyof OperationsApi]: OperationsApi[K] }
   /** `METHOD /path/{param}` of every route that is not part of the documentation itself. */
   readonly routes: readonly string[]
   /** What failed without anybody who waited for it. */
   readonly troubles: readonly string[]
+  /** What the search routes told of, in order. */
+  readonly seen: readonly SearchSeen[]
+  /** Makes vectors of queries, where a test sets it. */
+  readonly embedder: { embed: EmbedQuery | null }
   /** Sends a request; an object or array as `body` goes as JSON. */
   send(method: string, url: string, body?: unknown, headers?: Headers): Promise<TestReply>
 }
@@ -66,7 +88,7 @@ export interface TestReply {
 
 export async function openApp(
   t: Pick<TestContext, 'after'>,
-  options: Partial<HttpOptions> = {},
+  options: Partial<HttpOptions> & { readonly embedders?: readonly EmbedderStamp[] } = {},
 ): Promise<TestApp> {
   const metrics = new Metrics()
   const limits = options.limits ?? HTTP_LIMITS
@@ -106,11 +128,33 @@ export async function openApp(
     ...{ indexes, nowMs: movingClock(), storeOf: () => letterStore },
     onTrouble: (_error, what) => troubles.push(what),
   })
-  await app.register(indexRoutes, { ...forIndexes, moves, streams })
+  const identityOf = (name: string): Promise<EmbedderStamp> => {
+    const stamp = options.embedders?.find((one) => one.name === name)
+    if (stamp !== undefined) return Promise.resolve(stamp)
+    const message = `The embedder "${name}" is not configured here.`
+    return Promise.reject(new VectordError('not_configured', message))
+  }
+  await app.register(indexRoutes, { ...forIndexes, moves, streams, identityOf })
   await app.register(pointRoutes, forIndexes)
   await app.register(streamRoutes, { ...forIndexes, streams })
   await app.register(versionRoutes, forIndexes)
-  await app.register(searchRoutes, { ...forIndexes, observe: () => undefined })
+  const seen: SearchSeen[] = []
+  const embedder: TestApp['embedder'] = { embed: null }
+  const forSearches = {
+    ...forIndexes,
+    observe: (search: SearchSeen) => seen.push(search),
+    embedderOf: () => embedder.embed,
+  }
+  await app.register(searchRoutes, forSearches)
+  await app.register(searchGroupRoutes, forSearches)
+  // Indexes whose names begin so take texts without vectors.
+  const texts = textPoints((index) => index.info.name.startsWith('text'))
+  const documents = new Documents({ texts, rowsMax: limits.rowsMax, nowMs: () => NOW_MS })
+  await app.register(documentRoutes, { ...forIndexes, documents })
+  const profiles = profileWorld({ indexes })
+  await app.register(profileRoutes, { ...forSearches, profiles: profiles.profiles })
+  const gpus = async (): Promise<GpuReport> => ({ gpus: [GPU], problem: null })
+  await app.register(adminRoutes, { models: () => profiles.profiles.models, gpus })
   await app.register(dropRoutes, { indexes, ...memoryDrops(NOW_MS) })
   await app.register(maintenanceRoutes, { ...forIndexes, operations: longOperations })
   const journals = memoryJournals({ indexes, operations: longOperations, nowMs: () => NOW_MS })
@@ -121,7 +165,7 @@ export async function openApp(
   await app.register(operationRoutes, { operations, indexes, metrics })
   t.after(() => app.close())
   const parts = { app, indexes, buckets, streams, letterStore, journals, operations }
-  return { ...parts, routes, troubles, send: sender(app) }
+  return { ...parts, profiles, routes, troubles, seen, embedder, send: sender(app) }
 }
 
 /** From `NOW_MS` on. */

@@ -47,8 +47,11 @@ export async function inlineShard(
         shard.apply(lsn, payload)
       }),
     search: (query) => live(() => shard.search(query)),
+    keywordStatistics: (terms) => live(() => shard.keywordStatistics(terms)),
+    prepareKeywords: async () => shard.prepareKeywords(),
     fetch: (ids, include) => live(() => shard.fetch(ids, include)),
     versions: (request) => live(() => shard.versions(request)),
+    texts: (request) => live(() => shard.texts(request)),
     scroll: ({ after, limit, filter, include }) =>
       live(() => shard.scroll(after, limit, filter, include)),
     matchingIds: (filter, limit) => live(() => shard.matchingIds(filter, limit)),

@@ -67,7 +67,10 @@ export function lateShard(source: ShardSource, store: ObjectStore): ShardClient 
       await shard.apply(lsn, payload)
     },
     search: async (query, bounds) => ready().search(query, bounds),
+    keywordStatistics: async (terms, bounds) => ready().keywordStatistics(terms, bounds),
+    prepareKeywords: async (bounds) => ready().prepareKeywords(bounds),
     fetch: async (ids, include, bounds) => ready().fetch(ids, include, bounds),
+    texts: async (request, bounds) => ready().texts(request, bounds),
     versions: async (request, bounds) => ready().versions(request, bounds),
     retain: async (keepLastVersions) => ready().retain(keepLastVersions),
     scroll: async (request, bounds) => ready().scroll(request, bounds),

@@ -14,8 +14,9 @@ import type {
   VersionsPage,
   VersionsRequest,
 } from '../../src/domain/search.ts'
+import { notEmbedded, type TextCounts } from '../../src/domain/pending-text.ts'
 import { changedStream } from '../../src/domain/stream-settings.ts'
-import type { WriteBatch } from '../../src/domain/write-batch.ts'
+import { vectorOf, type WriteBatch } from '../../src/domain/write-batch.ts'
 import type {
   IndexChange,
   IndexInfo,
@@ -31,7 +32,8 @@ import type {
 } from '../../src/indexes/index-api.ts'
 import { notWrittenYet } from '../../src/indexes/index-refusals.ts'
 import { VectordError } from '../../src/lib/errors.ts'
-import { isAfter, matching, shown, type Row } from './memory-row.ts'
+import { searchRows } from './memory-keywords.ts'
+import { isAfter, matching, need, shown, type Row } from './memory-row.ts'
 import { plainDistance } from './model/plain-distance.ts'
 
 /** A version that is over. */
@@ -65,6 +67,15 @@ export class MemoryIndex implements ManagedIndex {
   }
 
   readonly configSource = 'default'
+
+  /** What `texts.count` answers. */
+  textCounts: TextCounts = { writes: 0, backfill: 0 }
+
+  readonly texts = { count: (): Promise<TextCounts> => Promise.resolve(this.textCounts) }
+
+  get takesTexts(): boolean {
+    return this.settings.embedder !== undefined
+  }
 
   get info(): IndexInfo {
     const { createdBy: _, ...settings } = this.settings
@@ -128,15 +139,20 @@ export class MemoryIndex implements ManagedIndex {
   async search(query: ShardQuery, options: ReadOptions): Promise<ShardAnswer> {
     this.#check()
     this.lastRead = options
-    const { asOf } = query
+    const { asOf, target } = query
+    if ('keywords' in target) {
+      const { keywords } = target
+      return searchRows([...this.#rows.values()], { query, keywords, lsn: this.#lsn })
+    }
     if (asOf !== undefined && asOf > this.#lsn) throw notWrittenYet(asOf, this.#lsn)
     const all = asOf === undefined ? [...this.#rows.values()] : this.#visibleAt(asOf)
-    const from = 'id' in query.target ? need(all, query.target.id).vector : query.target.vector
-    const leftOut = 'id' in query.target ? query.target.id : null
-    const rows = matching(all, query.filter).filter((row) => row.id !== leftOut)
+    const from = 'id' in target ? need(all, target.id).vector : target.vector
+    const leftOut = 'id' in target ? target.id : null
+    if (from === null) throw notEmbedded()
+    const rows = matching(all, query.filter).filter((row) => row.id !== leftOut && row.vector)
     const hits = rows
       .map((row): Hit => {
-        const distance = plainDistance(this.settings.metric, from, row.vector)
+        const distance = plainDistance(this.settings.metric, from, row.vector ?? from)
         return { ...shown(row, query.include), distance }
       })
       .sort((a, b) => a.distance - b.distance)
@@ -212,12 +228,11 @@ export class MemoryIndex implements ManagedIndex {
   }
 
   #upsert(batch: WriteBatch & { kind: 'upsert' }): void {
-    const { dimension } = batch
     for (const [row, id] of batch.ids.entries()) {
       this.#end(id, false)
       this.#rows.set(id, {
         ...{ id, lsn: this.#lsn, row },
-        vector: batch.vectors.slice(row * dimension, (row + 1) * dimension),
+        vector: vectorOf(batch, row)?.slice() ?? null,
         text: batch.texts[row] ?? null,
         metadata: batch.metadata[row] ?? null,
       })
@@ -277,7 +292,14 @@ export class MemoryIndex implements ManagedIndex {
         appliedLsn: this.#lsn,
         indexedLsn: this.#lsn,
       },
-      ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, deadRows: 0, insertRate: 0 },
+      ...{
+        memoryBytes: rawBytes,
+        rawBytes,
+        payloadBytes: 0,
+        deadRows: 0,
+        insertRate: 0,
+        pendingTexts: 0,
+      },
       ...{ memoryBytes: rawBytes, rawBytes, payloadBytes: 0, insertRate: 0 },
       ...{ keptVersions: [...this.#ended.values()].flat().length, keptBytes: 0 },
       keepLastVersions: this.settings.keepLastVersions,
@@ -332,7 +354,7 @@ export class MemoryIndexes implements Indexes {
   ): Promise<MemoryIndex> {
     const index = this.get(name)
     checkRevision(index, options.ifRevision)
-    const { efSearch, keepLastVersions, stream } = change
+    const { efSearch, keepLastVersions, embedder, stream } = change
     const { stream: before, ...settings } = index.settings
     const changed = stream === undefined ? before : stream && changedStream(before ?? null, stream)
     index.settings = {
@@ -340,6 +362,7 @@ export class MemoryIndexes implements Indexes {
       ...(changed && { stream: changed }),
       hnsw: { ...index.settings.hnsw, ...(efSearch !== undefined && { efSearch }) },
       ...(keepLastVersions !== undefined && { keepLastVersions }),
+      ...(embedder !== undefined && { embedder }),
     }
     index.revision += 1
     return index
@@ -368,12 +391,6 @@ export class MemoryIndexes implements Indexes {
     index.revision += 1
     return index
   }
-}
-
-function need(rows: readonly Row[], id: string): Row {
-  const row = rows.find((one) => one.id === id)
-  if (row === undefined) throw new VectordError('point_not_found', 'There is no such point.')
-  return row
 }
 
 function checkRevision(index: MemoryIndex, expected: number | null): void {

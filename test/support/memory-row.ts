@@ -3,12 +3,13 @@
 import { parseFilter } from '../../src/domain/filter.ts'
 import type { Include, ScrollPosition, StoredPoint } from '../../src/domain/search.ts'
 import { matches } from './plain-filter.ts'
+import { VectordError } from '../../src/lib/errors.ts'
 
 export interface Row {
   readonly id: string
   readonly lsn: number
   readonly row: number
-  readonly vector: Float32Array
+  readonly vector: Float32Array | null
   readonly text: string | null
   readonly metadata: string | null
 }
@@ -30,4 +31,11 @@ export function shown(row: Row, include: Include): StoredPoint {
 
 export function isAfter(row: Row, after: ScrollPosition): boolean {
   return row.lsn > after.lsn || (row.lsn === after.lsn && row.row > after.row)
+}
+
+/** @throws {VectordError} `point_not_found` */
+export function need(rows: readonly Row[], id: string): Row {
+  const row = rows.find((one) => one.id === id)
+  if (row === undefined) throw new VectordError('point_not_found', 'There is no such point.')
+  return row
 }

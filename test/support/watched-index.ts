@@ -67,7 +67,14 @@ export class FakeIndex implements WatchedIndex {
     return {
       ...{ livePoints: points, rows: points, deltaPoints: 0, graphElements: points },
       ...{ tombstones, generation, generations: [], appliedLsn: 1, indexedLsn: 1 },
-      ...{ memoryBytes: 0, rawBytes: 0, payloadBytes: 0, deadRows: 0, insertRate: 0 },
+      ...{
+        memoryBytes: 0,
+        rawBytes: 0,
+        payloadBytes: 0,
+        deadRows: 0,
+        insertRate: 0,
+        pendingTexts: 0,
+      },
       ...{ memoryBytes: 0, rawBytes: 0, payloadBytes: 0, insertRate: 0 },
       ...{ keptVersions: 0, keptBytes: 0, keepLastVersions: 1 },
     }

@@ -38,6 +38,11 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   recall: 'How good answers are: measured on some of the searches, and held by their ef.',
   agent:
     'The autotune agent; what [agent] says holds for every index that has no settings of its own.',
+  embedders:
+    'What makes vectors of texts. "local" is built in; "ollama" and "openai" exist where their url and model are set.',
+  'embedders.ollama': 'An Ollama server: it embeds, and it holds the models of profiles.',
+  'embedders.openai': 'Any server that speaks the embeddings protocol of OpenAI.',
+  projection: 'How texts that came without a vector are embedded.',
   limits: 'Bounds on what one request or one server holds; each is answered by name.',
   logging: 'Log lines on standard output.',
 }

@@ -84,6 +84,13 @@ export class VectorChunks {
     return row
   }
 
+  /** Takes the next row for no vector: what is there is never read. */
+  appendBlank(): number {
+    this.reserve(1)
+    this.#rows += 1
+    return this.#rows - 1
+  }
+
   /** The stored vector: a view that is valid until its chunk is released. */
   view(row: number): Float32Array {
     const base = this.#base(row)

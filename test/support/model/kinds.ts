@@ -5,6 +5,7 @@
 import type { Dice } from './dice.ts'
 import { EVAL_KINDS } from './eval-kinds.ts'
 import { INDEX_KINDS } from './index-kinds.ts'
+import { KEYWORD_KINDS } from './keyword-kinds.ts'
 import type { OperationKind } from './model-run.ts'
 import { OBJECT_KINDS } from './object-kinds.ts'
 import { PROMOTION_KINDS } from './promotion-kinds.ts'
@@ -24,6 +25,7 @@ export const KINDS: readonly OperationKind[] = [
   ...REFUSED_KINDS,
   ...READ_KINDS,
   ...SEARCH_KINDS,
+  ...KEYWORD_KINDS,
   ...UPKEEP_KINDS,
   ...EVAL_KINDS,
   ...PROMOTION_KINDS,

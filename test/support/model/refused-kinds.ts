@@ -55,10 +55,6 @@ export const REFUSED_KINDS: readonly OperationKind[] = [
     ] as const)
     refused(await run.send('POST', `${index.path}/search`, body), 400, code)
   }),
-  onIndex('search_by_text', 1, async (run, index) => {
-    const reply = await run.send('POST', `${index.path}/search`, { text: 'hello' })
-    refused(reply, 409, 'not_configured')
-  }),
 ]
 
 interface BadBody {

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { RestartBackoff, STABLE_MS } from '../../src/dataplane/restart-backoff.ts'
+import { RestartBackoff, STABLE_MS } from '../../src/lib/restart-backoff.ts'
 
 it('waits double up to the maximum, and start over after a stable life', () => {
   const backoff = new RestartBackoff(100, 1000)
