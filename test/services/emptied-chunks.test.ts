@@ -23,7 +23,8 @@ const STAMP: EmbedderStamp = {
 }
 const READ = { minLsn: 0, deadlineMs: 60_000 }
 const PUT = {
-  ...{ ack: 'applied', deadlineMs: 60_000 },
+  ack: 'applied',
+  deadlineMs: 60_000,
   chunking: { ...CHUNK_DEFAULTS, maxChars: 10, overlapSentences: 0 },
 } as const
 const VECTOR = Float32Array.of(1, 2, 3, 4)
