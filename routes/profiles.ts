@@ -15,6 +15,7 @@ import type { Revision } from '../src/buckets/revisioned-document.ts'
 import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { badField, isObject } from '../src/http/body-field.ts'
 import { etagOf, ifMatch } from '../src/http/conditional.ts'
+import { textProblem } from '../src/http/row-values.ts'
 import { JSON_TYPE, Name, NoQuery, replies } from '../src/http/schemas.ts'
 import { documentOnly } from '../src/http/validators.ts'
 import { VectordError } from '../src/lib/errors.ts'
@@ -237,6 +238,8 @@ function toProfile(id: string, body: Static<typeof ProfileBody>): Profile {
     throw new VectordError('not_configured', message)
   }
   const { model, description, bound_indexes: boundIndexes, hnsw, backend } = body
+  const problem = textProblem(description)
+  if (problem !== null) throw badField('description', problem.text)
   return {
     ...{ id, model, description, boundIndexes, backend },
     hnsw: hnsw === null ? null : toHnsw(hnsw),

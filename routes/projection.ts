@@ -12,6 +12,7 @@ import {
 } from '@fastify/type-provider-typebox'
 import { checkTouch, mayTouch } from '../src/http/auth.ts'
 import { deadlineOf, findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
+import { checkId } from '../src/http/read-query.ts'
 import { Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
 import { VectordError } from '../src/lib/errors.ts'
 import type { FailedText } from '../src/projection/failed-texts.ts'
@@ -228,6 +229,7 @@ export const projectionRoutes: FastifyPluginCallbackTypebox<ProjectionRoutesOpti
         details: { part: 'body', field: 'ids', problem: 'needs to be there, or "all"' },
       })
     }
+    for (const id of ids ?? []) checkId(id, options.limits)
     const { requeued, unknown } = projection.requeue(index, ids ?? null)
     return { requeued, unknown: [...unknown] }
   })

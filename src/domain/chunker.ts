@@ -23,6 +23,9 @@ export interface ChunkOptions {
   readonly locale: string
 }
 
+/** UTF-16 units in which words are looked for at once: by dictionary, millions take seconds. */
+const LOOKED = 10_000
+
 export const CHUNK_DEFAULTS: ChunkOptions = { maxChars: 1000, overlapSentences: 1, locale: 'en' }
 
 /** Offsets in UTF-16 code units: `[start, end)`. */
@@ -37,7 +40,7 @@ export interface Chunk extends Span {
 
 /**
  * The chunks of `text` in order; none of a blank one. Lazy, so that a caller may do other things
- * while it goes through a long text.
+ * while it goes through a long text: no step takes seconds, whatever the text.
  */
 export function* chunksOf(text: string, options: ChunkOptions): Generator<Chunk, void> {
   const { maxChars, overlapSentences } = options
@@ -82,12 +85,15 @@ function joined(window: readonly Span[]): Span {
 
 function* pieces(text: string, { maxChars, locale }: ChunkOptions): Generator<Span, void> {
   const sentences = new Intl.Segmenter(locale, { granularity: 'sentence' })
-  for (const { segment, index } of sentences.segment(text)) {
-    const start = index + segment.length - segment.trimStart().length
-    const end = index + segment.trimEnd().length
-    if (end <= start) continue
-    if (end - start <= maxChars) yield { start, end }
-    else yield* packed(runs(text, { start, end }, { maxChars, locale }), maxChars)
+  // No sentence goes on in another line: millions of empty ones need not be looked at.
+  for (const { 0: line, index: from } of text.matchAll(/.+/gu)) {
+    for (const { segment, index } of sentences.segment(line)) {
+      const start = from + index + segment.length - segment.trimStart().length
+      const end = from + index + segment.trimEnd().length
+      if (end <= start) continue
+      if (end - start <= maxChars) yield { start, end }
+      else yield* packed(runs(text, { start, end }, { maxChars, locale }), maxChars)
+    }
   }
 }
 
@@ -114,9 +120,15 @@ function* runs(
       yield { start: from, end: from + run.length }
       continue
     }
-    for (const word of words.segment(run)) {
-      const at = from + word.index
-      yield* cuts(text, { start: at, end: at + word.segment.length }, maxChars)
+    for (const { start: at, end: to } of cuts(
+      text,
+      { start: from, end: from + run.length },
+      LOOKED,
+    )) {
+      for (const { segment, index: offset } of words.segment(text.slice(at, to))) {
+        const word = { start: at + offset, end: at + offset + segment.length }
+        yield* cuts(text, word, maxChars)
+      }
     }
   }
 }

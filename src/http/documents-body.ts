@@ -112,18 +112,16 @@ function parseMetadata(
 function parseChunking(json: unknown): ChunkOptions {
   if (json === undefined || json === null) return CHUNK_DEFAULTS
   if (!isObject(json)) throw badField('chunking', 'must be an object')
-  const { max_chars, overlap_sentences, locale = CHUNK_DEFAULTS.locale, ...more } = json
+  const defaults = CHUNK_DEFAULTS
+  const { max_chars = defaults.maxChars, locale = defaults.locale, ...others } = json
+  const { overlap_sentences = defaults.overlapSentences, ...more } = others
   refuseMore('chunking.', more)
   if (typeof locale !== 'string') throw badField('chunking.locale', 'must be a string')
   checkLocale(locale)
-  const { maxChars, overlapSentences } = CHUNK_DEFAULTS
+  const overlap = integer(overlap_sentences, 'chunking.overlap_sentences', OVERLAP_BOUNDS)
   return {
-    maxChars: integer(max_chars ?? maxChars, 'chunking.max_chars', MAX_CHARS_BOUNDS),
-    overlapSentences: integer(
-      overlap_sentences ?? overlapSentences,
-      'chunking.overlap_sentences',
-      OVERLAP_BOUNDS,
-    ),
+    maxChars: integer(max_chars, 'chunking.max_chars', MAX_CHARS_BOUNDS),
+    overlapSentences: overlap,
     locale,
   }
 }

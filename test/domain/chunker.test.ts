@@ -71,6 +71,18 @@ it('no surrogate pair is cut, whatever the bound', () => {
   assert.deepEqual(cut('a😀b', { maxChars: 2 }), ['a', '😀', 'b'])
 })
 
+it('millions of letters without a space are looked at bit by bit, empty lines not at all', (t) => {
+  const looks = t.mock.method(Intl.Segmenter.prototype, 'segment')
+  const han = '学'.repeat(200_000)
+  assert.equal(cut(han, { maxChars: 50_000 }).join(''), han)
+  const lengths = looks.mock.calls.map((call) => call.arguments[0].length)
+  assert.equal(lengths.shift(), han.length, 'the sentence')
+  assert.ok(lengths.length > 0 && Math.max(...lengths) <= 10_000)
+  looks.mock.resetCalls()
+  assert.deepEqual(cut(`a${'\n'.repeat(100_000)}b`), ['a', 'b'])
+  assert.equal(looks.mock.callCount(), 2)
+})
+
 it('a locale that is no language tag is refused', () => {
   checkLocale('de-CH')
   for (const locale of ['', 'not a tag', 'x', '\ud800']) {

@@ -75,10 +75,25 @@ const searchFields = {
 }
 const plain = fc.record({ vector, ...searchFields }, { requiredKeys: ['vector'] })
 const filtered = fc.record({ id, filter, ...searchFields }, { requiredKeys: ['id', 'filter'] })
-const search = damaged(fc.oneof(plain, filtered))
+const text = fc.string({ unit: 'binary' })
+const textFields = {
+  text: fc.oneof(text, fc.constantFrom('x', 'x y', 'é')),
+  mode: fc.constantFrom('vector', 'keyword', 'hybrid'),
+  include: fc.subarray(['metadata', 'text', 'highlights']),
+}
+const byText = fc.record(
+  { ...searchFields, ...textFields, vector },
+  { requiredKeys: ['text', 'mode'] },
+)
+const search = damaged(fc.oneof(plain, filtered, byText))
+const groups = damaged(
+  fc.record(
+    { ...{ vector, filter, group_by: word, group_size: fc.integer({ min: 0, max: 11 }) } },
+    { requiredKeys: ['vector', 'group_by'] },
+  ),
+)
 
 const metadata = fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 4 })
-const text = fc.string({ unit: 'binary' })
 const wholePoint = fc.record({ id, vector, text, metadata }, { requiredKeys: ['id', 'vector'] })
 const point = fc.oneof({ weight: 3, arbitrary: wholePoint }, damaged(wholePoint))
 const points = fc.array(point, { minLength: 1, maxLength: 4 })
@@ -87,6 +102,32 @@ const columns = fc.array(fc.tuple(id, vector), { minLength: 1, maxLength: 3 }).m
   vectors: rows.map(([, numbers]) => numbers),
 }))
 const upsert = fc.oneof(fc.record({ points }), damaged(columns), odd)
+
+const chunking = fc.record(
+  {
+    max_chars: fc.integer({ min: 49, max: 200 }),
+    overlap_sentences: fc.integer({ min: -1, max: 21 }),
+    locale: fc.constantFrom('en', 'ja', 'x'),
+  },
+  { requiredKeys: [] },
+)
+const document = damaged(fc.record({ id, text: textFields.text, metadata }))
+const documents = damaged(
+  fc.record(
+    { documents: fc.array(document, { minLength: 1, maxLength: 2 }), chunking: damaged(chunking) },
+    { requiredKeys: ['documents'] },
+  ),
+)
+const profile = damaged(
+  fc.record(
+    {
+      ...{ model: fc.constantFrom('m', 'm:1', 'a b'), description: text, embed_model: fc.string() },
+      bound_indexes: fc.array(fc.constantFrom('words', 'texts', 'a/b'), { maxLength: 3 }),
+      hnsw: damaged(fc.record({ m: fc.integer({ min: 1, max: 140 }), seed: fc.nat() })),
+    },
+    { requiredKeys: ['model'] },
+  ),
+)
 
 const create = damaged(
   fc.record(
@@ -105,8 +146,10 @@ const create = damaged(
 async function open(t: Parameters<typeof openApp>[0]): Promise<TestApp> {
   const app = await openApp(t, { limits: { ...HTTP_LIMITS, rowsMax: 3 } })
   await app.send('POST', '/vectors/indexes', { name: 'words', dimension: 3 })
-  const first = { id: 'a', vector: [1, 2, 3], metadata: { a: 1, year: [1, 2], b: 'x' } }
+  const metadata = { a: 1, year: [1, 2], b: 'x' }
+  const first = { id: 'a', vector: [1, 2, 3], text: 'x y', metadata }
   await app.send('POST', '/vectors/indexes/words/points', { points: [first] })
+  app.embedder.embed = async () => Float32Array.of(1, 2, 3)
   return app
 }
 
@@ -153,6 +196,20 @@ it('batches of searches', async (t) => {
   const app = await open(t)
   const body = fc.oneof(fc.record({ queries: fc.array(search, { maxLength: 3 }) }), odd)
   await fuzz(body, (value) => survives(app, 'POST', '/vectors/indexes/words/search/batch', value))
+})
+
+it('groups, documents, and profiles with searches in their scope', async (t) => {
+  const app = await open(t)
+  await app.send('POST', '/vectors/indexes', { name: 'texts', dimension: 3 })
+  const grouped = '/vectors/indexes/words/search/groups'
+  await fuzz(groups, (body) => survives(app, 'POST', grouped, body))
+  const url = '/vectors/indexes/texts/documents'
+  await fuzz(documents, (body) => survives(app, 'POST', url, body))
+  await fuzz(profile, (body) => survives(app, 'PUT', '/vectors/profiles/p', body))
+  await app.send('PUT', '/vectors/profiles/p', { model: 'm', bound_indexes: ['words'] })
+  const index = fc.constantFrom('words', 'words', 'words', 'texts', 'a/b')
+  const scoped = fc.tuple(search, index).map(([body, name]) => ({ ...body, index: name }))
+  await fuzz(scoped, (body) => survives(app, 'POST', '/vectors/profile/p/search', body))
 })
 
 it('upserts in JSON and NDJSON, deletes', async (t) => {

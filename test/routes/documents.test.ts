@@ -101,6 +101,9 @@ it('400: a body or a chunking of the wrong shape is refused', async (t) => {
       (chunking) => ({ documents, chunking }),
     ),
     ...[{ locale: 'no tag' }, { locale: 1 }].map((chunking) => ({ documents, chunking })),
+    ...['max_chars', 'overlap_sentences', 'locale'].map((field) => {
+      return { documents, chunking: { [field]: null } }
+    }),
   ]
   for (const body of bodies) {
     const reply = await send('POST', URL, body)

@@ -70,6 +70,7 @@ it('400, 409: bodies that are no profile change nothing', async (t) => {
     { ...PROFILE, hnsw: { m: 1 } },
     { ...PROFILE, hnsw: { ef: 10 } },
     { ...PROFILE, description: 'x'.repeat(2001) },
+    { ...PROFILE, description: '\ud800' },
     { ...PROFILE, embed_model: 7 },
   ]
   for (const body of bodies) {

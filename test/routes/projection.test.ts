@@ -129,6 +129,8 @@ it('400: what is no request of ours', async (t) => {
     ['POST', `${URL}/requeue`, { index: 'words', ids: ['a'], all: true }, 'bad_request'],
     ['POST', `${URL}/requeue`, { index: 'words', all: false }, 'bad_request'],
     ['POST', `${URL}/requeue`, { index: 'words', ids: [] }, 'bad_request'],
+    ['POST', `${URL}/requeue`, { index: 'words', ids: ['a', '\ud800'] }, 'bad_request'],
+    ['POST', `${URL}/requeue`, { index: 'words', ids: ['x'.repeat(513)] }, 'bad_request'],
     ['GET', `${URL}/failed`, undefined, 'bad_request'],
     ['GET', `${URL}/failed?index=words&limit=0`, undefined, 'bad_request'],
     ['GET', `${URL}/failed?index=words&cursor=0x1`, undefined, 'invalid_cursor'],
