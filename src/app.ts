@@ -35,6 +35,7 @@ import {
   compactionGauges,
   coreJson,
   coreGauges,
+  embedderGauges,
   liveRecallGauges,
   memoryGauges,
   residenceOf,
@@ -103,6 +104,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   liveRecallGauges(metrics, tuning.recall)
   compactionGauges(metrics, tuning.compactions)
   streamGauges(metrics, streams)
+  embedderGauges(metrics, texts.embedders)
   for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
   for (const gauge of projectionGauges(texts.projection)) metrics.gauge(gauge)
   const http = await openHttp(options, metrics)

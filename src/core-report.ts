@@ -5,6 +5,7 @@
 import { SAMPLES_MIN } from './autotune/live-recall.ts'
 import type { CoreStatus } from './dataplane/core-status.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
+import type { Embedders } from './embedders/embedders.ts'
 import type { GaugeSample, Metrics } from './http/metrics.ts'
 import type { IndexInfo, Indexes } from './indexes/index-api.ts'
 import type { MemoryQuota, Residence } from './indexes/memory-quota.ts'
@@ -148,6 +149,25 @@ export function liveRecallGauges(metrics: Metrics, watch: LiveRecallWatch): void
     name: 'live_recall_work_seconds_total',
     help: 'Time that cores worked on samples.',
     read: () => [{ labels: {}, value: watch.workS }],
+  })
+}
+
+export function embedderGauges(metrics: Metrics, embedders: Pick<Embedders, 'cacheStats'>): void {
+  metrics.gauge({
+    name: 'embedder_cache_lookups_total',
+    help: 'Texts to embed, by whether their vector was held.',
+    labels: ['outcome'],
+    read: () => {
+      const { hits, misses } = embedders.cacheStats()
+      return Object.entries({ hit: hits, miss: misses }).map(([outcome, value]) => {
+        return { labels: { outcome }, value }
+      })
+    },
+  })
+  metrics.gauge({
+    name: 'embedder_cache_bytes',
+    help: 'Memory of the vectors that are held.',
+    read: () => [{ labels: {}, value: embedders.cacheStats().bytes }],
   })
 }
 
