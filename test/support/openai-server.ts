@@ -150,7 +150,10 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
   }
 }
 
-function faultOf({ input }: OpenAiCall['body'], { isDown, poison }: OpenAiMood): OpenAiFault | null {
+function faultOf(
+  { input }: OpenAiCall['body'],
+  { isDown, poison }: OpenAiMood,
+): OpenAiFault | null {
   if (isDown) return 'closed'
   return poison !== null && input.some((text) => text.includes(poison)) ? 'status_400' : null
 }

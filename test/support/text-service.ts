@@ -109,6 +109,10 @@ export async function failedTexts(
   return (page as { failed: { id: string; attempts: number; reason: object }[] }).failed
 }
 
+export async function requeue(service: Service, ids: readonly string[]): Promise<unknown> {
+  return service.must('POST', `${STATUS}/requeue`, { index: 'notes', ids })
+}
+
 /** Ids of what a search by meaning finds, best first. */
 export async function foundBy(service: Service, text: string, k = 1): Promise<readonly string[]> {
   const answer = await service.must('POST', `${TEXTS}/search`, { text, mode: 'vector', k })
