@@ -47,23 +47,6 @@ it('new points go before backfill: up to 64 of them, else up to 32 of any, oldes
   assert.equal(status.state, 'idle')
 })
 
-it('new points that come while backfill is embedded go before what is left of it', async (t) => {
-  const { projection, index, embedder, pass } = openProjection(t)
-  index.writeOld(textsOf('old', 40), OLD)
-  const held = Promise.withResolvers<undefined>()
-  embedder.at = (stage) => (stage === 'embed' ? held.promise : Promise.resolve())
-  projection.start()
-  await pass(0)
-  index.write(textsOf('new', 3))
-  await pass(0)
-  held.resolve(undefined)
-  await pass(0)
-  assert.deepEqual(
-    embedder.calls.map(([first]) => first),
-    ['text old0', 'text new0', 'text old32'],
-  )
-})
-
 it('old backfill has one batch in eight, however many new points come', async (t) => {
   const { projection, index, embedder, pass } = openProjection(t, {
     rules: { ...RULES, backfillAfterMs: 0 },

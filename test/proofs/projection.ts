@@ -6,11 +6,11 @@
 
 import { prove } from '../support/proof.ts'
 import { inFolder } from '../support/service.ts'
-import { textKillLoop, type TextKillCounts } from '../support/text-kill-loop.ts'
+import { newCounts, textKillLoop, type TextKillCounts } from '../support/text-kill-loop.ts'
 
 const STEP_KILLS = 25
 
-const total: TextKillCounts = { kills: 0, written: 0, deleted: 0, waited: 0, checked: 0 }
+const total = newCounts()
 
 await prove({
   unit: 'kills',

@@ -116,11 +116,9 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
     for (const [name, value] of Object.entries(headers)) reply.setHeader(name, value)
     if (options.key !== undefined && authorization !== `Bearer ${options.key}`) {
       send(reply, 401, { error: { message: 'Incorrect API key provided.' } })
-      return
+    } else {
+      answer(reply, body, { fault: fault ?? faultOf(body, mood), mood })
     }
-    const told = fault ?? faultOf(body, mood)
-    if (told !== null && breaks(reply, told)) return
-    send(reply, 200, { object: 'list', ...answerOf(body, told, mood) })
   }
 
   const http = createServer((request, reply) => {
@@ -158,11 +156,17 @@ function faultOf(
   return poison !== null && input.some((text) => text.includes(poison)) ? 'status_400' : null
 }
 
-function answerOf(
-  { model: asked, input }: OpenAiCall['body'],
-  fault: OpenAiFault | null,
-  mood: OpenAiMood,
-): object {
+interface Answering {
+  readonly fault: OpenAiFault | null
+  readonly mood: OpenAiMood
+}
+
+function answer(reply: ServerResponse, body: OpenAiCall['body'], how: Answering): void {
+  if (how.fault !== null && breaks(reply, how.fault)) return
+  send(reply, 200, { object: 'list', ...answerOf(body, how) })
+}
+
+function answerOf({ model: asked, input }: OpenAiCall['body'], { fault, mood }: Answering): object {
   const model = mood.model ?? asked
   const dimension = mood.dimension - (fault === 'wrong_dimension' ? 1 : 0)
   const data = input.map((text, index) => {

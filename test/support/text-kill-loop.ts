@@ -37,6 +37,7 @@ const STAGES = ['written', 'asked_who', 'thinking', 'answered', 'applying'] as c
 const ENV = { VECTORD_PROJECTION_WRITE_BATCH: '4' }
 const ANSWERED_MS_MAX = 25
 const APPLYING_MS_MAX = 150
+const CHECKPOINT_SHARE = 0.3
 
 export interface TextKillOptions {
   readonly root: string
@@ -48,9 +49,14 @@ export interface TextKillCounts {
   kills: number
   written: number
   deleted: number
+  checkpoints: number
   /** Texts that had no vector yet when the server was killed, or whose writes were not answered. */
   waited: number
   checked: number
+}
+
+export function newCounts(): TextKillCounts {
+  return { kills: 0, written: 0, deleted: 0, checkpoints: 0, waited: 0, checked: 0 }
 }
 
 /** @throws with the seed and the kill on the first broken promise. */
@@ -67,7 +73,7 @@ export async function textKillLoop(options: TextKillOptions): Promise<TextKillCo
 }
 
 class TextKillLoop {
-  readonly counts: TextKillCounts = { kills: 0, written: 0, deleted: 0, waited: 0, checked: 0 }
+  readonly counts: TextKillCounts = newCounts()
   readonly #options: TextKillOptions
   readonly #openai: OpenAiServer
   readonly #random: () => number
@@ -165,6 +171,11 @@ class TextKillLoop {
     await deleteTexts(this.#alive, gone)
     for (const id of gone) this.#ledger.acknowledged(id, 0)
     this.counts.deleted += gone.length
+    // Then a start has it from the parts of a checkpoint, else from the log.
+    if (this.#random() < CHECKPOINT_SHARE) {
+      await this.#alive.must('POST', `${TEXTS}/checkpoint?wait=true`)
+      this.counts.checkpoints += 1
+    }
     return texts.map(([, text]) => text)
   }
 
