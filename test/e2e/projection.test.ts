@@ -73,7 +73,7 @@ function texts(prefix: string, count: number): Record<string, string> {
 }
 
 // What waits for a pause to end costs nothing: the others go on beside it.
-describe('texts on their way to vectors', { concurrency: 2 }, () => {
+describe('texts on their way to vectors', { concurrency: 3 }, () => {
   it('a text that is refused fails alone, and is told, requeued and edited', poisoned)
 
   it(`${KILLS} kills in every stage leave nothing stuck and nothing stale`, async (t) => {

@@ -15,6 +15,8 @@ import { startService, type Service } from './service.ts'
 export const TEXTS = '/vectors/indexes/notes'
 const STATUS = '/vectors/projection'
 const PAGE = 500
+/** A batch that failed is tried again for 21 s before it is halved. */
+const WITHIN_MS = 60_000
 /** Float32 of numbers up to 1, and a division by their length. */
 const TOLERANCE = 1e-5
 
@@ -84,7 +86,11 @@ export async function untilStatus(
   service: Service,
   isSo: (status: TextsStatus) => boolean,
 ): Promise<TextsStatus> {
-  const { body } = await service.eventually(STATUS, (reply) => isSo(oneStatus(reply.body)))
+  const { body } = await service.eventually(
+    STATUS,
+    (reply) => isSo(oneStatus(reply.body)),
+    WITHIN_MS,
+  )
   return oneStatus(body)
 }
 
