@@ -1,8 +1,9 @@
 /**
  * An embedder behind HTTP: batches, checks and the identity, whatever protocol its server speaks.
  *
- * The version is asked with every batch. A server that has got other weights under the same name is
- * refused until it is as it was, or until a restart has learned who it is now.
+ * The version is asked with every batch. A server that has got other weights under the same name, or
+ * whose vectors have another length, is refused until it is as it was, or until a restart has learned
+ * who it is now.
  */
 
 import { VectordError } from '../lib/errors.ts'
@@ -66,6 +67,7 @@ export class HttpEmbedder implements Embedder {
       const batch = texts.slice(start, start + this.#batchMax)
       const answer = await this.#ask(batch, signal)
       if (answer.version !== version) throw this.#mismatch(version, answer.version)
+      if (hasOtherLength(answer.rows, dimension)) await this.#checkSelf(dimension, signal)
       vectors.push(...checkedVectors(this.name, answer.rows, { count: batch.length, dimension }))
     }
     return vectors
@@ -127,6 +129,14 @@ export class HttpEmbedder implements Embedder {
     }
   }
 
+  /** Vectors of another length for any text are no fault of the texts: it is another model by now. */
+  async #checkSelf(dimension: number, signal: AbortSignal | undefined): Promise<void> {
+    const { rows, version } = await this.#ask(PROBE_TEXTS, signal)
+    if (!hasOtherLength(rows, dimension)) return
+    const found = rows.find(Array.isArray)?.length ?? 0
+    throw this.#mismatch(`${version}, ${dimension} numbers`, `${version}, ${found} numbers`)
+  }
+
   #failure({ code, told }: HttpFault): VectordError {
     const { name } = this
     const message = `The server of the embedder ${name} cannot embed a text.`
@@ -158,4 +168,9 @@ export class HttpEmbedder implements Embedder {
       { details: { embedder: name, model: this.#protocol.model, expected, found } },
     )
   }
+}
+
+/** True where there are vectors, and none of them is as long as it should be. */
+function hasOtherLength(rows: readonly unknown[], dimension: number): boolean {
+  return rows.length > 0 && rows.every((row) => Array.isArray(row) && row.length !== dimension)
 }

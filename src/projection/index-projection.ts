@@ -97,6 +97,8 @@ export class IndexProjection {
     this.#unlisten = options.index.texts.onTexts(() => {
       this.#unreadSinceMs ??= options.clockMs()
       this.#scans.write.again()
+      // Also while a batch is under way: else the next one would be chosen without them.
+      this.read()
       options.onWork()
     })
   }

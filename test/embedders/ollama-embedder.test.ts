@@ -34,7 +34,7 @@ embedderSuite('ollama', async (t) => (await open(t)).embedder)
 /** What the server is told, what the caller learns, and how often it was asked. */
 const FAULTS: readonly (readonly [OllamaFault, ErrorCode, number])[] = [
   ['no_model', 'embedder_unavailable', 1],
-  ['wrong_dimension', 'embedder_failed', 1],
+  ['wrong_dimension', 'embedder_mismatch', 2],
   ['missing_vector', 'embedder_failed', 1],
   ['half_answer', 'embedder_unavailable', 3],
   ['not_json', 'embedder_unavailable', 1],

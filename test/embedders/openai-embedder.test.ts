@@ -52,7 +52,7 @@ const FAULTS: readonly (readonly [OpenAiFault, ErrorCode, number])[] = [
   ['not_json', 'embedder_unavailable', 1],
   ['odd_answer', 'embedder_unavailable', 1],
   ['huge', 'embedder_unavailable', 1],
-  ['wrong_dimension', 'embedder_failed', 1],
+  ['wrong_dimension', 'embedder_mismatch', 2],
   ['missing_vector', 'embedder_failed', 1],
   ['same_index', 'embedder_failed', 1],
   ['null_number', 'embedder_failed', 1],
@@ -73,6 +73,14 @@ describe('faults of a server of the protocol', () => {
       assert.equal((await embedder.embed(['a', 'b'])).length, 2)
     })
   }
+
+  it('vectors of another length are the fault of their texts where others are as ever', async (t) => {
+    const { server, embedder } = await open(t)
+    await embedder.identity()
+    server.arm('wrong_dimension', 1)
+    await assert.rejects(embedder.embed(['a']), (error) => hasCode(error, 'embedder_failed'))
+    assert.equal((await embedder.embed(['a'])).length, 1)
+  })
 
   it('no identity is learned from vectors that cannot be used', async (t) => {
     const { server, embedder } = await open(t)

@@ -3,6 +3,8 @@
  *
  *     const openai = await startOpenAi({ key: 'secret' })
  *     openai.arm('status_429', 1, { 'retry-after': '1' })
+ *     openai.hold()                       // it thinks until `release()`
+ *     openai.mood.isDown = true           // until it is false again
  *
  * It answers the vectors in reverse order, as the protocol allows: each has its `index`.
  */
@@ -46,13 +48,31 @@ export interface OpenAiCall {
   readonly body: { readonly model: string; readonly input: readonly string[] }
 }
 
+/** How it is until it is told otherwise. */
+export interface OpenAiMood {
+  /** Connections break before an answer. */
+  isDown: boolean
+  /** Requests with a text that has this in it are refused with 400. */
+  poison: string | null
+  /** What it calls its model; null calls it as it was asked. */
+  model: string | null
+  dimension: number
+  vectorOf: (text: string, dimension: number) => number[]
+}
+
 export interface OpenAiServer {
   readonly url: string
   readonly calls: readonly OpenAiCall[]
+  readonly mood: OpenAiMood
   /** Goes wrong at the next `times` requests. */
   arm(fault: OpenAiFault, times: number, headers?: Readonly<Record<string, string>>): void
   /** Resolves when it has been asked `count` times in all. */
   asked(count: number): Promise<void>
+  /** Resolves when it has been asked for this very text. */
+  askedFor(text: string): Promise<void>
+  /** Requests from now on wait for `release`, and are answered as it is then. */
+  hold(): void
+  release(): void
   close(): Promise<void>
 }
 
@@ -64,19 +84,40 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
   const calls: OpenAiCall[] = []
   const faults: { readonly fault: OpenAiFault; readonly headers: Record<string, string> }[] = []
   const watchers = new Set<() => void>()
+  const mood: OpenAiMood = {
+    ...{ isDown: false, poison: null, model: null, dimension: DIMENSION, vectorOf },
+  }
+  let held: PromiseWithResolvers<null> | null = null
+
+  async function until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) {
+      await new Promise<void>((resolve) => {
+        watchers.add(resolve)
+      })
+    }
+  }
+
+  function release(): void {
+    held?.resolve(null)
+    held = null
+  }
 
   async function serve(request: IncomingMessage, reply: ServerResponse): Promise<void> {
     const { authorization } = request.headers
-    const body = JSON.parse(await readText(request)) as OpenAiCall['body']
+    const raw = await readText(request).catch(() => '')
+    // Its client was killed while it asked.
+    if (raw === '') return
+    const body = JSON.parse(raw) as OpenAiCall['body']
     calls.push({ path: request.url ?? '', authorization, body })
     for (const watcher of watchers) watcher()
     watchers.clear()
+    await held?.promise
     const { fault, headers } = faults.shift() ?? { fault: null, headers: {} }
     for (const [name, value] of Object.entries(headers)) reply.setHeader(name, value)
     if (options.key !== undefined && authorization !== `Bearer ${options.key}`) {
       send(reply, 401, { error: { message: 'Incorrect API key provided.' } })
-    } else if (fault === null || !breaks(reply, fault)) {
-      send(reply, 200, { object: 'list', ...answerOf(body, fault) })
+    } else {
+      answer(reply, body, { fault: fault ?? faultOf(body, mood), mood })
     }
   }
 
@@ -92,24 +133,44 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
     arm: (fault, times, headers = {}) => {
       for (let i = 0; i < times; i += 1) faults.push({ fault, headers })
     },
-    asked: async (count) => {
-      while (calls.length < count) {
-        await new Promise<void>((resolve) => {
-          watchers.add(resolve)
-        })
-      }
+    mood,
+    asked: (count) => until(() => calls.length >= count),
+    askedFor: (text) => until(() => calls.some(({ body }) => body.input.includes(text))),
+    hold: () => {
+      held ??= Promise.withResolvers()
     },
+    release,
     close: async () => {
+      release()
       http.closeAllConnections()
       await new Promise((resolve) => http.close(resolve))
     },
   }
 }
 
-function answerOf({ model, input }: OpenAiCall['body'], fault: OpenAiFault | null): object {
-  const dimension = DIMENSION - (fault === 'wrong_dimension' ? 1 : 0)
+function faultOf(
+  { input }: OpenAiCall['body'],
+  { isDown, poison }: OpenAiMood,
+): OpenAiFault | null {
+  if (isDown) return 'closed'
+  return poison !== null && input.some((text) => text.includes(poison)) ? 'status_400' : null
+}
+
+interface Answering {
+  readonly fault: OpenAiFault | null
+  readonly mood: OpenAiMood
+}
+
+function answer(reply: ServerResponse, body: OpenAiCall['body'], how: Answering): void {
+  if (how.fault !== null && breaks(reply, how.fault)) return
+  send(reply, 200, { object: 'list', ...answerOf(body, how) })
+}
+
+function answerOf({ model: asked, input }: OpenAiCall['body'], { fault, mood }: Answering): object {
+  const model = mood.model ?? asked
+  const dimension = mood.dimension - (fault === 'wrong_dimension' ? 1 : 0)
   const data = input.map((text, index) => {
-    return { index, embedding: spoiled(vectorOf(text, dimension), fault) }
+    return { index, embedding: spoiled(mood.vectorOf(text, dimension), fault) }
   })
   if (fault === 'missing_vector') data.pop()
   if (fault === 'same_index') for (const entry of data) entry.index = 0
