@@ -15,6 +15,7 @@ export type OpenAiFault =
   | 'status_400'
   | 'status_404'
   | 'status_429'
+  | 'status_500'
   | 'status_503'
   | 'status_302'
   /** The connection breaks before an answer. */
@@ -51,6 +52,8 @@ export interface OpenAiServer {
   readonly calls: readonly OpenAiCall[]
   /** Goes wrong at the next `times` requests. */
   arm(fault: OpenAiFault, times: number, headers?: Readonly<Record<string, string>>): void
+  /** Answers 500 to each request with this text, as llama.cpp does to one that is too long. */
+  stumbleOver(text: string): void
   /** Resolves when it has been asked `count` times in all. */
   asked(count: number): Promise<void>
   close(): Promise<void>
@@ -64,6 +67,7 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
   const calls: OpenAiCall[] = []
   const faults: { readonly fault: OpenAiFault; readonly headers: Record<string, string> }[] = []
   const watchers = new Set<() => void>()
+  const stumbles = new Set<string>()
 
   async function serve(request: IncomingMessage, reply: ServerResponse): Promise<void> {
     const { authorization } = request.headers
@@ -75,6 +79,8 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
     for (const [name, value] of Object.entries(headers)) reply.setHeader(name, value)
     if (options.key !== undefined && authorization !== `Bearer ${options.key}`) {
       send(reply, 401, { error: { message: 'Incorrect API key provided.' } })
+    } else if (body.input.some((text) => stumbles.has(text))) {
+      send(reply, 500, { error: { message: 'too large to process' } })
     } else if (fault === null || !breaks(reply, fault)) {
       send(reply, 200, { object: 'list', ...answerOf(body, fault) })
     }
@@ -91,6 +97,9 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
     calls,
     arm: (fault, times, headers = {}) => {
       for (let i = 0; i < times; i += 1) faults.push({ fault, headers })
+    },
+    stumbleOver: (text) => {
+      stumbles.add(text)
     },
     asked: async (count) => {
       while (calls.length < count) {
