@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util'
 import { openAiEmbedder } from '../../src/embedders/openai-embedder.ts'
 import { hasCode } from '../../src/lib/errors.ts'
 import { embedderSuite } from '../embedders/embedder.suite.ts'
-import { findLlama, LlamaServer, llamaVersion } from '../support/llama-server.ts'
+import { findLlama, LLAMA_UBATCH, LlamaServer, llamaVersion } from '../support/llama-server.ts'
 import { startService, temporaryFolder, type Service } from '../support/service.ts'
 import { TINY_CONTEXT, TINY_DIMENSION } from '../support/tiny-gguf.ts'
 
@@ -24,8 +24,8 @@ const KILLS = 5
 /** Points of one write. */
 const BATCH = 100
 const WRITES_BESIDE = 3
-/** A letter and a blank are one token; nothing may be left of the context. */
-const TOO_LONG = 'a '.repeat(2 * TINY_CONTEXT)
+/** A letter and a blank are one token. The first is answered 400, the second 500. */
+const TOO_LONG = [TINY_CONTEXT, LLAMA_UBATCH].map((tokens) => 'a '.repeat(tokens))
 
 const { values } = parseArgs({
   options: {
@@ -73,14 +73,21 @@ describe('llama-server', { timeout }, () => {
   it('a text that it cannot take is at fault, and no other', async (t) => {
     const embedder = openEmbedder()
     t.after(() => embedder.close())
-    await assert.rejects(embedder.embed([TOO_LONG]), (error) => hasCode(error, 'embedder_failed'))
+    const reasons: unknown[] = []
+    for (const text of TOO_LONG) {
+      await assert.rejects(embedder.embed(['a', text]), (error) => {
+        if (hasCode(error, 'embedder_failed')) reasons.push(error.details['reason'])
+        return hasCode(error, 'embedder_failed')
+      })
+    }
+    assert.deepEqual(reasons, ['status_400', 'status_500'])
     assert.equal((await embedder.embed(['a text that it can take'])).length, 1)
   })
 
   it('texts are found by themselves, but for those that it cannot take', async (t) => {
     const service = await serve(t)
     const texts = textsOf('found', BATCH)
-    const bad = [7, 50, 51].map((i) => ({ id: `bad${i}`, text: `${TOO_LONG} ${i}` }))
+    const bad = TOO_LONG.map((text, i) => ({ id: `bad${i}`, text }))
     await service.must('POST', POINTS, { points: texts.toSpliced(50, 0, ...bad) })
     await drained(service, bad.length)
     const { failed } = (await service.must('GET', '/vectors/projection/failed?index=notes')) as {

@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { debianPackages } from './debian-packages.ts'
 import { freePort } from './free-port.ts'
-import { tinyGguf } from './tiny-gguf.ts'
+import { TINY_CONTEXT, tinyGguf } from './tiny-gguf.ts'
 
 /** What starts it, but for its own arguments. */
 export interface LlamaCommand {
@@ -25,6 +25,9 @@ export interface LlamaCommand {
 }
 
 const DEBIAN = { name: 'llama', packages: ['llama.cpp-tools'], program: 'usr/bin/llama-server' }
+
+/** Tokens of a text that it computes at most; above it refuses otherwise than above the context. */
+export const LLAMA_UBATCH = 2 * TINY_CONTEXT
 
 const START_TIMEOUT_MS = 60_000
 const LOG_LINES_MAX = 100
@@ -68,6 +71,7 @@ export class LlamaServer {
     this.#command = command
     this.#args = [
       ...['--model', model, '--embedding', '--pooling', 'mean'],
+      ...['--ubatch-size', String(LLAMA_UBATCH)],
       ...['--host', '127.0.0.1', '--port', String(port), '--threads', '1', '--no-webui'],
     ]
   }

@@ -22,7 +22,7 @@ const ALIGNMENT = 32
 /** Files of this size are laid out in memory. */
 const SIZE_MAX = 4 * 1024 * 1024
 
-const CHARACTERS = [..."abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'-()"]
+const CHARACTERS = Array.from("abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'-()")
 const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const
 /** A word begins with the mark, and goes on without. */
 const TOKENS = [...SPECIAL, ...CHARACTERS.map((c) => `\u2581${c}`), ...CHARACTERS]
