@@ -18,6 +18,7 @@ import {
   type EmbedderIdentity,
 } from './embedder.ts'
 import { HttpFault } from './http-fault.ts'
+import type { JsonCall } from './json-client.ts'
 
 /** What a server answered for one batch. */
 export interface EmbeddingAnswer {
@@ -27,17 +28,25 @@ export interface EmbeddingAnswer {
   readonly version: string
 }
 
+/** One request. */
+export interface EmbeddingCall extends Pick<JsonCall, 'isBodySuspect'> {
+  readonly texts: readonly string[]
+  readonly signal: AbortSignal | undefined
+}
+
 /** One protocol. */
 export interface EmbeddingProtocol {
   readonly name: string
   readonly model: string
-  /** One request. @throws {HttpFault}, or the reason of the signal. */
-  embed(texts: readonly string[], signal: AbortSignal | undefined): Promise<EmbeddingAnswer>
+  /** @throws {HttpFault}, or the reason of the signal. */
+  embed(call: EmbeddingCall): Promise<EmbeddingAnswer>
   close(): void
 }
 
 /** Statuses by which servers say that a text is at fault: too long, empty, refused. */
 const INPUT_STATUSES: readonly number[] = [400, 413, 422]
+/** A text is at fault when so many requests with it were answered 500, and one without it was not. */
+const TRIES_OF_TEXTS = 2
 
 export class HttpEmbedder implements Embedder {
   readonly name: string
@@ -80,7 +89,7 @@ export class HttpEmbedder implements Embedder {
 
   async #learn(): Promise<EmbedderIdentity> {
     try {
-      const { rows, version } = await this.#ask(PROBE_TEXTS, undefined)
+      const { rows, version } = await this.#probe(undefined)
       const vectors = checkedVectors(this.name, rows, {
         count: PROBE_TEXTS.length,
         dimension: null,
@@ -98,43 +107,47 @@ export class HttpEmbedder implements Embedder {
     }
   }
 
-  async #ask(texts: readonly string[], signal: AbortSignal | undefined): Promise<EmbeddingAnswer> {
+  async #probe(signal: AbortSignal | undefined): Promise<EmbeddingAnswer> {
     try {
-      return await this.#protocol.embed(texts, signal)
+      return await this.#protocol.embed({ texts: PROBE_TEXTS, signal })
     } catch (error) {
-      if (!(error instanceof HttpFault)) throw error
-      throw (await this.#isOfTexts(error, texts, signal))
-        ? this.#failure(error)
-        : this.#outage(error)
+      throw error instanceof HttpFault ? this.#meaning(error) : error
     }
   }
 
-  /**
-   * Servers answer 500, or nothing in time, for a text that they stumble over as well as for a fault of
-   * their own. If they embed another text right after it, it is the text.
-   */
-  async #isOfTexts(
-    { status, reason }: HttpFault,
-    texts: readonly string[],
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
-    if (INPUT_STATUSES.includes(status)) return true
-    if (texts === PROBE_TEXTS || (status !== 500 && reason !== 'timeout')) return false
-    try {
-      await this.#protocol.embed(PROBE_TEXTS, signal)
-      return true
-    } catch (error) {
-      if (error instanceof HttpFault) return false
-      throw error
+  async #ask(texts: readonly string[], signal: AbortSignal | undefined): Promise<EmbeddingAnswer> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#protocol.embed({ texts, signal, isBodySuspect: true })
+      } catch (error) {
+        if (!(error instanceof HttpFault)) throw error
+        if (!isOfEither(error)) throw this.#meaning(error)
+        await this.#checkServes(error, signal)
+        // What took too long would take as long again.
+        if (tries === TRIES_OF_TEXTS || error.reason === 'timeout') throw this.#failure(error)
+      }
     }
   }
 
   /** Vectors of another length for any text are no fault of the texts: it is another model by now. */
   async #checkSelf(dimension: number, signal: AbortSignal | undefined): Promise<void> {
-    const { rows, version } = await this.#ask(PROBE_TEXTS, signal)
+    const { rows, version } = await this.#probe(signal)
     if (!hasOtherLength(rows, dimension)) return
     const found = rows.find(Array.isArray)?.length ?? 0
     throw this.#mismatch(`${version}, ${dimension} numbers`, `${version}, ${found} numbers`)
+  }
+
+  /** Returns where the server embeds another text right after the fault: then it is the text. */
+  async #checkServes(fault: HttpFault, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#protocol.embed({ texts: PROBE_TEXTS, signal })
+    } catch (error) {
+      throw error instanceof HttpFault ? this.#outage(fault) : error
+    }
+  }
+
+  #meaning(fault: HttpFault): VectordError {
+    return INPUT_STATUSES.includes(fault.status) ? this.#failure(fault) : this.#outage(fault)
   }
 
   #failure({ code, told }: HttpFault): VectordError {
@@ -173,4 +186,12 @@ export class HttpEmbedder implements Embedder {
 /** True where there are vectors, and none of them is as long as it should be. */
 function hasOtherLength(rows: readonly unknown[], dimension: number): boolean {
   return rows.length > 0 && rows.every((row) => Array.isArray(row) && row.length !== dimension)
+}
+
+/**
+ * Servers answer 500, or nothing in time, for a text that they stumble over as well as for a fault of
+ * their own.
+ */
+function isOfEither({ status, reason }: HttpFault): boolean {
+  return status === 500 || reason === 'timeout'
 }

@@ -28,6 +28,8 @@ export interface JsonCall {
   /** Of one try. */
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
+  /** A 500 is told at once and is no reason to rest: the body may be at fault, not the server. */
+  readonly isBodySuspect?: boolean
 }
 
 const BACKOFF_MS = 250
@@ -55,8 +57,10 @@ export class JsonClient {
         return await this.#try(call)
       } catch (error) {
         if (!(error instanceof HttpFault)) throw error
+        const isOfBody = call.isBodySuspect === true && error.status === 500
+        if (!error.mayPass || isOfBody) throw error
         this.#note(error, tries)
-        if (!error.mayPass || tries >= this.#options.retries) throw error
+        if (tries >= this.#options.retries) throw error
       }
     }
   }
@@ -81,7 +85,6 @@ export class JsonClient {
 
   /** What failed for a moment is left alone for one, by everybody who asks here. */
   #note(fault: HttpFault, tries: number): void {
-    if (!fault.mayPass) return
     const backoffMs = (this.#options.backoffMs ?? BACKOFF_MS) * 2 ** tries
     const waitMs = Math.max(Math.min(backoffMs, WAIT_MS_MAX), (fault.retryAfterS ?? 0) * 1000)
     this.#restUntilMs = Math.max(this.#restUntilMs, performance.now() + waitMs)

@@ -5,7 +5,12 @@
  * noticed; a look that is younger than a second counts.
  */
 
-import { HttpEmbedder, type EmbeddingAnswer, type EmbeddingProtocol } from './http-embedder.ts'
+import {
+  HttpEmbedder,
+  type EmbeddingAnswer,
+  type EmbeddingCall,
+  type EmbeddingProtocol,
+} from './http-embedder.ts'
 import { HttpFault } from './http-fault.ts'
 import { fieldOf, JsonClient, type JsonClientOptions } from './json-client.ts'
 import { taggedModel } from './model-server.ts'
@@ -42,13 +47,13 @@ class OllamaProtocol implements EmbeddingProtocol {
     this.#client = new JsonClient(settings)
   }
 
-  async embed(texts: readonly string[], signal: AbortSignal | undefined): Promise<EmbeddingAnswer> {
+  async embed({ texts, ...call }: EmbeddingCall): Promise<EmbeddingAnswer> {
     const { timeoutMs, keepAlive } = this.#settings
     const body = { model: this.model, input: texts, keep_alive: keepAliveOf(keepAlive) }
-    const answer = await this.#client.ask({ path: '/api/embed', body, timeoutMs, signal })
+    const answer = await this.#client.ask({ path: '/api/embed', body, timeoutMs, ...call })
     const rows = fieldOf(answer, 'embeddings')
     if (!Array.isArray(rows)) throw new HttpFault('odd_answer')
-    return { rows, version: await this.#version(signal) }
+    return { rows, version: await this.#version(call.signal) }
   }
 
   close(): void {

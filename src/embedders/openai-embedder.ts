@@ -6,7 +6,12 @@
 
 import { readSecretFile, SecretFileFault } from '../lib/secret-file.ts'
 import { failed, unavailable } from './embedder.ts'
-import { HttpEmbedder, type EmbeddingAnswer, type EmbeddingProtocol } from './http-embedder.ts'
+import {
+  HttpEmbedder,
+  type EmbeddingAnswer,
+  type EmbeddingCall,
+  type EmbeddingProtocol,
+} from './http-embedder.ts'
 import { HttpFault } from './http-fault.ts'
 import { fieldOf, JsonClient, type JsonClientOptions } from './json-client.ts'
 
@@ -47,10 +52,12 @@ class OpenAiProtocol implements EmbeddingProtocol {
     this.#client = new JsonClient({ ...retrying, url: base, headers: () => keyHeaders(key) })
   }
 
-  async embed(texts: readonly string[], signal: AbortSignal | undefined): Promise<EmbeddingAnswer> {
+  async embed({ texts, ...call }: EmbeddingCall): Promise<EmbeddingAnswer> {
     const body = { model: this.model, input: texts, encoding_format: 'float' }
-    const call = { path: this.#path, body, timeoutMs: this.#timeoutMs, signal }
-    const answer = await this.#client.ask(call)
+    const answer = await this.#client.ask({
+      ...{ path: this.#path, body, timeoutMs: this.#timeoutMs },
+      ...call,
+    })
     const data = fieldOf(answer, 'data')
     if (!Array.isArray(data)) throw new HttpFault('odd_answer')
     const version = fieldOf(answer, 'model')

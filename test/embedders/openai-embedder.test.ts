@@ -92,6 +92,48 @@ describe('faults of a server of the protocol', () => {
   })
 })
 
+describe('500', () => {
+  it('for a text is told at once, and holds up nobody else', async (t) => {
+    const { server, embedder } = await open(t, { backoffMs: 3_600_000 })
+    await embedder.identity()
+    server.stumbleOver('too long')
+    await assert.rejects(embedder.embed(['a', 'too long']), (error) => {
+      return hasCode(error, 'embedder_failed') && error.details['told'] === 'too large to process'
+    })
+    assert.equal((await embedder.embed(['a'])).length, 1)
+    // Who it is; twice the texts, each time with a text beside that is surely fine; the other text.
+    const stumbled = server.calls.map(({ body }) => body.input.includes('too long'))
+    assert.deepEqual(stumbled, [false, true, false, true, false, false])
+  })
+
+  it('that passes is no fault of a text', async (t) => {
+    const { server, embedder } = await open(t)
+    await embedder.identity()
+    server.arm('status_500', 3)
+    assert.equal((await embedder.embed(['a'])).length, 1)
+    assert.equal(server.calls.length, 1 + 3 + 2)
+  })
+
+  it('for whatever it is asked is a fault of the server', async (t) => {
+    const { server, embedder } = await open(t)
+    await embedder.identity()
+    server.arm('status_500', 4)
+    await assert.rejects(embedder.embed(['a']), (error) => hasCode(error, 'embedder_unavailable'))
+    assert.equal(server.calls.length, 1 + 4)
+    assert.equal((await embedder.embed(['a'])).length, 1)
+  })
+
+  it('before the server goes away is no fault of a text either', async (t) => {
+    const { server, embedder } = await open(t)
+    await embedder.identity()
+    server.stumbleOver('too long')
+    const call = embedder.embed(['too long'])
+    await server.asked(3)
+    server.arm('closed', 4)
+    await assert.rejects(call, (error) => hasCode(error, 'embedder_unavailable'))
+  })
+})
+
 describe('a rate limit', () => {
   it('that is longer than anybody waits is told, and the server is left alone', async (t) => {
     const { server, embedder } = await open(t)

@@ -17,6 +17,7 @@ export type OpenAiFault =
   | 'status_400'
   | 'status_404'
   | 'status_429'
+  | 'status_500'
   | 'status_503'
   | 'status_302'
   /** The connection breaks before an answer. */
@@ -66,6 +67,8 @@ export interface OpenAiServer {
   readonly mood: OpenAiMood
   /** Goes wrong at the next `times` requests. */
   arm(fault: OpenAiFault, times: number, headers?: Readonly<Record<string, string>>): void
+  /** Answers 500 to each request with this text, as llama.cpp does to one that is too long. */
+  stumbleOver(text: string): void
   /** Resolves when it has been asked `count` times in all. */
   asked(count: number): Promise<void>
   /** Resolves when it has been asked for this very text. */
@@ -101,6 +104,7 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
     held?.resolve(null)
     held = null
   }
+  const stumbles = new Set<string>()
 
   async function serve(request: IncomingMessage, reply: ServerResponse): Promise<void> {
     const { authorization } = request.headers
@@ -114,11 +118,17 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
     await held?.promise
     const { fault, headers } = faults.shift() ?? { fault: null, headers: {} }
     for (const [name, value] of Object.entries(headers)) reply.setHeader(name, value)
-    if (options.key !== undefined && authorization !== `Bearer ${options.key}`) {
+    if (!isAllowed(authorization)) {
       send(reply, 401, { error: { message: 'Incorrect API key provided.' } })
+    } else if (body.input.some((text) => stumbles.has(text))) {
+      send(reply, 500, { error: { message: 'too large to process' } })
     } else {
       answer(reply, body, { fault: fault ?? faultOf(body, mood), mood })
     }
+  }
+
+  function isAllowed(authorization: string | undefined): boolean {
+    return options.key === undefined || authorization === `Bearer ${options.key}`
   }
 
   const http = createServer((request, reply) => {
@@ -132,6 +142,9 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
     calls,
     arm: (fault, times, headers = {}) => {
       for (let i = 0; i < times; i += 1) faults.push({ fault, headers })
+    },
+    stumbleOver: (text) => {
+      stumbles.add(text)
     },
     mood,
     asked: (count) => until(() => calls.length >= count),

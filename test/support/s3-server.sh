@@ -4,7 +4,7 @@
 #   s3-server.sh up ROOT DIR MON_PORT S3_PORT    starts it; its pid files lie in DIR/run
 #   s3-server.sh down DIR                        stops what those pid files name, and only that
 #
-# ROOT holds unpacked Debian packages (fetch-ceph.sh). Everything listens on 127.0.0.1 alone, data
+# ROOT holds unpacked Debian packages (fetch-debian.sh). Everything listens on 127.0.0.1 alone, data
 # lives in the memory of the OSD, and the account is one for tests on a server that nobody else sees.
 set -eu
 

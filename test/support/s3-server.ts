@@ -8,22 +8,26 @@
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { access, mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { homedir, tmpdir } from 'node:os'
+import { access, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { debianPackages } from './debian-packages.ts'
+import { freePort } from './free-port.ts'
 
 const run = promisify(execFile)
 
 const SERVER_SCRIPT = join(import.meta.dirname, 's3-server.sh')
-const FETCH_SCRIPT = join(import.meta.dirname, 'fetch-ceph.sh')
 
 const START_TRIES = 3
 const START_TIMEOUT_MS = 120_000
-const FETCH_TIMEOUT_MS = 600_000
+
+const CEPH = {
+  name: 'ceph',
+  packages: ['radosgw', 'ceph-mon', 'ceph-osd', 'ceph-common'],
+  program: 'usr/bin/radosgw',
+}
 
 /** An account of a server that lives for one test run and listens on loopback. */
 const ACCOUNT = { accessKeyId: 'VECTORDTESTKEY', secretAccessKey: 'vectordtestsecret' }
@@ -76,32 +80,10 @@ async function start(): Promise<S3Server | null> {
 async function findCeph(): Promise<string> {
   const given = process.env['VECTORD_TEST_CEPH']
   if (given !== undefined && given !== '') {
-    await access(join(given, 'usr/bin/radosgw'))
+    await access(join(given, CEPH.program))
     return given
   }
-  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
-  const folder = join(cache, 'vectord-test', 'ceph')
-  if (!(await exists(join(folder, 'root/usr/bin/radosgw')))) {
-    await mkdir(folder, { recursive: true })
-    await fetchOnce(folder)
-  }
-  return join(folder, 'root')
-}
-
-/** Test processes that run at the same time take turns: the folder of the lock is the lock. */
-async function fetchOnce(folder: string): Promise<void> {
-  const lock = join(folder, 'lock')
-  const deadline = Date.now() + FETCH_TIMEOUT_MS
-  while (!(await mkdir(lock).then(isDone, isTaken))) {
-    if (Date.now() > deadline) throw new Error(`another process holds ${lock}`)
-    await sleep(500)
-  }
-  try {
-    if (await exists(join(folder, 'root/usr/bin/radosgw'))) return
-    await run('bash', [FETCH_SCRIPT, folder], { timeout: FETCH_TIMEOUT_MS })
-  } finally {
-    await rm(lock, { recursive: true, force: true })
-  }
+  return debianPackages(CEPH)
 }
 
 async function startWithin(ceph: string): Promise<S3Server> {
@@ -162,31 +144,4 @@ function startWatchdog(folder: string): ChildProcess {
   })
   watchdog.unref()
   return watchdog
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      const port = address !== null && typeof address === 'object' ? address.port : 0
-      server.close(() => {
-        resolve(port)
-      })
-    })
-  })
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(isDone, () => false)
-}
-
-function isDone(): boolean {
-  return true
-}
-
-function isTaken(error: unknown): boolean {
-  if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
-  throw error
 }

@@ -1,16 +1,16 @@
 #!/bin/bash
-# Unpacks Debian's packages of Ceph's monitor, OSD and S3 gateway under DIR/root: no root, no chroot,
-# no dpkg. The mirror is the one of the machine's own apt sources.
+# Unpacks packages of Debian, with what they depend on, under DIR/root: no root, no chroot, no dpkg.
+# The mirror is the one of the machine's own apt sources.
 #
-#   fetch-ceph.sh DIR
+#   fetch-debian.sh DIR PACKAGE...
 #
 # DIR/root appears at the end, whole: a run that was cut off leaves none.
 set -euo pipefail
 
 dir=$1
 work=$dir/work
-suite=${VECTORD_TEST_CEPH_SUITE:-sid}
-packages=(radosgw ceph-mon ceph-osd ceph-common)
+suite=${VECTORD_TEST_DEBIAN_SUITE:-sid}
+shift
 
 for tool in apt-get dpkg-deb curl; do
   command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
@@ -37,8 +37,8 @@ system+='|smartmontools|nvme-cli|dmsetup|passwd|login|util-linux|coreutils|bash|
 system+='|mount|e2fsprogs|hdparm|binutils[^/]*|psmisc|procps|init[^/]*|adduser|debconf|sysvinit[^/]*'
 system+='|findutils|grep|sed|gzip|base-[^/]*|bsd[^/]*|cron[^/]*|diffutils|hostname|ncurses-[^/]*'
 system+='|media-types|tzdata|uuid-runtime|xfsprogs|iproute2|kmod|logrotate|openssl'
-system+='|openssl-provider-legacy|ca-certificates|ceph-mgr[^/]*|netbase|sensible-utils'
-"${apt[@]}" -y --print-uris install "${packages[@]}" | sed -n "s/^'\([^']*\)'.*/\1/p" |
+system+='|openssl-provider-legacy|ca-certificates|ceph-mgr[^/]*|netbase|sensible-utils|wget'
+"${apt[@]}" -y --print-uris install "$@" | sed -n "s/^'\([^']*\)'.*/\1/p" |
   grep -vE "/($system)_" > "$work/uris"
 
 cd "$work/cache/archives"
