@@ -35,6 +35,13 @@ const besideProbes = options.quick ? 20 : 100
 const backlog = options.quick ? 1000 : 10_000
 const localTexts = options.quick ? 300 : 3000
 const fastTexts = options.quick ? 5000 : 100_000
+const WORDS = (
+  'river stone winter letter garden engine silver market forest window doctor island music ' +
+  'bread copper school bridge tiger planet cloud harbour winner village candle history mountain ' +
+  'child paper soldier honey desert kitchen painter shadow valley station'
+).split(' ')
+/** Number of the last text. */
+let lastText = 0
 
 await withFolder(async (root) => {
   const fast = await startFastEmbedder()
@@ -108,12 +115,10 @@ async function create(server: BenchServer, name: string, embedder: string): Prom
   await server.answersAfterMs('GET', '/readyz')
 }
 
-let next = 0
-
 function pointsOf(count: number): { readonly id: string; readonly text: string }[] {
   return Array.from({ length: count }, () => {
-    next += 1
-    return { id: `t${next}`, text: sentence(next) }
+    lastText += 1
+    return { id: `t${lastText}`, text: sentence(lastText) }
   })
 }
 
@@ -209,12 +214,6 @@ async function startFastEmbedder(): Promise<{ readonly url: string; close(): voi
   const port = typeof address === 'object' && address !== null ? address.port : 0
   return { url: `http://127.0.0.1:${port}`, close: () => server.close() }
 }
-
-const WORDS = (
-  'river stone winter letter garden engine silver market forest window doctor island music ' +
-  'bread copper school bridge tiger planet cloud harbour winner village candle history mountain ' +
-  'child paper soldier honey desert kitchen painter shadow valley station'
-).split(' ')
 
 /** Twelve words and a number: no two texts are the same. */
 function sentence(seed: number): string {
