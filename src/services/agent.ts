@@ -27,6 +27,8 @@ import type { SearchSeen } from './search-observer.ts'
 
 /** How often rollouts are looked at. */
 const WATCH_MS = 15_000
+/** How often it is looked whether an index came into service. */
+const GREET_MS = 500
 /** Steps of a round: an index that goes on and on must not keep the wake from ending. */
 const ROUND_STEPS_MAX = 1000
 const MINUTE_MS = 60_000
@@ -63,6 +65,8 @@ export class Agent {
   readonly #abort = new AbortController()
   readonly #working: Periodic
   readonly #watching: Periodic
+  readonly #greeting: Periodic
+  readonly #greeted = new Set<string>()
   #isRunning: boolean
   #isClosed = false
   #minuteMs = 0
@@ -81,6 +85,10 @@ export class Agent {
       () => this.watch(),
       (error) => onTrouble(error, 'watch rollouts of the autotune agent'),
     )
+    this.#greeting = new Periodic(
+      async () => this.#greet(),
+      (error) => onTrouble(error, 'look for new indexes for the autotune agent'),
+    )
   }
 
   get isRunning(): boolean {
@@ -95,6 +103,7 @@ export class Agent {
   open(): void {
     this.#watching.start(WATCH_MS)
     this.#working.start(WATCH_MS)
+    this.#greeting.start(GREET_MS)
   }
 
   start(): void {
@@ -113,6 +122,7 @@ export class Agent {
     this.#isClosed = true
     this.#isRunning = false
     this.#abort.abort(new VectordError('shutting_down', 'The service is shutting down.'))
+    await this.#greeting.close()
     await this.#working.close()
     await this.#watching.close()
     await this.#alone(async () => undefined)
@@ -168,6 +178,25 @@ export class Agent {
     const sinceMs = Math.abs(this.parts.nowMs() - this.#lookedMs)
     const isNew = this.parts.hands.indexes().some((name) => !this.#seats.has(name))
     await (isNew || sinceMs >= this.#options.wakeMs ? this.wake() : this.#work())
+  }
+
+  /** An index that came into service is looked at now: until then nobody knows its goal. */
+  #greet(): void {
+    for (const name of this.parts.hands.indexes()) {
+      if (this.#greeted.has(name) || !this.#isServed(name)) continue
+      this.#greeted.add(name)
+      this.#working.soon()
+    }
+  }
+
+  #isServed(name: string): boolean {
+    try {
+      this.parts.hands.facts(name)
+      return true
+    } catch (error) {
+      if (hasCode(error, 'index_not_found', 'index_loading', 'index_unavailable')) return false
+      throw error
+    }
   }
 
   async #work(): Promise<void> {
@@ -254,6 +283,7 @@ export class Agent {
   async drop(name: string): Promise<void> {
     const seat = this.#seats.get(name)
     this.#seats.delete(name)
+    this.#greeted.delete(name)
     await (seat === undefined ? this.parts.documents.drop(name) : seat.index.retire())
   }
 

@@ -26,7 +26,7 @@ interface Found {
 }
 
 interface Recall {
-  readonly recall_slo: { readonly status: string }
+  readonly recall_slo: { readonly status: string; readonly goal: number }
   readonly ef: number
   readonly ef_source: string
   readonly samples: number
@@ -59,7 +59,10 @@ it('low recall is told as it is; the ef is raised to hold the goal, and survives
   service = await start(root, { roundMs: 200 })
   await service.ready()
   // The agent has looked at the index: it may change the ef.
-  await service.must('GET', '/vectors/agent/cloud')
+  await service.eventually(
+    `${INDEX}/recall`,
+    ({ body }) => (body as Recall).recall_slo.goal === GOAL,
+  )
   const raised = await searchUntil(service, ({ recall_slo }) => recall_slo.status === 'ok')
   assert.equal(raised.ef_source, 'live')
   assert.ok(raised.ef > EF, `${raised.ef}`)
