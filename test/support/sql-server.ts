@@ -1,0 +1,213 @@
+/**
+ * What the real database servers of the tests have in common: they live in a temporary folder, listen
+ * on a free port of loopback, and are gone when the test process is, however it ends.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { access, mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type DebianProgram, debianPackages } from './debian-packages.ts'
+import { freePort } from './free-port.ts'
+
+const START_TRIES = 3
+const START_TIMEOUT_MS = 60_000
+const STOP_TIMEOUT_MS = 10_000
+const LOG_LINES_MAX = 100
+
+/** An account of a server that lives for one test run and listens on loopback. */
+export const ACCOUNT = { user: 'vectord', password: 'only for:this/test@run' }
+
+export interface SqlServer {
+  readonly port: number
+  /** Of a database that the account may do everything in. */
+  readonly database: string
+  /** Where it keeps its data; files of a test may lie beside them. */
+  readonly folder: string
+  /** With the password. @param database left out: the one above. */
+  dsn(parameters?: string, database?: string): string
+  /** SIGKILL or an immediate shutdown, and waits until it is gone. Does nothing where it is. */
+  stop(): Promise<void>
+  /** Serves on the same port with the same data. */
+  start(): Promise<void>
+  /** Stops it and deletes its data. */
+  close(): Promise<void>
+}
+
+export interface SqlServerProgram {
+  readonly scheme: string
+  readonly debian: DebianProgram
+  /** Names a folder with the unpacked packages, if they are not to be fetched. */
+  readonly variable: string
+  /** Makes the data folder and the account. */
+  prepare(root: string, folder: string): Promise<void>
+  command(root: string, folder: string, port: number): Command
+  readonly stopSignal: NodeJS.Signals
+}
+
+export interface Command {
+  readonly program: string
+  readonly args: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+  /** Of the user and the group it runs as; left out: those of this process. */
+  readonly uid?: number
+  readonly gid?: number
+  readonly input?: string
+}
+
+/**
+ * A server, or null where none can be had; then the reason was printed, and the suite that asked is
+ * skipped. With `VECTORD_TEST_REQUIRE_SERVICES=1` this throws instead.
+ */
+export async function startSqlServer(program: SqlServerProgram): Promise<SqlServer | null> {
+  try {
+    const root = await findRoot(program)
+    for (let tries = 1; ; tries += 1) {
+      const folder = await mkdtemp(join(tmpdir(), `vectord-${program.scheme}-`))
+      const server = new LoopbackServer({ program, root, folder, port: await freePort() })
+      try {
+        await program.prepare(root, folder)
+        await server.start()
+        return server
+      } catch (error) {
+        await server.close()
+        // A port that was free may be taken by now.
+        if (tries === START_TRIES) throw error
+      }
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    if (process.env['VECTORD_TEST_REQUIRE_SERVICES'] === '1') throw error
+    const file = basename(process.argv[1] ?? '')
+    process.stderr.write(`SKIPPED: the ${program.scheme} cases of ${file}: ${reason}\n`)
+    return null
+  }
+}
+
+async function findRoot({ debian, variable }: SqlServerProgram): Promise<string> {
+  const given = process.env[variable]
+  if (given === undefined || given === '') return debianPackages(debian)
+  await access(given)
+  return given
+}
+
+/** Runs a command to its end. @throws with what it printed where it fails. */
+export async function runCommand(command: Command): Promise<void> {
+  const { child, log } = launch(command)
+  child.stdin?.end(command.input ?? '')
+  const [code] = (await once(child, 'close')) as [number | null]
+  if (code !== 0) throw new Error(`${command.program} ended with ${String(code)}\n${log.join('\n')}`)
+}
+
+function launch({ program, args, env, ...user }: Command): {
+  readonly child: ChildProcess
+  readonly log: readonly string[]
+} {
+  const ids = user.uid === undefined ? {} : { uid: user.uid, gid: user.gid ?? user.uid }
+  const stdio = ['pipe', 'pipe', 'pipe'] as const
+  const child = spawn(program, [...args], { ...ids, env, cwd: '/', stdio: [...stdio] })
+  const log: string[] = []
+  for (const input of [child.stdout, child.stderr]) {
+    if (input === null) continue
+    createInterface({ input }).on('line', (line) => {
+      log.push(line)
+      if (log.length > LOG_LINES_MAX) log.shift()
+    })
+  }
+  // It may be gone before it has read its input; its exit status says what was wrong.
+  child.stdin?.on('error', () => undefined)
+  return { child, log }
+}
+
+interface Place {
+  readonly program: SqlServerProgram
+  readonly root: string
+  readonly folder: string
+  readonly port: number
+}
+
+class LoopbackServer implements SqlServer {
+  readonly port: number
+  readonly folder: string
+  readonly database = 'shop'
+  readonly #place: Place
+  #running: { readonly child: ChildProcess; readonly watchdog: ChildProcess } | null = null
+
+  constructor(place: Place) {
+    this.#place = place
+    this.port = place.port
+    this.folder = place.folder
+  }
+
+  dsn(parameters = '', database = this.database): string {
+    const [user, password] = [ACCOUNT.user, encodeURIComponent(ACCOUNT.password)]
+    const at = `127.0.0.1:${this.port}/${encodeURIComponent(database)}`
+    return `${this.#place.program.scheme}://${user}:${password}@${at}${parameters}`
+  }
+
+  async start(): Promise<void> {
+    if (this.#running !== null) return
+    const { program, root, folder, port } = this.#place
+    const { child, log } = launch(program.command(root, folder, port))
+    await once(child, 'spawn')
+    this.#running = { child, watchdog: startWatchdog(child, program.stopSignal, folder) }
+    const deadline = Date.now() + START_TIMEOUT_MS
+    while (!(await accepts(port))) {
+      if (hasEnded(child) || Date.now() > deadline) {
+        await this.stop()
+        throw new Error(`${program.scheme} does not serve\n${log.join('\n')}`)
+      }
+      await sleep(25)
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#running === null) return
+    const { child, watchdog } = this.#running
+    this.#running = null
+    // Before its process is gone: the id may be another's then.
+    watchdog.kill('SIGKILL')
+    watchdog.stdin?.destroy()
+    if (hasEnded(child)) return
+    const exited = once(child, 'exit')
+    child.kill(this.#place.program.stopSignal)
+    const late = sleep(STOP_TIMEOUT_MS, 'late' as const, { ref: false })
+    if ((await Promise.race([exited, late])) === 'late') child.kill('SIGKILL')
+    await exited
+  }
+
+  async close(): Promise<void> {
+    await this.stop()
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+/** Whether something listens; that it then serves shows at the first query, which waits for it. */
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Stops it when this process is gone: its end of the pipe closes then, however it ends. */
+function startWatchdog(child: ChildProcess, signal: string, folder: string): ChildProcess {
+  const script = 'read -r || { kill -s "$1" "$0"; sleep 1; rm -rf "$2"; }'
+  const args = ['-c', script, String(child.pid), signal.replace('SIG', ''), folder]
+  const watchdog = spawn('bash', args, { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  watchdog.unref()
+  return watchdog
+}
