@@ -73,6 +73,12 @@ async function ownSuite(): Promise<string> {
   return suite
 }
 
+/** Where packages under `root` keep the shared libraries of this CPU: `usr/lib/x86_64-linux-gnu`. */
+export function debianLibraries(root: string): string {
+  const cpu = { x64: 'x86_64', arm64: 'aarch64' }[process.arch as string] ?? process.arch
+  return join(root, 'usr/lib', `${cpu}-linux-gnu`)
+}
+
 /** The file under `root` that `pattern` names, or null. */
 export async function find(root: string, pattern: string): Promise<string | null> {
   for await (const path of glob(pattern, { cwd: root })) return join(root, path)

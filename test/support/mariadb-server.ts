@@ -6,11 +6,12 @@
 
 import { mkdir, readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
-import { dirname, join } from 'node:path'
-import { find } from './debian-packages.ts'
+import { join } from 'node:path'
+import { debianLibraries } from './debian-packages.ts'
 import {
   ACCOUNT,
   type Command,
+  type Place,
   runCommand,
   type SqlServer,
   type SqlServerProgram,
@@ -27,11 +28,11 @@ const MARIADB: SqlServerProgram = {
   },
   variable: 'VECTORD_TEST_MARIADB',
   prepare,
-  command: (root, folder, port) => {
+  command: ({ root, folder, port, hasTls }) => {
     const { args, ...command } = daemon(root, folder)
     const own = [`--port=${port}`, '--bind-address=127.0.0.1', `--socket=${join(folder, 'sock')}`]
-    const tls = ['cert', 'key', 'ca'].map((name) => `--loose-ssl-${name}=${join(folder, name)}.pem`)
-    return { ...command, args: [...args, ...own, ...tls, '--skip-name-resolve'] }
+    const tls = ['cert', 'key', 'ca'].map((name) => `--ssl-${name}=${join(folder, name)}.pem`)
+    return { ...command, args: [...args, ...own, ...(hasTls ? tls : []), '--skip-name-resolve'] }
   },
   stopSignal: 'SIGKILL',
 }
@@ -41,7 +42,7 @@ export function startMariadb(): Promise<SqlServer | null> {
   return startSqlServer(MARIADB)
 }
 
-async function prepare(root: string, folder: string): Promise<void> {
+async function prepare({ root, folder }: Place): Promise<void> {
   await mkdir(join(folder, 'data', 'mysql'), { recursive: true })
   const share = join(root, 'usr/share/mysql')
   const tables = ['mysql_system_tables.sql', 'mysql_system_tables_data.sql']
@@ -71,12 +72,6 @@ function daemon(root: string, folder: string): Command {
       ...['--innodb-flush-log-at-trx-commit=0', '--innodb-flush-method=nosync', '--skip-log-bin'],
       ...['--innodb-buffer-pool-size=64M', `--tmpdir=${folder}`, '--log-warnings=0'],
     ],
-    env: { PATH: process.env['PATH'], LD_LIBRARY_PATH: libraries(root) },
+    env: { PATH: process.env['PATH'], LD_LIBRARY_PATH: debianLibraries(root) },
   }
-}
-
-/** Where the packages keep their shared libraries, those of one CPU: `usr/lib/x86_64-linux-gnu`. */
-function libraries(root: string): string {
-  const multiarch = { x64: 'x86_64', arm64: 'aarch64' }[process.arch as string] ?? process.arch
-  return join(root, 'usr/lib', `${multiarch}-linux-gnu`)
 }

@@ -3,7 +3,7 @@
  * on a free port of loopback, and are gone when the test process is, however it ends.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -11,8 +11,11 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { type DebianProgram, debianPackages } from './debian-packages.ts'
 import { freePort } from './free-port.ts'
+
+const run = promisify(execFile)
 
 const START_TRIES = 3
 const START_TIMEOUT_MS = 60_000
@@ -28,6 +31,8 @@ export interface SqlServer {
   readonly database: string
   /** Where it keeps its data; files of a test may lie beside them. */
   readonly folder: string
+  /** Whether it speaks TLS: `folder` holds `ca.pem`, which signed it, and `stranger.pem`, which did not. */
+  readonly hasTls: boolean
   /** With the password. @param database left out: the one above. */
   dsn(parameters?: string, database?: string): string
   /** SIGKILL or an immediate shutdown, and waits until it is gone. Does nothing where it is. */
@@ -38,14 +43,23 @@ export interface SqlServer {
   close(): Promise<void>
 }
 
+export interface Place {
+  /** Holds the unpacked packages as if it were `/`. */
+  readonly root: string
+  /** Of this server alone. */
+  readonly folder: string
+  readonly port: number
+  readonly hasTls: boolean
+}
+
 export interface SqlServerProgram {
   readonly scheme: string
   readonly debian: DebianProgram
   /** Names a folder with the unpacked packages, if they are not to be fetched. */
   readonly variable: string
   /** Makes the data folder and the account. */
-  prepare(root: string, folder: string): Promise<void>
-  command(root: string, folder: string, port: number): Command
+  prepare(place: Place): Promise<void>
+  command(place: Place): Command | Promise<Command>
   readonly stopSignal: NodeJS.Signals
 }
 
@@ -68,9 +82,11 @@ export async function startSqlServer(program: SqlServerProgram): Promise<SqlServ
     const root = await findRoot(program)
     for (let tries = 1; ; tries += 1) {
       const folder = await mkdtemp(join(tmpdir(), `vectord-${program.scheme}-`))
-      const server = new LoopbackServer({ program, root, folder, port: await freePort() })
+      const hasTls = await makeCertificates(folder)
+      const place = { root, folder, port: await freePort(), hasTls }
+      const server = new LoopbackServer(program, place)
       try {
-        await program.prepare(root, folder)
+        await program.prepare(place)
         await server.start()
         return server
       } catch (error) {
@@ -93,6 +109,37 @@ async function findRoot({ debian, variable }: SqlServerProgram): Promise<string>
   if (given === undefined || given === '') return debianPackages(debian)
   await access(given)
   return given
+}
+
+/**
+ * A certificate for `localhost` and the authority that signed it, in `folder`: `cert.pem`, `key.pem` and
+ * `ca.pem`; another authority, which signed nothing, in `stranger.pem`.
+ *
+ * @returns false where the machine has no `openssl`.
+ */
+async function makeCertificates(folder: string): Promise<boolean> {
+  const path = (name: string): string => join(folder, `${name}.pem`)
+  const openssl = (...args: readonly string[]): Promise<unknown> => run('openssl', args)
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  const authority = (name: string, key: string): Promise<unknown> =>
+    openssl(
+      ...['req', '-x509', ...newKey, '-days', '2', '-subj', `/CN=${name} of the tests`],
+      ...['-keyout', path(key), '-out', path(name)],
+    )
+  try {
+    await authority('ca', 'ca-key')
+    await authority('stranger', 'stranger-key')
+    await openssl(
+      ...['req', '-x509', ...newKey, '-days', '2', '-subj', '/CN=localhost'],
+      ...['-addext', 'subjectAltName=DNS:localhost', '-addext', 'basicConstraints=CA:FALSE'],
+      ...['-CA', path('ca'), '-CAkey', path('ca-key')],
+      ...['-keyout', path('key'), '-out', path('cert')],
+    )
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
 }
 
 /** Runs a command to its end. @throws with what it printed where it fails. */
@@ -123,22 +170,20 @@ function launch({ program, args, env, ...user }: Command): {
   return { child, log }
 }
 
-interface Place {
-  readonly program: SqlServerProgram
-  readonly root: string
-  readonly folder: string
-  readonly port: number
-}
 
 class LoopbackServer implements SqlServer {
   readonly port: number
   readonly folder: string
+  readonly hasTls: boolean
   readonly database = 'shop'
+  readonly #program: SqlServerProgram
   readonly #place: Place
   #running: { readonly child: ChildProcess; readonly watchdog: ChildProcess } | null = null
 
-  constructor(place: Place) {
+  constructor(program: SqlServerProgram, place: Place) {
+    this.#program = program
     this.#place = place
+    this.hasTls = place.hasTls
     this.port = place.port
     this.folder = place.folder
   }
@@ -146,20 +191,21 @@ class LoopbackServer implements SqlServer {
   dsn(parameters = '', database = this.database): string {
     const [user, password] = [ACCOUNT.user, encodeURIComponent(ACCOUNT.password)]
     const at = `127.0.0.1:${this.port}/${encodeURIComponent(database)}`
-    return `${this.#place.program.scheme}://${user}:${password}@${at}${parameters}`
+    return `${this.#program.scheme}://${user}:${password}@${at}${parameters}`
   }
 
   async start(): Promise<void> {
     if (this.#running !== null) return
-    const { program, root, folder, port } = this.#place
-    const { child, log } = launch(program.command(root, folder, port))
+    const { folder, port } = this.#place
+    const { scheme, stopSignal } = this.#program
+    const { child, log } = launch(await this.#program.command(this.#place))
     await once(child, 'spawn')
-    this.#running = { child, watchdog: startWatchdog(child, program.stopSignal, folder) }
+    this.#running = { child, watchdog: startWatchdog(child, stopSignal, folder) }
     const deadline = Date.now() + START_TIMEOUT_MS
     while (!(await accepts(port))) {
       if (hasEnded(child) || Date.now() > deadline) {
         await this.stop()
-        throw new Error(`${program.scheme} does not serve\n${log.join('\n')}`)
+        throw new Error(`${scheme} does not serve\n${log.join('\n')}`)
       }
       await sleep(25)
     }
@@ -174,7 +220,7 @@ class LoopbackServer implements SqlServer {
     watchdog.stdin?.destroy()
     if (hasEnded(child)) return
     const exited = once(child, 'exit')
-    child.kill(this.#place.program.stopSignal)
+    child.kill(this.#program.stopSignal)
     const late = sleep(STOP_TIMEOUT_MS, 'late' as const, { ref: false })
     if ((await Promise.race([exited, late])) === 'late') child.kill('SIGKILL')
     await exited
