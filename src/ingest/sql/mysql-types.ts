@@ -131,40 +131,43 @@ function stringColumn({ flags, characterSet, extendedFormat }: FieldPacket): Kin
   return { type: 'utf8', kind: 'text', canBeKey: isPlain }
 }
 
-/** How a value of the driver that is not null becomes a cell. @throws {ValueRefusal} */
-export type MysqlReader = (value: unknown) => Cell
-
-export function mysqlReader({ name, kind }: MysqlColumn): MysqlReader {
-  switch (kind) {
-    case 'boolean':
-      return toBoolean
-    case 'integer':
-    case 'float':
-    case 'text':
-    case 'geometry':
-      return asItIs
-    case 'bigint':
-      return toBigint
-    case 'decimal':
-      return Number
-    case 'time':
-      return toMicros
-    case 'bits':
-      return toBits
-    case 'bytes':
-      return toBytes
-    default:
-      throw new Error(`column ${name} is of no kind`)
-  }
-}
-
 export function tableColumn({ name, type, kind }: MysqlColumn, isNullable: boolean): Column {
   // A NOT NULL date may be the zero date, which is none.
   return { name, type, nullable: isNullable || kind === 'time' }
 }
 
-function asItIs(value: unknown): Cell {
-  return value as Cell
+/** A row as the driver gives it. */
+export type MysqlRow = readonly unknown[]
+
+/** The cells of a column, one for each row. @throws {ValueRefusal} for one that has no place in it. */
+export function mysqlCells(
+  { kind }: MysqlColumn,
+  rows: readonly MysqlRow[],
+  index: number,
+): readonly Cell[] {
+  switch (kind) {
+    case 'integer':
+    case 'float':
+    case 'text':
+    case 'geometry':
+      return rows.map((row) => row[index] as Cell)
+    case 'boolean':
+      return rows.map((row) => orNull(row[index], toBoolean))
+    case 'bigint':
+      return rows.map((row) => orNull(row[index], toBigint))
+    case 'decimal':
+      return rows.map((row) => orNull(row[index], Number))
+    case 'time':
+      return rows.map((row) => orNull(row[index], toMicros))
+    case 'bits':
+      return rows.map((row) => orNull(row[index], toBits))
+    case 'bytes':
+      return rows.map((row) => orNull(row[index], toBytes))
+  }
+}
+
+function orNull(value: unknown, read: (value: unknown) => Cell): Cell {
+  return value === null ? null : read(value)
 }
 
 function toBoolean(value: unknown): Cell {

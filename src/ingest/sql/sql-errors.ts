@@ -62,7 +62,7 @@ export function sqlError(code: SqlErrorCode, error: DriverError, dsn: SqlDsn): V
   })
 }
 
-/** The reply where a server without TLS is asked for it. */
-export function noTls(dsn: SqlDsn): VectordError {
-  return sqlError('source_tls_failed', new Error('it offers none'), dsn)
+/** What was thrown, as an error. */
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
