@@ -59,6 +59,10 @@ class MysqlSession implements SqlSession {
   constructor(connection: Connection, dsn: SqlDsn) {
     this.#connection = connection
     this.#dsn = dsn
+    // The driver tells a lost connection to those who wait for an answer, not to those who take rows.
+    connection.on('error', (error: Error) => {
+      this.#queue?.end(mysqlError(error, 'read', this.#dsn))
+    })
   }
 
   async describe(query: SqlQuery): Promise<SqlStatement> {

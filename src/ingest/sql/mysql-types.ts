@@ -18,6 +18,8 @@ export interface MysqlColumn {
   readonly kind: MysqlKind
   /** Whether rows can be paged by it: its values are written as they are compared. */
   readonly canBeKey: boolean
+  /** Of a BIT: how many. */
+  readonly bits?: number
 }
 
 /** How it is asked for, and read. */
@@ -77,7 +79,7 @@ export function mysqlColumn(field: FieldPacket): MysqlColumn {
     case TYPE.newDate:
       return { name, type: 'timestamp', kind: 'time', canBeKey: true }
     case TYPE.bit:
-      return { name, type: 'utf8', kind: 'bits', canBeKey: false }
+      return { name, type: 'utf8', kind: 'bits', canBeKey: false, bits: field.columnLength ?? 1 }
     case TYPE.time:
     case TYPE.json:
     case TYPE.null:
@@ -141,7 +143,7 @@ export type MysqlRow = readonly unknown[]
 
 /** The cells of a column, one for each row. @throws {ValueRefusal} for one that has no place in it. */
 export function mysqlCells(
-  { kind }: MysqlColumn,
+  { kind, bits = 1 }: MysqlColumn,
   rows: readonly MysqlRow[],
   index: number,
 ): readonly Cell[] {
@@ -160,7 +162,7 @@ export function mysqlCells(
     case 'time':
       return rows.map((row) => orNull(row[index], toMicros))
     case 'bits':
-      return rows.map((row) => orNull(row[index], toBits))
+      return rows.map((row) => orNull(row[index], (value) => toBits(value, bits)))
     case 'bytes':
       return rows.map((row) => orNull(row[index], toBytes))
   }
@@ -189,8 +191,9 @@ function toMicros(value: unknown): Cell {
   return text.charCodeAt(4) === 45 && text.length >= 10 ? microsOfText(text) : BigInt(text)
 }
 
-function toBits(value: unknown): Cell {
-  return Array.from(value as Uint8Array, (byte) => byte.toString(2).padStart(8, '0')).join('')
+function toBits(value: unknown, bits: number): Cell {
+  const bytes = Array.from(value as Uint8Array, (byte) => byte.toString(2).padStart(8, '0'))
+  return bytes.join('').slice(-bits)
 }
 
 /** A copy: the driver's bytes are a part of what it received. */

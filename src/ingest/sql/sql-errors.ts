@@ -45,8 +45,10 @@ export function isDriverError(error: unknown): error is DriverError {
   return error instanceof Error && !(error instanceof VectordError)
 }
 
-export function isCertificateError({ code }: DriverError): boolean {
-  return code !== undefined && CERTIFICATE_CODES.test(code)
+/** The driver of MySQL puts a code of its own in the place of that of Node. */
+export function isCertificateError({ code = '', message }: DriverError): boolean {
+  if (code === 'HANDSHAKE_SSL_ERROR') return /certificate|altname|ssl routines/i.test(message)
+  return CERTIFICATE_CODES.test(code)
 }
 
 export function sqlError(code: SqlErrorCode, error: DriverError, dsn: SqlDsn): VectordError {
