@@ -29,6 +29,10 @@ export const ERROR_KINDS = {
   idempotency_key_reused: { status: 422, retryable: false },
   request_quarantined: { status: 422, retryable: false },
   embedder_failed: { status: 422, retryable: false },
+  source_auth_failed: { status: 422, retryable: false },
+  source_tls_failed: { status: 422, retryable: false },
+  source_failed: { status: 422, retryable: false },
+  source_value_refused: { status: 422, retryable: false },
 
   // Who asks.
   unauthenticated: { status: 401, retryable: false },
@@ -55,6 +59,7 @@ export const ERROR_KINDS = {
   profile_not_active: { status: 409, retryable: false },
   document_not_found: { status: 404, retryable: false },
   document_conflict: { status: 409, retryable: false },
+  source_not_found: { status: 404, retryable: false },
   index_exists: { status: 409, retryable: false },
   bucket_exists: { status: 409, retryable: false },
   bucket_in_use: { status: 409, retryable: false },
@@ -86,6 +91,7 @@ export const ERROR_KINDS = {
   bucket_unreachable: { status: 503, retryable: true },
   embedder_unavailable: { status: 503, retryable: true },
   model_server_unavailable: { status: 503, retryable: true },
+  source_unreachable: { status: 503, retryable: true },
   overloaded: { status: 503, retryable: true },
   journal_full: { status: 503, retryable: true },
   stream_draining: { status: 503, retryable: true },
