@@ -8,7 +8,8 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
 import { ParquetFile, type RecordBatch } from 'parquet-wasm/node'
-import { ArrowFault, ArrowStream, type ArrowBatch, type ArrowSchema } from './arrow-stream.ts'
+import { ArrowFault, type ArrowSchema } from './arrow-schema.ts'
+import { ArrowStream, type ArrowBatch } from './arrow-stream.ts'
 
 export interface ParquetBatch {
   readonly schema: ArrowSchema
