@@ -4,6 +4,7 @@
 
 import { basename } from 'node:path'
 import { VectordError } from '../lib/errors.ts'
+import { TypeFault } from './arrow-cells.ts'
 import { RowFault } from './table-shape.ts'
 
 /** Where in a file: counted from 0, but lines from 1 as editors do. */
@@ -31,6 +32,13 @@ export function tableFault(
     const message = `Row ${row} of column "${cause.column}" in "${file}"${told(place)}: ${cause.message}.`
     return new VectordError('invalid_value', message, {
       details: { file, ...place, row, column: cause.column },
+      cause,
+    })
+  }
+  if (cause instanceof TypeFault) {
+    const { column, type } = cause
+    return new VectordError('invalid_value', `In "${file}" ${cause.message}.`, {
+      details: { file, column, type },
       cause,
     })
   }

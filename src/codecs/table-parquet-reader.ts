@@ -1,14 +1,15 @@
 /**
  * Parquet files of other programs as tables, a batch at a time.
  *
- * Row groups are read one after the other, so that what is wrong can be told by its row group. Most
- * damage is found; some makes parquet-wasm fail outside of any promise, which ends the process: files
- * that nobody vouches for are read in a child process, whose end stands for `file_corrupt`.
+ * Row groups are read one after the other, so that what is wrong can be told by its row group. What is
+ * damaged is told where parquet-wasm notices; it does not compare the checksums that pages may have.
  */
 
 import type { Column, TableBatch } from '../domain/table.ts'
-import { TABLES_SCOPE } from './arrow-schema.ts'
+import { TypeFault, UUID_EXTENSION } from './arrow-cells.ts'
+import { type ArrowField, TABLES_SCOPE } from './arrow-schema.ts'
 import { ParquetReader } from './parquet-file.ts'
+import { uuidColumns } from './parquet-uuids.ts'
 import { tableFault } from './table-fault.ts'
 import { tableBatches, TableShape } from './table-shape.ts'
 import type { TableReadOptions, TableSource } from './table-source.ts'
@@ -20,7 +21,7 @@ export async function openParquetTable(
   let reader: ParquetReader | null = null
   try {
     reader = await ParquetReader.open(path, TABLES_SCOPE)
-    const shape = new TableShape(reader.schema().fields)
+    const shape = new TableShape(await fieldsOf(path, reader))
     await findDimensions(path, reader, shape)
     const columns = shape.columns()
     const { rows } = reader
@@ -35,6 +36,20 @@ export async function openParquetTable(
     await reader?.close()
     throw tableFault(path, {}, error)
   }
+}
+
+async function fieldsOf(path: string, reader: ParquetReader): Promise<readonly ArrowField[]> {
+  const uuids = await uuidColumns(path)
+  return reader.schema().fields.map((field) => {
+    refuseIntervals(field, field)
+    return uuids.has(field.name) ? { ...field, metadata: new Map([UUID_EXTENSION]) } : field
+  })
+}
+
+/** parquet-wasm drops the months of intervals. */
+function refuseIntervals(column: ArrowField, { type, children }: ArrowField): void {
+  if (type.kind === 'interval') throw new TypeFault(column, 'interval')
+  for (const child of children) refuseIntervals(column, child)
 }
 
 /** Rows that are looked at in one go: the first ones mostly have a vector. */
