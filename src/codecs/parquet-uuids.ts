@@ -57,10 +57,8 @@ interface Element {
 function uuidsOf(reader: ThriftReader): string[] {
   const elements: Element[] = []
   reader.struct((field, type) => {
-    if (field !== SCHEMA) return reader.skip(type, 1)
-    reader.list(() => {
-      elements.push(elementOf(reader))
-    })
+    if (field === SCHEMA) reader.list(() => elements.push(elementOf(reader)))
+    else reader.skip(type, 1)
   })
   const uuids: string[] = []
   // The root comes first; below it the children of each element follow it.
@@ -97,7 +95,9 @@ function elementOf(reader: ThriftReader): Element {
 const TRUE = 1
 const FALSE = 2
 const BYTE = 3
-const INTEGER_MAX = 6
+const INT16 = 4
+const INT32 = 5
+const INT64 = 6
 const DOUBLE = 7
 const BINARY = 8
 const LIST = 9
@@ -125,8 +125,8 @@ class ThriftReader {
     }
   }
 
-  /** Calls `take` for each element; @returns the type of them. */
-  list(take: (type: number) => void): void {
+  /** Calls `take`, which reads or skips it, for each element. */
+  list(take: (type: number) => unknown): void {
     const head = this.#byte()
     const length = head >> 4 === 15 ? this.#varint() : head >> 4
     if (length > this.#bytes.length - this.#at) throw new RangeError('a list is too long')
@@ -144,20 +144,39 @@ class ThriftReader {
 
   skip(type: number, depth: number): void {
     if (depth > DEPTH_MAX) throw new RangeError('nested too deep')
-    if (type === TRUE || type === FALSE) return
-    if (type === BYTE) this.#take(1)
-    else if (type <= INTEGER_MAX) this.#varint()
-    else if (type === DOUBLE) this.#take(8)
-    else if (type === BINARY) this.#take(this.#varint())
-    else if (type === LIST || type === SET) {
+    switch (type) {
+      case TRUE:
+      case FALSE:
+        return
+      case BYTE:
+        this.#take(1)
+        return
+      case INT16:
+      case INT32:
+      case INT64:
+        this.#varint()
+        return
+      case DOUBLE:
+        this.#take(8)
+        return
+      case BINARY:
+        this.#take(this.#varint())
+        return
+      default:
+        this.#skipNested(type, depth)
+    }
+  }
+
+  #skipNested(type: number, depth: number): void {
+    if (type === STRUCT) {
+      this.struct((_field, inner) => {
+        this.skip(inner, depth + 1)
+      })
+    } else if (type === LIST || type === SET) {
       this.list((item) => {
         // Booleans in lists take a byte each.
         if (item === TRUE || item === FALSE) this.#take(1)
         else this.skip(item, depth + 1)
-      })
-    } else if (type === STRUCT) {
-      this.struct((_field, inner) => {
-        this.skip(inner, depth + 1)
       })
     } else throw new RangeError('a type is not known')
   }

@@ -63,18 +63,22 @@ async function findDimensions(
 ): Promise<void> {
   for (const group of reader.groupRows.keys()) {
     try {
-      while (shape.open.length > 0) {
-        const before = shape.open.length
-        for await (const { batch } of reader.batches(LOOK_ROWS, { group, columns: shape.open })) {
-          shape.look(batch)
-          if (shape.open.length < before) break
-        }
-        if (shape.open.length === before) break
-      }
+      while (await findOne(reader, shape, group));
     } catch (error) {
       throw tableFault(path, { row_group: group }, error)
     }
   }
+}
+
+/** @returns whether one was found: then the others are looked for alone. */
+async function findOne(reader: ParquetReader, shape: TableShape, group: number): Promise<boolean> {
+  const { open } = shape
+  if (open.length === 0) return false
+  for await (const { batch } of reader.batches(LOOK_ROWS, { group, columns: open })) {
+    shape.look(batch)
+    if (shape.open.length < open.length) return true
+  }
+  return false
 }
 
 async function* readGroups(
@@ -84,18 +88,30 @@ async function* readGroups(
   { batchRows, signal }: TableReadOptions,
 ): AsyncGenerator<TableBatch, undefined> {
   for (const group of reader.groupRows.keys()) {
-    let rowsBefore = 0
+    const place = { rowsBefore: 0 }
     try {
-      for await (const { batch } of reader.batches(batchRows, { group })) {
-        for (const table of tableBatches(columns, batch, batchRows)) {
-          signal.throwIfAborted()
-          yield table
-        }
-        rowsBefore += batch.rows
+      for await (const table of readGroup(reader, columns, { group, batchRows, place })) {
+        signal.throwIfAborted()
+        yield table
       }
     } catch (error) {
       if (signal.aborted) throw error
-      throw tableFault(path, { row_group: group }, error, rowsBefore)
+      throw tableFault(path, { row_group: group }, error, place.rowsBefore)
     }
+  }
+}
+
+async function* readGroup(
+  reader: ParquetReader,
+  columns: readonly Column[],
+  {
+    group,
+    batchRows,
+    place,
+  }: { readonly group: number; readonly batchRows: number; readonly place: { rowsBefore: number } },
+): AsyncGenerator<TableBatch, undefined> {
+  for await (const { batch } of reader.batches(batchRows, { group })) {
+    yield* tableBatches(columns, batch, batchRows)
+    place.rowsBefore += batch.rows
   }
 }
