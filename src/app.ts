@@ -10,6 +10,7 @@ import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { adminRoutes } from '../routes/admin.ts'
 import { agentRoutes } from '../routes/agent.ts'
+import { datasetRoutes } from '../routes/datasets.ts'
 import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
@@ -41,6 +42,7 @@ import {
   residenceOf,
   streamGauges,
 } from './core-report.ts'
+import { DatasetStores } from './datasets/dataset-stores.ts'
 import { dropGauges } from './drop-parts.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
@@ -83,6 +85,8 @@ const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
 /** How often it is looked whether an index came into service, which may have something to sweep. */
 const SWEEPS_MS = 1000
+/** How often parts of datasets that nobody reads any more are deleted. */
+const DATASET_SWEEPS_MS = 3600 * 1000
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const { config, log, nowMs } = options
@@ -97,6 +101,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
   const texts = new TextParts({ ...options, parts })
+  const datasets = new DatasetStores({ ...parts, nowMs, onTrouble: troubleLog(log) })
   const metrics = new Metrics()
   coreGauges(metrics, parts.dataplane, parts.indexes)
   memoryGauges(metrics, parts.memory)
@@ -114,8 +119,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, streams, texts, metrics })
-  const timers = periodicWork(parts, tuning, log)
+  await mountRoutes(http, { options, parts, tuning, operations, streams, texts, datasets, metrics })
+  const timers = periodicWork({ parts, tuning, datasets, log })
   return {
     http,
     start: () => {
@@ -152,11 +157,12 @@ interface Mounted {
   readonly operations: Operations
   readonly streams: Streams
   readonly texts: TextParts
+  readonly datasets: DatasetStores
   readonly metrics: Metrics
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, texts, metrics } = mounted
+  const { options, parts, tuning, operations, streams, texts, datasets, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
@@ -196,6 +202,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const trialCurve = (index: string) => tuning.promotedCurve(index)
   await http.register(recallRoutes, { ...forIndexes, recall, trialCurve })
   await http.register(longOperationRoutes, { operations })
+  await http.register(datasetRoutes, { datasets })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
 }
@@ -237,12 +244,24 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
 
 type Timers = Readonly<
   Record<
-    'refresh' | 'health' | 'memory' | 'journals' | 'alarms' | 'compactions' | 'sweeps',
+    | 'refresh'
+    | 'health'
+    | 'memory'
+    | 'journals'
+    | 'alarms'
+    | 'compactions'
+    | 'sweeps'
+    | 'datasetSweeps',
     Periodic
   >
 >
 
-function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
+function periodicWork({
+  parts,
+  tuning,
+  datasets,
+  log,
+}: Pick<Mounted, 'parts' | 'tuning' | 'datasets'> & { readonly log: Logger }): Timers {
   const { buckets, indexes, dataplane, memory } = parts
   const trouble = troubleLog(log)
   const lookTrouble = (error: unknown): void => {
@@ -279,11 +298,12 @@ function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
       },
     ),
     sweeps: new Periodic(() => parts.drops.sweep(), lookTrouble),
+    datasetSweeps: new Periodic(() => datasets.sweep(), lookTrouble),
   }
 }
 
 function timersOf(
-  { refresh, health, memory, journals, alarms, compactions, sweeps }: Timers,
+  { refresh, health, memory, journals, alarms, compactions, sweeps, datasetSweeps }: Timers,
   config: Config,
 ): { readonly work: Periodic; readonly everyMs: number }[] {
   return [
@@ -294,6 +314,7 @@ function timersOf(
     { work: alarms, everyMs: ALARMS_MS },
     { work: compactions, everyMs: config.compaction.intervalS * 1000 },
     { work: sweeps, everyMs: SWEEPS_MS },
+    { work: datasetSweeps, everyMs: DATASET_SWEEPS_MS },
   ]
 }
 

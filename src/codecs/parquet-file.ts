@@ -1,209 +1,88 @@
 /**
- * Parquet files, written and read a row group at a time: the door to parquet-wasm.
+ * Parquet files, read a row group at a time through parquet-wasm.
  *
- * What parquet-wasm does with errors is not what it looks like, so they never reach it. A source of
- * batches that fails looks to it like one that ends, and what it cannot encode it leaves out: hence
- * `BatchFeed`, and a count of the rows in the finished file. A failed read, or bytes that are no
- * Parquet, leave its reader waiting for ever: hence `FileBlob`, and hence nothing is read here whose
- * checksum was not compared before.
+ * What parquet-wasm does with errors is not what it looks like, so they never reach it. A failed read
+ * leaves its reader waiting for ever, and so do bytes that are no Parquet: hence `FileBlob`, which
+ * knows when nothing is left to wait for. Other bytes make it panic outside of any promise: hence
+ * `panic-trap.ts`, for files that nobody vouches for.
  */
 
-import { open, rm, type FileHandle } from 'node:fs/promises'
-import { ReadableStream } from 'node:stream/web'
+import { open, type FileHandle } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
-import { tableToIPC, type Table as ArrowTable } from 'apache-arrow'
-import {
-  Compression,
-  ParquetFile,
-  Table,
-  transformParquetStream,
-  WriterPropertiesBuilder,
-  type RecordBatch,
-  type WriterProperties,
-} from 'parquet-wasm/node'
-import { invariant } from '../lib/invariant.ts'
-import { ArrowFault, ArrowStream, type ArrowBatch, type ArrowSchema } from './arrow-stream.ts'
-
-export interface ParquetSpec {
-  /** Rows of a row group; it has fewer where they are larger than `GROUP_BYTES_MAX`. */
-  readonly groupRows: number
-  readonly metadata: ReadonlyMap<string, string>
-}
-
-/** A row group is held in memory, when it is written and when it is read. */
-const GROUP_BYTES_MAX = 32 * 1024 * 1024
-
-/**
- * Writes a new file: complete and synced once resolved, otherwise there is none.
- *
- * @param tables all of one schema; those without rows are skipped, but some row there must be.
- * @returns the number of rows.
- * @throws what `tables` throws, and `EEXIST` where there is a file already, which stays as it is.
- */
-export async function writeParquet(
-  path: string,
-  tables: Iterable<ArrowTable> | AsyncIterable<ArrowTable>,
-  spec: ParquetSpec,
-): Promise<number> {
-  const file = await open(path, 'wx')
-  try {
-    const feed = new BatchFeed()
-    const written = await pump(feed, file, feed.batches(tables), spec).finally(() => file.close())
-    await expectWhole(path, { bytes: written, rows: feed.rows })
-    return feed.rows
-  } catch (error) {
-    await rm(path, { force: true })
-    throw error
-  }
-}
-
-/** Gives batches to parquet-wasm and keeps what went wrong, on either side of it, for the caller. */
-class BatchFeed {
-  rows = 0
-  #failure: { readonly cause: unknown } | null = null
-
-  get hasFailed(): boolean {
-    return this.#failure !== null
-  }
-
-  /** The batches end at the next chance; `check` throws `cause`. */
-  fail(cause: unknown): void {
-    this.#failure ??= { cause }
-  }
-
-  check(): void {
-    if (this.#failure !== null) throw this.#failure.cause
-  }
-
-  async *batches(
-    tables: Iterable<ArrowTable> | AsyncIterable<ArrowTable>,
-  ): AsyncGenerator<RecordBatch, undefined> {
-    try {
-      for await (const table of tables) {
-        if (table.numRows > 0) yield toWasm(table)
-        if (this.hasFailed) return
-        this.rows += table.numRows
-        await turn()
-      }
-    } catch (cause) {
-      this.fail(cause)
-    }
-  }
-}
-
-/** Moves the encoded bytes into the file. @returns how many. */
-async function pump(
-  feed: BatchFeed,
-  file: FileHandle,
-  batches: AsyncGenerator<RecordBatch, undefined>,
-  spec: ParquetSpec,
-): Promise<number> {
-  const first = await batches.next()
-  feed.check()
-  invariant(first.done !== true, 'a Parquet file has rows')
-  const source = ReadableStream.from(startingWith(first.value, batches))
-  const stream = await transformParquetStream(source as never, propertiesOf(spec))
-  let written = 0
-  for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
-    // Read on to the end: whoever gave the batches may take it that they are no longer in use.
-    if (feed.hasFailed) continue
-    try {
-      await file.writeFile(chunk)
-      written += chunk.length
-    } catch (cause) {
-      feed.fail(cause)
-    }
-  }
-  feed.check()
-  await file.sync()
-  return written
-}
-
-async function* startingWith<T>(first: T, rest: AsyncIterable<T>): AsyncGenerator<T> {
-  yield first
-  yield* rest
-}
-
-function toWasm(table: ArrowTable): RecordBatch {
-  const copy = Table.fromIPCStream(tableToIPC(table, 'stream'))
-  try {
-    const [batch, ...others] = copy.recordBatches()
-    invariant(batch !== undefined && others.length === 0, 'a table is one batch')
-    return batch
-  } finally {
-    copy.free()
-  }
-}
-
-function propertiesOf({ groupRows, metadata }: ParquetSpec): WriterProperties {
-  return new WriterPropertiesBuilder()
-    .setCompression(Compression.UNCOMPRESSED)
-    .setDictionaryEnabled(false)
-    .setMaxRowGroupSize(groupRows)
-    .setMaxRowGroupBytes(GROUP_BYTES_MAX)
-    .setKeyValueMetadata(new Map(metadata))
-    .build()
-}
-
-/** A full disk, and an encoder that gave up, have been seen to look like success. */
-async function expectWhole(
-  path: string,
-  { bytes, rows }: { readonly bytes: number; readonly rows: number },
-): Promise<void> {
-  const reader = await ParquetReader.open(path)
-  try {
-    invariant(reader.bytes === bytes, 'the file is as long as what was written')
-    invariant(reader.rows === rows, 'the file has the rows that were written')
-  } finally {
-    await reader.close()
-  }
-}
+import { ParquetFile, type ReaderOptions, type RecordBatch } from 'parquet-wasm/node'
+import { ArrowFault, type ArrowSchema, type ArrowScope, POINTS_SCOPE } from './arrow-schema.ts'
+import { ArrowStream, type ArrowBatch } from './arrow-stream.ts'
+import { trapPanics } from './panic-trap.ts'
 
 export interface ParquetBatch {
   readonly schema: ArrowSchema
   readonly batch: ArrowBatch
 }
 
-/** Reads a file whose bytes are known to be those that were written. */
+/** Which part of a file is read; left out is all of it. */
+export interface ParquetSelection {
+  readonly group?: number
+  /** Names of columns at the top. */
+  readonly columns?: readonly string[]
+}
+
 export class ParquetReader {
   readonly bytes: number
   readonly rows: number
+  /** Rows of each row group. */
+  readonly groupRows: readonly number[]
   readonly metadata: ReadonlyMap<string, string>
   readonly #blob: FileBlob
   readonly #file: ParquetFile
+  readonly #scope: ArrowScope
 
-  private constructor(blob: FileBlob, file: ParquetFile) {
+  private constructor(blob: FileBlob, file: ParquetFile, scope: ArrowScope) {
     this.#blob = blob
     this.#file = file
+    this.#scope = scope
     this.bytes = blob.size
-    const { rows, metadata } = describe(file)
+    const { rows, groupRows, metadata } = describe(file)
     this.rows = rows
+    this.groupRows = groupRows
     this.metadata = metadata
   }
 
-  /** @throws {Error} where it is no Parquet file, or what reading it throws. */
-  static async open(path: string): Promise<ParquetReader> {
-    const blob = await FileBlob.open(path)
+  /**
+   * @param scope that of points for bytes that are known to be those that were written.
+   * @throws {Error} where it is no Parquet file, or what reading it throws.
+   */
+  static async open(path: string, scope: ArrowScope = POINTS_SCOPE): Promise<ParquetReader> {
+    const blob = await FileBlob.open(path, scope === POINTS_SCOPE)
     try {
-      const file = ParquetFile.fromFile(blob as unknown as Blob)
-      return new ParquetReader(blob, await blob.orFailure(file))
+      const file = await blob.orFailure(() => ParquetFile.fromFile(blob as unknown as Blob))
+      return new ParquetReader(blob, file, scope)
     } catch (error) {
       await blob.close()
       throw error
     }
   }
 
+  /** @throws {ArrowFault} */
+  schema(): ArrowSchema {
+    return new ArrowStream(this.#file.schema().intoIPCStream(), this.#scope).schema
+  }
+
   /** All batches, once. @throws {ArrowFault} where there are fewer rows than the file says. */
-  async *batches(batchRows: number): AsyncGenerator<ParquetBatch, undefined> {
-    const options = { batchSize: batchRows, concurrency: 1 }
-    const stream = await this.#blob.orFailure(this.#file.stream(options))
+  async *batches(
+    batchRows: number,
+    { group, columns }: ParquetSelection = {},
+  ): AsyncGenerator<ParquetBatch, undefined> {
+    const options: ReaderOptions = { batchSize: batchRows, concurrency: 1 }
+    if (group !== undefined) options.rowGroups = [group]
+    if (columns !== undefined) options.columns = [...columns]
+    const stream = await this.#blob.orFailure(() => this.#file.stream(options))
     const reader = (stream as ReadableStream<RecordBatch>).getReader()
     let rows = 0
     try {
       for (;;) {
-        const { done, value } = await this.#blob.orFailure(reader.read())
+        const { done, value } = await this.#blob.orFailure(() => reader.read())
         if (done) break
-        const arrow = new ArrowStream(value.intoIPCStream())
+        const arrow = new ArrowStream(value.intoIPCStream(), this.#scope)
         for (const batch of arrow.batches()) {
           rows += batch.rows
           yield { schema: arrow.schema, batch }
@@ -211,9 +90,11 @@ export class ParquetReader {
         await turn()
       }
     } finally {
-      await reader.cancel()
+      // Where the reader has failed, nobody takes that up any more.
+      await this.#blob.orFailure(() => reader.cancel()).catch(() => undefined)
     }
-    if (rows !== this.rows) throw new ArrowFault(`it has ${rows} rows instead of ${this.rows}`)
+    const expected = group === undefined ? this.rows : this.groupRows[group]
+    if (rows !== expected) throw new ArrowFault(`it has ${rows} rows instead of ${expected ?? 0}`)
   }
 
   async close(): Promise<void> {
@@ -222,33 +103,45 @@ export class ParquetReader {
   }
 }
 
-function describe(file: ParquetFile): Pick<ParquetReader, 'rows' | 'metadata'> {
+function describe(file: ParquetFile): Pick<ParquetReader, 'rows' | 'groupRows' | 'metadata'> {
   const all = file.metadata()
   const own = all.fileMetadata()
   const metadata = own.keyValueMetadata() as ReadonlyMap<string, string>
-  const described = { rows: own.numRows(), metadata }
+  const groupRows = Array.from({ length: all.numRowGroups() }, (_, group) => {
+    const described = all.rowGroup(group)
+    const rows = described.numRows()
+    described.free()
+    return rows
+  })
+  const described = { rows: own.numRows(), groupRows, metadata }
   own.free()
   all.free()
   return described
 }
 
+/** Turns of the event loop in which a reader that waits for nothing may still come to an end. */
+const IDLE_TURNS_MAX = 32
+
 /** As much of a `Blob` as parquet-wasm asks for; a failed read is told to us and not to it. */
 class FileBlob {
   readonly size: number
   readonly #file: FileHandle
+  readonly #isTrusted: boolean
   readonly #failure = Promise.withResolvers<never>()
+  readonly #reads = new Set<Promise<unknown>>()
 
-  private constructor(file: FileHandle, size: number) {
+  private constructor(file: FileHandle, size: number, isTrusted: boolean) {
     this.#file = file
+    this.#isTrusted = isTrusted
     this.size = size
     // Nobody may be waiting when it comes.
     this.#failure.promise.catch(() => undefined)
   }
 
-  static async open(path: string): Promise<FileBlob> {
+  static async open(path: string, isTrusted: boolean): Promise<FileBlob> {
     const file = await open(path, 'r')
     try {
-      return new FileBlob(file, (await file.stat()).size)
+      return new FileBlob(file, (await file.stat()).size, isTrusted)
     } catch (error) {
       await file.close()
       throw error
@@ -256,12 +149,46 @@ class FileBlob {
   }
 
   slice(start: number, end: number): { arrayBuffer(): Promise<ArrayBuffer> } {
-    return { arrayBuffer: () => this.#read(start, end) }
+    return {
+      arrayBuffer: () => {
+        const read = this.#read(start, end)
+        this.#reads.add(read)
+        void read.finally(() => this.#reads.delete(read))
+        return read
+      },
+    }
   }
 
-  /** What `work` comes to, or the failure of a read that keeps it from coming to anything. */
-  orFailure<T>(work: Promise<T>): Promise<T> {
-    return Promise.race([work, this.#failure.promise])
+  /** What `work` comes to, or why it will not come to anything. */
+  orFailure<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isTrusted) return this.#orFailure(work)
+    return trapPanics(
+      () => this.#orFailure(work),
+      (cause) => {
+        this.#failure.reject(new ArrowFault('its reader failed on it', { cause }))
+      },
+    )
+  }
+
+  async #orFailure<T>(work: () => Promise<T>): Promise<T> {
+    const state = { isDone: false }
+    try {
+      return await Promise.race([work(), this.#failure.promise, this.#stall(state)])
+    } finally {
+      state.isDone = true
+    }
+  }
+
+  /** Decoding is one turn, and between turns there is nothing but our reads that it could wait for. */
+  async #stall(state: { readonly isDone: boolean }): Promise<never> {
+    for (let idleTurns = 0; idleTurns < IDLE_TURNS_MAX && !state.isDone; idleTurns += 1) {
+      if (this.#reads.size > 0) {
+        await Promise.race([...this.#reads, this.#failure.promise])
+        idleTurns = 0
+      }
+      await turn()
+    }
+    throw new ArrowFault('its reader gave up on it')
   }
 
   close(): Promise<void> {
@@ -270,6 +197,7 @@ class FileBlob {
 
   async #read(start: number, end: number): Promise<ArrayBuffer> {
     try {
+      if (start < 0 || end > this.size) throw new ArrowFault('it names bytes outside of itself')
       const bytes = Buffer.from(new ArrayBuffer(end - start))
       const { bytesRead } = await this.#file.read(bytes, 0, bytes.length, start)
       if (bytesRead !== bytes.length) throw new ArrowFault('the file has become shorter')
