@@ -14,7 +14,15 @@
 
 import { parseFilter, type Filter } from '../../domain/filter.ts'
 import { VectordError } from '../../lib/errors.ts'
-import { END, headOf, MOVED_FROM, numberText, SHIFT, unitsText, valueText } from './metadata-terms.ts'
+import {
+  END,
+  headOf,
+  MOVED_FROM,
+  numberText,
+  SHIFT,
+  unitsText,
+  valueText,
+} from './metadata-terms.ts'
 
 /** Characters of alternatives in one pattern: what it compiles to is bounded. */
 const PATTERN_CHARS_MAX = 32 * 1024

@@ -18,7 +18,17 @@ import { allIds, localTable, rowsOf } from './lance-world.ts'
 // No name is a mere backslash: V8's JSON.parse takes the name `"` for it where it saw that before.
 const NAMES = ['a', 'b', 'a.b', "it's", '"', 'x\\', '%_', 'x$y', '\uE000', '\0', '😀', '__proto__']
 const TEXTS = ['', '0', '1', 'b', 'é', "'", "x' OR '1'='1", '\\', '.*', '[a-z]|', '\n', '\0', '%']
-const UNICODE = ['\uD7FF', '\uD800', '\uDFFF', '\uE000', '\uE001x', '\uFFFF', '😀', '😀a', '\u{10FFFF}']
+const UNICODE = [
+  '\uD7FF',
+  '\uD800',
+  '\uDFFF',
+  '\uE000',
+  '\uE001x',
+  '\uFFFF',
+  '😀',
+  '😀a',
+  '\u{10FFFF}',
+]
 const NUMBERS = [0, -0, 1, 2, -1.5, 1e-300, -1e-300, 5e-324, 1e308, -1e308, 2 ** 53, 0.1]
 const SCALARS: Scalar[] = [...TEXTS, ...UNICODE, ...NUMBERS, true, false]
 
@@ -106,7 +116,13 @@ it('a filter as deep and as wide as filters may be is answered', async (t) => {
 
 it('ranges over long strings look at every character', async (t) => {
   const long = 'ab'.repeat(100)
-  const texts = [long, `${long}a`, long.slice(0, -1), `${long.slice(0, 150)}c`, `${long.slice(0, 64)}`]
+  const texts = [
+    long,
+    `${long}a`,
+    long.slice(0, -1),
+    `${long.slice(0, 150)}c`,
+    `${long.slice(0, 64)}`,
+  ]
   const { table, oracle } = await world(
     t,
     texts.map((s) => JSON.stringify({ s })),

@@ -52,14 +52,16 @@ export function rowsOf(
   ids: readonly string[],
   {
     dimension = 2,
-    vectors = Float32Array.from({ length: ids.length * dimension }, (_, i) =>
-      Math.floor(i / dimension),
-    ),
+    vectors = counted(ids.length, dimension),
     metadata = ids.map(() => null) as (string | null)[],
     texts = ids.map(() => null) as (string | null)[],
   } = {},
 ): LanceRows {
   return { ids, vectors, metadata, texts }
+}
+
+function counted(rows: number, dimension: number): Float32Array {
+  return Float32Array.from({ length: rows * dimension }, (_, i) => Math.floor(i / dimension))
 }
 
 export function searchOf(
