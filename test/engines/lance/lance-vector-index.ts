@@ -88,9 +88,10 @@ export class LanceVectorIndex implements IndexUnderTest {
     for (const [row, { vector }] of added.entries()) vectors.set(vector, row * dimension)
     const ids = added.map(({ label }) => String(label))
     await this.#table.append(rowsOf(ids, { dimension, vectors }))
+    if (this.#kind !== null && !this.#isBuilt && added.length >= 256) {
+      await this.#table.buildIndex(this.#kind)
+      this.#isBuilt = true
+    }
     await this.#table.delete(this.#removed.splice(0))
-    if (this.#kind === null || this.#isBuilt || added.length < 256) return
-    await this.#table.buildIndex(this.#kind)
-    this.#isBuilt = true
   }
 }

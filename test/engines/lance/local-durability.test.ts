@@ -8,9 +8,11 @@
 
 import assert from 'node:assert/strict'
 import { readdir, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { it, type TestContext } from 'node:test'
 import type { LanceDataset } from '../../../src/engines/lance/lance-dataset.ts'
+import { LocalDurability } from '../../../src/engines/lance/local-durability.ts'
+import { FaultyFiles } from '../../support/faulty-files.ts'
 import { allIds, localTable, newEngine, rowsOf } from './lance-world.ts'
 
 interface World {
@@ -46,6 +48,49 @@ it('a commit is marked as durable before it is answered', async (t) => {
   const merged = await table.optimize(0)
   assert.equal(await synced(folder), `vectord 1 ${merged.version}`)
 })
+
+it('every new file is synced, then its folder, then the marker; a failure is made good', async (t) => {
+  const { table, folder } = await world(t)
+  await table.append(rowsOf(['a']))
+  await table.buildScalarIndex()
+  const faulty = new FaultyFiles()
+  const durability = await LocalDurability.open(folder, faulty.system)
+  const before = new Set(await filesIn(folder))
+  await table.upsert(rowsOf(['a', 'b']))
+  const { version } = await table.delete(['b'])
+  const added = (await filesIn(folder)).filter((path) => !before.has(path))
+  assert.ok(added.some((path) => path.includes('_deletions/')))
+  assert.ok(added.length >= 6, added.join())
+  for (const errno of ['EIO', null]) {
+    faulty.calls.length = 0
+    if (errno !== null) {
+      faulty.strike(8, { kind: 'error', errno })
+      await assert.rejects(durability.synced(version), { code: 'storage_error' })
+      faulty.heal()
+      continue
+    }
+    await durability.synced(version)
+    const places = added.map((path) => faulty.calls.indexOf(`datasync ${path}`))
+    const folders = [...new Set(added.map((path) => dirname(path)))]
+    const above = folders.map((path) => faulty.calls.indexOf(`sync ${path}`))
+    const marked = faulty.calls.indexOf(`datasync ${join(folder, '_synced')}`)
+    for (const [i, path] of added.entries()) {
+      const own = above[folders.indexOf(dirname(path))] ?? -1
+      assert.ok((places[i] ?? -1) >= 0 && own > (places[i] ?? -1) && own < marked, path)
+    }
+  }
+  faulty.calls.length = 0
+  await durability.synced(version)
+  const synced = faulty.calls.filter((call) => call.startsWith('datasync'))
+  assert.deepEqual(synced, [`datasync ${join(folder, '_synced')}`])
+})
+
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.json') && entry.name !== '_synced')
+    .map(({ parentPath, name }) => join(parentPath, name))
+}
 
 for (const harm of ['none', 'empty', 'cut', 'no data'] as const) {
   it(`a commit that a crash cut off is dropped, the newest manifest being ${harm}`, async (t) => {
