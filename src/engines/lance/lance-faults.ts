@@ -13,6 +13,10 @@ const KNOWN: readonly (readonly [RegExp, ErrorCode])[] = [
     /no space left|os error 28\b|quota exceeded|QuotaExceeded|os error 122\b|StorageFull|InsufficientStorage|507 /i,
     'storage_full',
   ],
+  [
+    /status: 4(0[0-7]|09|1\d)|\b(AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|NoSuchBucket|PermissionDenied|Unauthenticated)\b|lacked the necessary privileges/,
+    'storage_error',
+  ],
   [/not enough rows to train|KMeans.*(fewer|less|cannot|can not)/i, 'lance_too_few_rows'],
   [
     /error sending request|connection (refused|reset|closed)|connect error|timed out|operation timed ?out|dns error|error decoding response body|Server returned (5\d\d|429)|status: (5\d\d|429)|\b50[0234] (Internal|Bad|Service|Gateway)|SlowDown|Error after \d+ retries|Error performing/i,
