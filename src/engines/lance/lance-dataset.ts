@@ -252,7 +252,7 @@ export class LanceDataset implements LanceTable {
     return this.#call(async () => {
       const handle = await this.#opened()
       const table = asOf === null ? handle.table : await handle.at(asOf)
-      const version = asOf ?? (await table.version())
+      const version = asOf ?? (await handle.version())
       const vectorIndex = await handle.vectorIndex(table, version)
       const deadlineMs = bounds?.deadlineMs ?? Infinity
       try {
@@ -292,8 +292,8 @@ export class LanceDataset implements LanceTable {
   }
 
   /** Makes what was committed durable. @returns the version that the table stands at. */
-  async #settle({ table }: LanceHandle): Promise<number> {
-    const version = await table.version()
+  async #settle(handle: LanceHandle): Promise<number> {
+    const version = await handle.committed()
     await this.#durability?.synced(version)
     return version
   }

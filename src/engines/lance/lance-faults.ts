@@ -22,6 +22,7 @@ const KNOWN: readonly (readonly [RegExp, ErrorCode])[] = [
     /error sending request|connection (refused|reset|closed)|connect error|timed out|operation timed ?out|dns error|error decoding response body|Server returned (5\d\d|429)|status: (5\d\d|429)|\b50[0234] (Internal|Bad|Service|Gateway)|SlowDown|Error after \d+ retries|Error performing/i,
     'bucket_unreachable',
   ],
+  [/contains NaN values/, 'invalid_vector'],
   [/query timeout|timeout.*exceeded/i, 'deadline_exceeded'],
   [/os error 5\b|input\/output error|permission denied|os error (13|30)\b/i, 'storage_error'],
   [
@@ -33,6 +34,7 @@ const KNOWN: readonly (readonly [RegExp, ErrorCode])[] = [
 const SAID: Partial<Record<ErrorCode, string>> = {
   storage_full: 'There is no space left for the Lance table.',
   lance_too_few_rows: 'The Lance table has too few rows for an index of this kind.',
+  invalid_vector: 'A vector holds what is not a number.',
   bucket_unreachable: 'The bucket of the Lance table does not answer.',
   deadline_exceeded: 'The Lance table did not answer before the deadline.',
   storage_error: 'The files of the Lance table cannot be used.',
