@@ -9,11 +9,8 @@
  */
 
 import { startChild, type Child, type ChildExit } from '../processes/child.ts'
-import type { CoreArguments } from './core-messages.ts'
 import { FRAME, type Frame } from './frame.ts'
 import { FrameChannel } from './frame-channel.ts'
-
-const ENTRY = new URL('core-main.ts', import.meta.url)
 
 /** Silence is measured in this many steps, so that a front that stalled itself blames nobody. */
 const SILENCE_STEPS = 4
@@ -23,7 +20,10 @@ export interface CoreExit extends ChildExit {
   readonly hung: boolean
 }
 
-export interface CoreProcessOptions extends CoreArguments {
+export interface CoreProcessOptions {
+  /** The program of the core, and its one argument as JSON. */
+  readonly module: URL
+  readonly argument: unknown
   readonly silenceMaxMs: number
   onUp(): void
   onFrame(frame: Frame): void
@@ -42,10 +42,9 @@ export class CoreProcess {
 
   constructor(options: CoreProcessOptions) {
     this.#options = options
-    const { core, hostModule, pace } = options
     this.#child = startChild({
-      module: ENTRY,
-      args: [JSON.stringify({ core, hostModule, pace } satisfies CoreArguments)],
+      module: options.module,
+      args: [JSON.stringify(options.argument)],
       onExit: (exit) => this.#ended(exit),
     })
     this.channel = new FrameChannel(this.#child.channel, {

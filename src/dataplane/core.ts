@@ -15,7 +15,7 @@ import type { ShardStats } from '../domain/search.ts'
 import { invariant } from '../lib/invariant.ts'
 import { BodyReader } from './body-reader.ts'
 import { CoreGate } from './core-gate.ts'
-import type { Beat, CorePace, Fault } from './core-messages.ts'
+import type { Beat, CoreArguments, CorePace, Fault } from './core-messages.ts'
 import { CoreProcess, type CoreExit } from './core-process.ts'
 import type { CoreRequest } from './core-request.ts'
 import type { CoreState, CoreStatus, DataplaneLog } from './core-status.ts'
@@ -27,6 +27,8 @@ import type { Quarantine } from './quarantine.ts'
 import { isRead } from './request-queue.ts'
 import { RestartBackoff } from '../lib/restart-backoff.ts'
 import { readJson } from './shard-codec.ts'
+
+const ENTRY = new URL('core-main.ts', import.meta.url)
 
 /** Numbers that a frame has room for; 0 is the core itself. */
 const SHARDS_MAX = 0xffff
@@ -161,15 +163,19 @@ export class Core {
 
   #start(): CoreProcess {
     return new CoreProcess({
-      core: this.number,
-      hostModule: this.#options.hostModule,
-      pace: this.#options.pace,
+      module: ENTRY,
+      argument: this.#argument(),
       silenceMaxMs: this.#options.silenceMaxMs,
       onUp: () => this.#up(),
       onFrame: (frame) => this.#receive(frame),
       onDown: () => this.#down(),
       onGone: (exit) => this.#ended(exit),
     })
+  }
+
+  #argument(): CoreArguments {
+    const { hostModule, pace } = this.#options
+    return { core: this.number, hostModule, pace }
   }
 
   #up(): void {

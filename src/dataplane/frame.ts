@@ -56,6 +56,8 @@ export const FRAME = {
   prepareKeywords: 25,
   /** Work for a builder: see `builder-jobs.ts`. */
   job: 32,
+  /** Work on a Lance table: see `lance-codec.ts`. */
+  lance: 33,
   answer: 64,
   failure: 65,
   progress: 66,

@@ -260,7 +260,7 @@ export function readIds(body: Buffer): string[] {
   return readTexts(new BodyReader(body))
 }
 
-function writePoint(writer: FrameWriter, point: StoredPoint): void {
+export function writePoint(writer: FrameWriter, point: StoredPoint): void {
   const { metadata, vector, text } = point
   writer.u8(
     POINT.present |
@@ -275,7 +275,7 @@ function writePoint(writer: FrameWriter, point: StoredPoint): void {
   if (text !== null) writer.text(text)
 }
 
-function readPoint(reader: BodyReader): StoredPoint | null {
+export function readPoint(reader: BodyReader): StoredPoint | null {
   const bits = reader.u8()
   if (bits === 0) return null
   const id = reader.text()
@@ -286,16 +286,16 @@ function readPoint(reader: BodyReader): StoredPoint | null {
   return { id, version, metadata, text, vector }
 }
 
-function writeTexts(writer: FrameWriter, texts: readonly string[]): void {
+export function writeTexts(writer: FrameWriter, texts: readonly string[]): void {
   writer.u32(texts.length)
   for (const text of texts) writer.text(text)
 }
 
-function readTexts(reader: BodyReader): string[] {
+export function readTexts(reader: BodyReader): string[] {
   return readMany(reader, () => reader.text())
 }
 
-function readMany<T>(reader: BodyReader, read: () => T): T[] {
+export function readMany<T>(reader: BodyReader, read: () => T): T[] {
   const count = reader.u32()
   const all: T[] = []
   for (let i = 0; i < count; i += 1) all.push(read())
@@ -314,7 +314,7 @@ function queryBits({ target, ef, exact, filter, generation, asOf }: ShardQuery):
   )
 }
 
-function includeBits(include: Include): number {
+export function includeBits(include: Include): number {
   return (
     (include.metadata ? INCLUDE.metadata : 0) |
     (include.vector ? INCLUDE.vector : 0) |
@@ -322,7 +322,7 @@ function includeBits(include: Include): number {
   )
 }
 
-function includeOf(bits: number): Include {
+export function includeOf(bits: number): Include {
   return {
     metadata: (bits & INCLUDE.metadata) !== 0,
     vector: (bits & INCLUDE.vector) !== 0,

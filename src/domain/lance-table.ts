@@ -50,6 +50,22 @@ export interface LanceAnswer {
   readonly tookUs: number
 }
 
+export interface LanceScroll {
+  /** An id, or null for the first page. */
+  readonly after: string | null
+  readonly limit: number
+  readonly filter: string | null
+  readonly include: Include
+  readonly asOf: number | null
+}
+
+export interface LancePage {
+  readonly points: readonly StoredPoint[]
+  /** True where nothing comes after the last point. */
+  readonly done: boolean
+  readonly version: number
+}
+
 export interface LanceRows {
   readonly ids: readonly string[]
   /** `ids.length × dimension`. */
@@ -78,44 +94,60 @@ export interface LanceVersion {
   readonly createdMs: number
 }
 
-/** Operations of one table; each is one commit at most. `version` is that of the table afterwards. */
+/** How long somebody waits for a call; the work of a write goes on after that. */
+export interface LanceBounds {
+  /** Milliseconds since the Unix epoch; Infinity, or left out, where it may take its time. */
+  readonly deadlineMs?: number
+}
+
+/**
+ * Operations of one table; each is one commit at most. `version` is that of the table afterwards.
+ *
+ * All reject with `index_not_found` where there is no such table, `bucket_unreachable`,
+ * `storage_full`, `object_corrupt`, `deadline_exceeded`; those that take `asOf` with
+ * `lance_version_gone`.
+ */
 export interface LanceTable {
   /** Replaces points of the same id, adds the others. */
-  upsert(rows: LanceRows): Promise<{ readonly version: number }>
+  upsert(rows: LanceRows, bounds?: LanceBounds): Promise<{ readonly version: number }>
   /** For whoever knows that none of the ids is there: nothing is looked up. */
-  append(rows: LanceRows): Promise<{ readonly version: number }>
-  delete(ids: readonly string[]): Promise<{ readonly version: number }>
+  append(rows: LanceRows, bounds?: LanceBounds): Promise<{ readonly version: number }>
+  delete(ids: readonly string[], bounds?: LanceBounds): Promise<{ readonly version: number }>
   /** @returns how many rows went. */
-  deleteMatching(filter: string): Promise<{ readonly version: number; readonly deleted: number }>
-  search(search: LanceSearch): Promise<LanceAnswer>
+  deleteMatching(
+    filter: string,
+    bounds?: LanceBounds,
+  ): Promise<{ readonly version: number; readonly deleted: number }>
+  search(search: LanceSearch, bounds?: LanceBounds): Promise<LanceAnswer>
   fetch(
     ids: readonly string[],
     include: Include,
     asOf: number | null,
+    bounds?: LanceBounds,
   ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly version: number }>
-  /** In the order of their ids. @param after an id, or null for the first page. */
-  scroll(page: {
-    readonly after: string | null
-    readonly limit: number
-    readonly filter: string | null
-    readonly include: Include
-    readonly asOf: number | null
-  }): Promise<{
-    readonly points: readonly StoredPoint[]
-    readonly done: boolean
-    readonly version: number
-  }>
-  count(filter: string | null): Promise<{ readonly count: number; readonly version: number }>
-  /** Vectors of rows, spread evenly over the table, with their ids. */
+  /** In the order of their ids. */
+  scroll(page: LanceScroll, bounds?: LanceBounds): Promise<LancePage>
+  count(
+    filter: string | null,
+    bounds?: LanceBounds,
+  ): Promise<{ readonly count: number; readonly version: number }>
+  /** Vectors of rows, chosen evenly over the table, with their ids; fewer where it has fewer. */
   sample(
     rows: number,
     seed: number,
+    bounds?: LanceBounds,
   ): Promise<{ readonly ids: readonly string[]; readonly vectors: Float32Array }>
+  /**
+   * An index of the vectors, in place of the one that there is.
+   *
+   * @throws {VectordError} `lance_too_few_rows`, whose details say how many it needs.
+   */
   buildIndex(kind: LanceIndexKind): Promise<{ readonly version: number }>
   /** A BTree on `id`. */
   buildScalarIndex(): Promise<{ readonly version: number }>
   /** Merges small fragments, takes new rows into the indices, drops versions older than that. */
   optimize(olderThanMs: number): Promise<{ readonly version: number }>
-  versions(): Promise<readonly LanceVersion[]>
-  stats(): Promise<LanceStats>
+  /** Those that can still be read, oldest first. */
+  versions(bounds?: LanceBounds): Promise<readonly LanceVersion[]>
+  stats(bounds?: LanceBounds): Promise<LanceStats>
 }

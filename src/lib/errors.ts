@@ -79,6 +79,8 @@ export const ERROR_KINDS = {
   agent_held: { status: 409, retryable: true },
   model_not_found: { status: 404, retryable: false },
   embedder_mismatch: { status: 409, retryable: false },
+  lance_version_gone: { status: 404, retryable: false },
+  lance_too_few_rows: { status: 409, retryable: false },
 
   // The service is not ready for it now.
   delta_full: { status: 429, retryable: true },
