@@ -15,6 +15,8 @@ const SILENCE_MS_MAX = 60_000
 export interface SpoolOptions {
   readonly path: string
   readonly bytesMax: number
+  /** What the client says that it sends; 0 where it says nothing. */
+  readonly declaredBytes?: number
   /** Only for tests. */
   readonly silenceMsMax?: number
   /** Only for tests. */
@@ -29,6 +31,7 @@ export interface SpoolOptions {
  */
 export async function spool(body: Readable, options: SpoolOptions): Promise<number> {
   const { path, openFile = (name: string) => open(name, 'wx', 0o600) } = options
+  if ((options.declaredBytes ?? 0) > options.bytesMax) throw tooLarge(options.bytesMax)
   try {
     const file = await openFile(path)
     try {
