@@ -2,14 +2,25 @@
 # Unpacks packages of Debian, with what they depend on, under DIR/root: no root, no chroot, no dpkg.
 # The mirror is the one of the machine's own apt sources.
 #
-#   fetch-debian.sh DIR PACKAGE...
+#   fetch-debian.sh [--own-suite SUITE] [--without NAMES] DIR PACKAGE...
 #
-# DIR/root appears at the end, whole: a run that was cut off leaves none.
+# DIR/root appears at the end, whole: a run that was cut off leaves none. They are of sid, with sid's C
+# library and its loader; with --own-suite they are of SUITE, which must be the machine's own, without a
+# C library, and run with the machine's. --without leaves out packages too: an expression, as in `libllvm[0-9]*|libz3-4`.
 set -euo pipefail
 
+suite=${VECTORD_TEST_DEBIAN_SUITE:-sid}
+without=
+while [[ $1 == --* ]]; do
+  case $1 in
+    --own-suite) suite=$2 without+='|libc6|libc-bin' ;;
+    --without) without+="|$2" ;;
+    *) echo "unknown option $1" >&2; exit 1 ;;
+  esac
+  shift 2
+done
 dir=$1
 work=$dir/work
-suite=${VECTORD_TEST_DEBIAN_SUITE:-sid}
 shift
 
 for tool in apt-get dpkg-deb curl; do
@@ -38,6 +49,7 @@ system+='|mount|e2fsprogs|hdparm|binutils[^/]*|psmisc|procps|init[^/]*|adduser|d
 system+='|findutils|grep|sed|gzip|base-[^/]*|bsd[^/]*|cron[^/]*|diffutils|hostname|ncurses-[^/]*'
 system+='|media-types|tzdata|uuid-runtime|xfsprogs|iproute2|kmod|logrotate|openssl'
 system+='|openssl-provider-legacy|ca-certificates|ceph-mgr[^/]*|netbase|sensible-utils|wget'
+system+=$without
 "${apt[@]}" -y --print-uris install "$@" | sed -n "s/^'\([^']*\)'.*/\1/p" |
   grep -vE "/($system)_" > "$work/uris"
 
