@@ -6,15 +6,12 @@ import { Type, type Static } from '@fastify/type-provider-typebox'
 import { TABLE_FORMATS } from '../src/codecs/table-reader.ts'
 import { badField } from '../src/http/body-field.ts'
 import { Name, Nullable } from '../src/http/schemas.ts'
-import {
-  COLUMN_CHARS_MAX,
-  METADATA_COLUMNS_MAX,
-  type IndexTarget,
-} from '../src/ingest/watch.ts'
+import { COLUMN_CHARS_MAX, METADATA_COLUMNS_MAX, type IndexTarget } from '../src/ingest/watch.ts'
 
 const STRICT = { additionalProperties: false } as const
 const BATCH_ROWS_MAX = 100_000
-const BATCH_ROWS_DEFAULT = 4096
+/** Rows that are read at a time. */
+export const BATCH_ROWS_DEFAULT = 4096
 const TEXT_CHARS_MAX = 64 * 1024
 
 const Column = Type.String({ minLength: 1, maxLength: COLUMN_CHARS_MAX })
@@ -220,7 +217,9 @@ export const IngestReply = Type.Object(
 )
 
 /** @throws {VectordError} `bad_request` where it says no column that makes a point. */
-export function toIndexTarget(body: Static<typeof IndexBody> | null | undefined): IndexTarget | null {
+export function toIndexTarget(
+  body: Static<typeof IndexBody> | null | undefined,
+): IndexTarget | null {
   if (body === null || body === undefined) return null
   const { name, id_column, vector_column, text_column, metadata_columns, on_bad_row } = body
   const mapping = {

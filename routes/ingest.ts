@@ -11,26 +11,19 @@ import {
   type FastifyPluginCallbackTypebox,
   type Static,
 } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { Readable } from 'node:stream'
 import { badField } from '../src/http/body-field.ts'
 import { checkEncoding } from '../src/http/body-parsers.ts'
 import { replies, StartedJson, started, WaitQuery } from '../src/http/schemas.ts'
 import { documentOnly } from '../src/http/validators.ts'
-import { FILE_TYPES, formatFor, formatOfType } from '../src/ingest/file-format.ts'
-import { systemOf, type DatasetTarget, type IngestRequest } from '../src/ingest/ingest-request.ts'
+import { FILE_TYPES, formatOfType } from '../src/ingest/file-format.ts'
+import type { IngestRequest } from '../src/ingest/ingest-request.ts'
 import { spool } from '../src/ingest/spool.ts'
-import { NAME_PATTERN } from '../src/domain/names.ts'
-import { VectordError } from '../src/lib/errors.ts'
+import type { IngestJson } from '../src/services/ingest-result.ts'
 import type { Ingests } from '../src/services/ingests.ts'
-import {
-  checkTargets,
-  FileQuery,
-  IngestReply,
-  ObjectBody,
-  SqlBody,
-  toIndexTarget,
-} from './ingest-schemas.ts'
+import { fileRequest, objectRequest, sqlRequest } from './ingest-requests.ts'
+import { FileQuery, IngestReply, ObjectBody, SqlBody } from './ingest-schemas.ts'
 
 export interface IngestRoutesOptions {
   readonly ingests: Ingests
@@ -38,9 +31,6 @@ export interface IngestRoutesOptions {
 }
 
 const TAGS = ['ingest']
-const PRIMARY = 'primary'
-const BUCKET_HEADER = 'x-lakehouse-bucket'
-const BATCH_ROWS_DEFAULT = 4096
 
 const SHARED = { role: 'admin', wide: true } as const
 
@@ -135,7 +125,7 @@ const files: FastifyPluginCallbackTypebox<IngestRoutesOptions> = (app, options, 
     }
     const format = formatOfType(request.headers['content-type'] ?? '')
     if (format === null) throw badField('', 'has no content type of a file')
-    const wanted = fileRequest(request)
+    const wanted = fileRequest(request, request.query)
     ingests.check(wanted)
     const declaredBytes = Number(request.headers['content-length'] ?? 0)
     const path = await ingests.uploadPath()
@@ -150,117 +140,9 @@ async function begin(
   ingests: Ingests,
   wanted: IngestRequest,
   { reply, wait }: { readonly reply: FastifyReply; readonly wait: boolean },
-): Promise<object> {
+): Promise<IngestJson | Static<typeof StartedJson>> {
   const operation = ingests.start(wanted)
   if (wait) return operation.result()
-  return reply.code(202).send(started(reply, operation.id))
-}
-
-function sqlRequest(
-  request: FastifyRequest,
-  body: Static<typeof SqlBody>,
-  system: 'mysql' | 'postgresql',
-): IngestRequest {
-  const { dsn, table, query, schema, columns, key = null, resume, batch_rows: batchRows } = body
-  // What is wrong with a DSN is told without the DSN.
-  if (systemOf(dsn) !== system) throw badField('dsn', `is not one of ${system}`)
-  if ((table === undefined) === (query === undefined)) {
-    throw badField('table', 'or "query" must be there, and not both')
-  }
-  if (query !== undefined && (schema !== undefined || columns !== undefined)) {
-    throw badField('query', 'cannot come with "schema" or "columns"')
-  }
-  const dataset = datasetTarget(body.dataset ?? null, body.mode, resume)
-  if (resume && key === null) throw badField('key', 'is missing: resume goes on behind a key')
-  const index = toIndexTarget(body.index)
-  checkTargets(dataset?.name ?? null, index)
-  const select =
-    query !== undefined
-      ? { query }
-      : {
-          table: table ?? '',
-          ...(schema !== undefined && { schema }),
-          ...(columns !== undefined && { columns }),
-        }
-  return {
-    source: { kind: 'sql', system, dsn, query: { select, key } },
-    bucket: bucketOf(request, body.bucket),
-    ...{ dataset, index, batchRows },
-  }
-}
-
-function objectRequest(
-  request: FastifyRequest,
-  body: Static<typeof ObjectBody> | undefined,
-): IngestRequest {
-  if (body === undefined) throw badField('', 'is missing')
-  const { bucket, key, format, mode, batch_rows: batchRows } = body
-  const { wait: _wait, ...others } = request.query as Static<typeof FileQuery>
-  const [stray] = Object.keys(others)
-  if (stray !== undefined) throw badField(stray, 'stands in the query: here it is for the body')
-  if (key.startsWith('_')) throw badField('key', 'begins with "_": it is of the service itself')
-  const dataset = datasetTarget(body.dataset ?? null, mode, false)
-  const index = toIndexTarget(body.index)
-  checkTargets(dataset?.name ?? null, index)
-  const source = { bucket, key, format: formatFor(key, format ?? null), identity: null }
-  return {
-    source: { kind: 'object', ...source },
-    bucket: bucketOf(request, body.dataset_bucket),
-    ...{ dataset, index, batchRows },
-  }
-}
-
-/** All but where the file is. */
-function fileRequest(request: FastifyRequest): Omit<IngestRequest, 'source'> {
-  const query = request.query as Static<typeof FileQuery>
-  const { index: name, id_column, vector_column, text_column, metadata_columns } = query
-  const parts = [id_column, vector_column, text_column, metadata_columns, query.on_bad_row]
-  if (name === undefined && parts.some((part) => part !== undefined)) {
-    throw badField('index', 'is missing in the query: columns are those of an index')
-  }
-  if (name !== undefined && id_column === undefined) {
-    throw badField('id_column', 'is missing in the query')
-  }
-  const index = toIndexTarget(
-    name === undefined || id_column === undefined
-      ? null
-      : {
-          ...{ name, id_column, on_bad_row: query.on_bad_row ?? 'fail' },
-          ...(vector_column !== undefined && { vector_column }),
-          ...(text_column !== undefined && { text_column }),
-          ...(metadata_columns !== undefined && {
-            metadata_columns: [...new Set(metadata_columns.split(','))],
-          }),
-        },
-  )
-  const dataset = datasetTarget(query.dataset ?? null, query.mode, false)
-  checkTargets(dataset?.name ?? null, index)
-  const bucket = bucketOf(request, query.bucket)
-  return { bucket, dataset, index, batchRows: query.batch_rows ?? BATCH_ROWS_DEFAULT }
-}
-
-function datasetTarget(
-  name: string | null,
-  mode: 'replace' | 'append' | undefined,
-  resume: boolean,
-): DatasetTarget | null {
-  if (name === null) {
-    if (mode !== undefined || resume) throw badField('dataset', 'is missing: there is nothing to change')
-    return null
-  }
-  if (resume && mode === 'replace') throw badField('resume', 'appends, and the mode is "replace"')
-  return { name, mode: mode ?? (resume ? 'append' : 'replace'), resume }
-}
-
-/** As asked in the request or its header; both must not differ. */
-function bucketOf(request: FastifyRequest, asked: string | undefined): string {
-  const header = request.headers[BUCKET_HEADER]
-  if (header === undefined) return asked ?? PRIMARY
-  if (typeof header !== 'string' || !new RegExp(NAME_PATTERN).test(header)) {
-    throw new VectordError('invalid_name', 'X-Lakehouse-Bucket names no bucket.')
-  }
-  if (asked !== undefined && asked !== header) {
-    throw badField('bucket', 'is another one than in the header X-Lakehouse-Bucket')
-  }
-  return header
+  reply.code(202)
+  return started(reply, operation.id)
 }

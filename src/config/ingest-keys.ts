@@ -15,7 +15,12 @@ export const INGEST_KEYS = {
     'processes',
     'Ingests at the same time, each in a process of its own; others wait.',
   ),
-  queue_max: int(16, [0, 10_000], 'ingests', 'Ingests that may wait; past it new ones are answered 503.'),
+  queue_max: int(
+    16,
+    [0, 10_000],
+    'ingests',
+    'Ingests that may wait; past it new ones are answered 503.',
+  ),
   niceness: int(
     10,
     [0, 19],

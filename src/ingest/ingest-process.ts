@@ -78,7 +78,7 @@ class IngestProcess {
   #rows = 0
   #heardMs = performance.now()
   #summary: IngestSummary | null = null
-  #error: unknown = null
+  #error: Error | null = null
 
   constructor(options: IngestProcessOptions) {
     this.#options = options
@@ -106,7 +106,7 @@ class IngestProcess {
   async run(): Promise<IngestSummary> {
     const { signal, job } = this.#options
     const stop = (): void => {
-      this.#stop(signal.reason)
+      this.#stop(errorOf(signal.reason))
     }
     signal.addEventListener('abort', stop, { once: true })
     if (signal.aborted) stop()
@@ -160,7 +160,7 @@ class IngestProcess {
         if (this.#error === null) await work()
         this.#send({ kind: 'taken', id })
       } catch (error) {
-        this.#fail(error)
+        this.#fail(errorOf(error))
       } finally {
         this.#inHand -= 1
         this.#heardMs = performance.now()
@@ -169,12 +169,12 @@ class IngestProcess {
   }
 
   /** The first error counts; the process is asked to end what it has under way elsewhere. */
-  #fail(error: unknown): void {
+  #fail(error: Error): void {
     if (this.#error !== null) return
     this.#stop(error)
   }
 
-  #stop(reason: unknown): void {
+  #stop(reason: Error): void {
     this.#error ??= reason
     this.#send({ kind: 'stop' })
     void this.#endSoon()
@@ -229,6 +229,10 @@ class IngestProcess {
   #send(message: ServiceMessage): void {
     this.#pipe.send(message)
   }
+}
+
+function errorOf(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
 }
 
 function failed(text: string, details: ErrorDetails, cause?: Error): VectordError {

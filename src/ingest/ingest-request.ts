@@ -3,22 +3,14 @@
  */
 
 import type { TableFormat } from '../codecs/table-reader.ts'
+import type { SqlSystemName } from './sql/dsn.ts'
 import type { SqlQuery } from './sql/sql-source.ts'
 import type { IndexTarget } from './watch.ts'
-
-export type SqlSystem = 'mysql' | 'postgresql'
-
-/** The system that a DSN names by its scheme; null where it is none of ours. */
-export function systemOf(dsn: string): SqlSystem | null {
-  const scheme = /^([a-z]+):\/\//i.exec(dsn)?.[1]?.toLowerCase()
-  if (scheme === 'mysql' || scheme === 'mariadb') return 'mysql'
-  return scheme === 'postgres' || scheme === 'postgresql' ? 'postgresql' : null
-}
 
 export type RequestSource =
   | {
       readonly kind: 'sql'
-      readonly system: SqlSystem
+      readonly system: SqlSystemName
       /** A secret. */
       readonly dsn: string
       readonly query: Pick<SqlQuery, 'select' | 'key'>

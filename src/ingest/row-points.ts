@@ -127,7 +127,7 @@ export class RowPoints {
   }
 
   #pointOf(id: unknown, cellAt: (column: number) => Cell): UpsertRow | Fault {
-    const { idBytesMax, metadataBytesMax } = this.#rules
+    const { idBytesMax } = this.#rules
     const badId = id === null ? NO_ID : idProblem(id, idBytesMax)
     if (badId !== null) return { field: 'id', problem: badId }
     const text = this.#columns.text < 0 ? null : cellAt(this.#columns.text)
@@ -135,12 +135,15 @@ export class RowPoints {
     if (badText !== null) return { field: 'text', problem: badText }
     const vector = this.#vectorOf(cellAt, text)
     if (vector !== null && 'problem' in vector) return vector
-    const fields = metadataOf(this.#columns, cellAt)
-    const metadata = fields === null ? null : metadataText(fields, metadataBytesMax)
-    if (metadata !== null && typeof metadata !== 'string') {
-      return { field: 'metadata', problem: metadata }
-    }
+    const metadata = this.#metadataOf(cellAt)
+    if (metadata !== null && typeof metadata !== 'string') return metadata
     return { id: id as string, vector, text: text as string | null, metadata }
+  }
+
+  #metadataOf(cellAt: (column: number) => Cell): string | Fault | null {
+    const fields = metadataOf(this.#columns, cellAt)
+    const text = fields === null ? null : metadataText(fields, this.#rules.metadataBytesMax)
+    return text === null || typeof text === 'string' ? text : { field: 'metadata', problem: text }
   }
 
   #vectorOf(cellAt: (column: number) => Cell, text: Cell): Float32Array | Fault | null {
@@ -151,13 +154,8 @@ export class RowPoints {
     }
     const { dimension, metric } = this.#rules
     const vector = new Float32Array(dimension)
-    const place = { offset: 0, dimension }
-    const problem =
-      cell instanceof Float32Array
-        ? copyVector(cell, vector, metric)
-        : readVector(Array.isArray(cell) ? cell : {}, metric, vector, place)
+    const problem = readCell(cell, vector, metric)
     if (problem === null) return vector
-    if (!Array.isArray(cell) && !(cell instanceof Float32Array)) return { field: 'vector', ...NO_VECTOR }
     return { field: problem.at === null ? 'vector' : `vector[${problem.at}]`, problem }
   }
 
@@ -190,18 +188,22 @@ export class RowPoints {
 }
 
 const NO_ID = { text: 'is missing' } as const
-const NO_VECTOR = {
-  problem: { text: 'must be a list of numbers, text such as "[1, 2]", or bytes of float32' },
-} as const
 
-function copyVector(
-  from: Float32Array,
-  to: Float32Array,
-  metric: Metric,
-): Pick<VectorProblem, 'at' | 'text'> | null {
-  if (from.length !== to.length) {
-    return { at: null, text: `has ${from.length} numbers, the index has ${to.length}` }
+type CellProblem = Pick<VectorProblem, 'at' | 'text'>
+
+const NO_VECTOR: CellProblem = {
+  at: null,
+  text: 'must be a list of numbers, text such as "[1, 2]", or bytes of float32',
+}
+
+/** Writes a vector as `vectorCell` gives it into `to`. @returns what is wrong with it, or null. */
+function readCell(cell: unknown, to: Float32Array, metric: Metric): CellProblem | null {
+  const place = { offset: 0, dimension: to.length }
+  if (Array.isArray(cell)) return readVector(cell, metric, to, place)
+  if (!(cell instanceof Float32Array)) return NO_VECTOR
+  if (cell.length !== to.length) {
+    return { at: null, text: `has ${cell.length} numbers, the index has ${to.length}` }
   }
-  to.set(from)
-  return checkVector(to, metric, { offset: 0, dimension: to.length })
+  to.set(cell)
+  return checkVector(to, metric, place)
 }

@@ -16,7 +16,7 @@ import type { UpsertBatch } from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 import type { IngestJob, IngestSource, IngestSummary, WrittenPart } from './ingest-job.ts'
 import { RowPoints } from './row-points.ts'
-import { openSqlSource } from './sql/sql-source.ts'
+import { openSqlSource } from './sql/open-sql-source.ts'
 
 /** A part is closed at one of the two: few large files are read fastest, and one fits into memory. */
 const PART_BYTES = 256 * 1024 * 1024
@@ -90,7 +90,7 @@ async function openRows(source: IngestSource, signal: AbortSignal): Promise<Open
     columns: first.value.columns,
     batches: continued(first.value, batches),
     close: async () => {
-      await batches.return?.()
+      await batches.return(undefined)
     },
   }
 }

@@ -105,7 +105,8 @@ export class WatchStore {
     await this.#document(name).remove(revision, { author, reason: 'removed' })
     const files = this.#filesOf(name)
     const known = await files.read()
-    if (known !== null) await files.remove(known.revision, { author, reason: 'the watch is removed' })
+    if (known !== null)
+      await files.remove(known.revision, { author, reason: 'the watch is removed' })
     this.#files.delete(name)
   }
 

@@ -12,7 +12,15 @@
 
 import type { ObjectInfo } from '../buckets/object-store.ts'
 import type { Json, JsonObject } from '../buckets/revision-codec.ts'
-import { fieldsOf, isIntegerIn, isListOf, isObject, isOneOf, isText, orNull } from '../journal/json-fields.ts'
+import {
+  fieldsOf,
+  isIntegerIn,
+  isListOf,
+  isObject,
+  isOneOf,
+  isText,
+  orNull,
+} from '../journal/json-fields.ts'
 
 export const ATTEMPTS_MAX = 5
 /** After each failure but the last. */
@@ -111,7 +119,12 @@ export function identityOf({ key, bytes, modifiedMs }: ObjectInfo): string {
 }
 
 export function notesToJson(notes: ReadonlyMap<string, FileNote>): JsonObject {
-  return { files: [...notes.values()].map((note): Json => ({ ...note, error: note.error && { ...note.error } })) }
+  return {
+    files: [...notes.values()].map((note): Json => ({
+      ...note,
+      error: note.error && { ...note.error },
+    })),
+  }
 }
 
 /** @throws {VectordError} `object_corrupt` naming the field. */

@@ -2,7 +2,7 @@
  * What an ingest answers, as JSON.
  */
 
-import type { Column } from '../domain/table.ts'
+import type { Cell, Column } from '../domain/table.ts'
 import type { IngestRequest } from '../ingest/ingest-request.ts'
 import type { RefusedRow } from '../ingest/row-points.ts'
 import type { IngestOutcome } from './ingest-run.ts'
@@ -72,14 +72,18 @@ export function ingestJson(request: IngestRequest, outcome: IngestOutcome): Inge
       finished_at: new Date(lineage.finishedMs).toISOString(),
       mode: lineage.mode,
     },
-    watermark: watermark === null ? null : { column: watermark.column, value: cellJson(watermark.value) },
+    watermark:
+      watermark === null ? null : { column: watermark.column, value: cellJson(watermark.value) },
     repeated: isRepeated,
   }
 }
 
-/** Integers beyond 2^53 become text, as bytes and vectors, which are no keys, do. */
-function cellJson(cell: unknown): string | number | boolean | null {
-  if (typeof cell === 'bigint') return Number.isSafeInteger(Number(cell)) ? Number(cell) : String(cell)
+/** Integers beyond 2^53 become text, and bytes base64. */
+function cellJson(cell: Cell): string | number | boolean | null {
+  if (typeof cell === 'bigint')
+    return Number.isSafeInteger(Number(cell)) ? Number(cell) : String(cell)
   if (typeof cell === 'string' || typeof cell === 'number' || typeof cell === 'boolean') return cell
-  return cell === null ? null : String(cell)
+  return cell === null
+    ? null
+    : Buffer.from(cell.buffer, cell.byteOffset, cell.byteLength).toString('base64')
 }

@@ -232,7 +232,7 @@ export class IngestRun {
   }
 
   #lineage({ rows }: IngestSummary): Lineage {
-    const { source, dataset, index } = this.#request
+    const { source, dataset } = this.#request
     return {
       ...originOf(source),
       ...{ rows, mode: dataset?.mode ?? 'append' },

@@ -84,7 +84,12 @@ export class Ingests {
    * @throws {VectordError} `index_not_found`, `bucket_not_found`, `ingest_under_way`, `overloaded`;
    *   `index_loading` and what else a write of points would be refused with for now.
    */
-  check({ bucket, dataset, index, source }: Omit<IngestRequest, 'source'> & { source?: IngestRequest['source'] }): void {
+  check({
+    bucket,
+    dataset,
+    index,
+    source,
+  }: Omit<IngestRequest, 'source'> & { source?: IngestRequest['source'] }): void {
     this.#slots.check()
     this.#options.bucket(bucket)
     if (source?.kind === 'object') this.#options.bucket(source.bucket)

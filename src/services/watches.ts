@@ -49,9 +49,12 @@ export class Watches {
   constructor(options: WatchesOptions) {
     this.#options = options
     this.#store = options.store
-    this.#ticks = new Periodic(async () => {
-      for (const runner of this.#runners.values()) runner.tick()
-    }, tell(options, 'let watched prefixes look'))
+    this.#ticks = new Periodic(
+      async () => {
+        for (const runner of this.#runners.values()) runner.tick()
+      },
+      tell(options, 'let watched prefixes look'),
+    )
     this.#refreshes = new Periodic(() => this.refresh(), tell(options, 'read the watched prefixes'))
   }
 

@@ -11,7 +11,11 @@ const BATCH = upsertOf(1, [
   { id: 'b', vector: Float32Array.of(1), text: null, metadata: null },
 ])
 
-function filler(answers: (ErrorCode | null)[], signal = new AbortController().signal, patienceMs = 1e6) {
+function filler(
+  answers: (ErrorCode | null)[],
+  signal = new AbortController().signal,
+  patienceMs = 1e6,
+) {
   const written: WriteBatch[] = []
   const index = {
     write: async (batch: WriteBatch) => {
@@ -34,7 +38,13 @@ it('a full, degraded or moving index is waited for', async () => {
 })
 
 it('what no wait will help with is told at once', async () => {
-  const fatal: ErrorCode[] = ['index_not_found', 'not_owner', 'memory_full', 'storage_full', 'internal']
+  const fatal: ErrorCode[] = [
+    'index_not_found',
+    'not_owner',
+    'memory_full',
+    'storage_full',
+    'internal',
+  ]
   for (const code of fatal) {
     const world = filler([code])
     await assert.rejects(world.filler.write(BATCH), { code })
@@ -43,14 +53,21 @@ it('what no wait will help with is told at once', async () => {
 })
 
 it('an index that takes nothing for too long fails the ingest with its own reason', async () => {
-  const world = filler(Array.from({ length: 1000 }, () => 'delta_full' as const), undefined, 20)
+  const world = filler(
+    Array.from({ length: 1000 }, () => 'delta_full' as const),
+    undefined,
+    20,
+  )
   await assert.rejects(world.filler.write(BATCH), { code: 'delta_full' })
   assert.ok(world.filler.retries > 0)
 })
 
 it('a cancelled ingest does not wait', async () => {
   const stop = new AbortController()
-  const world = filler(Array.from({ length: 1000 }, () => 'delta_full' as const), stop.signal)
+  const world = filler(
+    Array.from({ length: 1000 }, () => 'delta_full' as const),
+    stop.signal,
+  )
   const writing = world.filler.write(BATCH)
   stop.abort(new VectordError('operation_cancelled', 'stop'))
   await assert.rejects(writing)

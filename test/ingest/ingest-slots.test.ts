@@ -35,6 +35,9 @@ it('runs in turn, refuses what may not wait, and lets go of what is cancelled', 
 
 it('a failed one gives its place on', async () => {
   const slots = new IngestSlots({ runningMax: 1, waitingMax: 1 })
-  await assert.rejects(slots.run(SIGNAL, () => Promise.reject(new Error('bad'))), /bad/)
+  await assert.rejects(
+    slots.run(SIGNAL, () => Promise.reject(new Error('bad'))),
+    /bad/,
+  )
   assert.equal(await slots.run(SIGNAL, async () => 7), 7)
 })

@@ -101,12 +101,15 @@ it('names what is wrong with each row and takes the others', () => {
     ],
   )
   assert.equal(rows.refusals.rows[3]?.id, 'b')
-  assert.throws(() => rows.checkAll(), (error: unknown) => {
-    assert.ok(hasCode(error, 'invalid_points'))
-    assert.match(error.message, /10 rows are no points.*row 1: "id" is missing/)
-    assert.equal(error.details['rejected_total'], 10)
-    return true
-  })
+  assert.throws(
+    () => rows.checkAll(),
+    (error: unknown) => {
+      assert.ok(hasCode(error, 'invalid_points'))
+      assert.match(error.message, /10 rows are no points.*row 1: "id" is missing/)
+      assert.equal(error.details['rejected_total'], 10)
+      return true
+    },
+  )
 })
 
 it('an id that is no string and no integer is refused', () => {
@@ -134,8 +137,8 @@ it('a row of text alone needs an index with an embedder', () => {
   assert.equal(refused.rows.refusals.count, 2)
   const { batches, rows } = pointsOf(batch, mapping, { takesTexts: true })
   assert.deepEqual(batches[0]?.ids, ['a'])
-  assert.deepEqual(batches[0]?.texts, ['hello'])
-  assert.equal(batches[0]?.places?.[0], -1)
+  assert.deepEqual(batches[0].texts, ['hello'])
+  assert.equal(batches[0].places?.[0], -1)
   assert.equal(rows.refusals.rows[0]?.problem, 'is missing, and the text is empty')
 })
 
@@ -181,22 +184,32 @@ it('a column that is not there is refused with those that are', () => {
     { textColumn: 'x' },
     { metadataColumns: ['v', 'toString'] },
   ]) {
-    assert.throws(() => pointsOf(batch, mapping), (error: unknown) => {
-      assert.ok(hasCode(error, 'bad_request'))
-      assert.deepEqual(error.details['columns'], ['id', 'v'])
-      return true
-    })
+    assert.throws(
+      () => pointsOf(batch, mapping),
+      (error: unknown) => {
+        assert.ok(hasCode(error, 'bad_request'))
+        assert.deepEqual(error.details['columns'], ['id', 'v'])
+        return true
+      },
+    )
   }
 })
 
 it('batches hold no more rows than they may, and each row comes out once', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 7 }), (count, rowsMax) => {
-      const ids = Array.from({ length: count }, (_, i) => `p${i}`)
-      const batch = table({ id: ['utf8', ids], v: ['vector', ids.map(() => V)] })
-      const { batches } = pointsOf(batch, {}, { rowsMax })
-      assert.ok(batches.every(({ ids: some }) => some.length <= rowsMax && some.length > 0))
-      assert.deepEqual(batches.flatMap((one) => one.ids), ids)
-    }),
+    fc.property(
+      fc.integer({ min: 0, max: 40 }),
+      fc.integer({ min: 1, max: 7 }),
+      (count, rowsMax) => {
+        const ids = Array.from({ length: count }, (_, i) => `p${i}`)
+        const batch = table({ id: ['utf8', ids], v: ['vector', ids.map(() => V)] })
+        const { batches } = pointsOf(batch, {}, { rowsMax })
+        assert.ok(batches.every(({ ids: some }) => some.length <= rowsMax && some.length > 0))
+        assert.deepEqual(
+          batches.flatMap((one) => one.ids),
+          ids,
+        )
+      },
+    ),
   )
 })

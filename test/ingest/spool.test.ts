@@ -8,7 +8,8 @@ import { it } from 'node:test'
 import { spool } from '../../src/ingest/spool.ts'
 import { inFolder } from '../support/service.ts'
 
-const from = (...chunks: string[]): Readable => Readable.from(chunks.map((text) => Buffer.from(text)))
+const from = (...chunks: string[]): Readable =>
+  Readable.from(chunks.map((text) => Buffer.from(text)))
 
 it('the file has the bytes of the body, also at the bound', async () => {
   await inFolder(async (folder) => {
@@ -21,7 +22,9 @@ it('the file has the bytes of the body, also at the bound', async () => {
 it('a body that is too large, empty or torn leaves no file', async () => {
   await inFolder(async (folder) => {
     const path = join(folder, 'x')
-    await assert.rejects(spool(from('ab', 'cde'), { path, bytesMax: 4 }), { code: 'body_too_large' })
+    await assert.rejects(spool(from('ab', 'cde'), { path, bytesMax: 4 }), {
+      code: 'body_too_large',
+    })
     await assert.rejects(spool(from(), { path, bytesMax: 4 }), { code: 'bad_request' })
     const torn = new Readable({
       read() {
@@ -33,7 +36,6 @@ it('a body that is too large, empty or torn leaves no file', async () => {
     assert.deepEqual(await readdir(folder), [])
   })
 })
-
 
 it('a client that stops sending is given up', async () => {
   await inFolder(async (folder) => {

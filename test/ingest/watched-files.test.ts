@@ -15,7 +15,11 @@ import {
   type FileNote,
 } from '../../src/ingest/watched-files.ts'
 
-const file = (key: string, bytes = 10, modifiedMs = 1000): ObjectInfo => ({ key, bytes, modifiedMs })
+const file = (key: string, bytes = 10, modifiedMs = 1000): ObjectInfo => ({
+  key,
+  bytes,
+  modifiedMs,
+})
 const byKey = <T extends { key: string }>(list: readonly T[]): Map<string, T> =>
   new Map(list.map((one) => [one.key, one]))
 const keys = (list: readonly ObjectInfo[]): string[] => list.map(({ key }) => key)
