@@ -106,7 +106,8 @@ function indexOfQuery(query: Static<typeof FileQuery>): IndexTarget | null {
   }
   if (id_column === undefined) throw badField('id_column', 'is missing in the query')
   return toIndexTarget({
-    ...{ name, id_column, on_bad_row: on_bad_row ?? 'fail' },
+    ...{ name, id_column },
+    ...(on_bad_row !== undefined && { on_bad_row }),
     vector_column: vector_column ?? null,
     text_column: text_column ?? null,
     metadata_columns: metadata_columns ?? null,

@@ -24,8 +24,8 @@ export const Mode = Type.Enum(['replace', 'append'], {
 })
 
 const OnBadRow = Type.Enum(['fail', 'skip'], {
-  default: 'fail',
-  description: 'Whether a row that is no point fails the whole, or is left out and listed.',
+  description:
+    'Whether a row that is no point fails the whole (default), or is left out and listed.',
 })
 
 export const IndexBody = Type.Object(
@@ -58,9 +58,9 @@ export const IndexBody = Type.Object(
         }),
       ),
     ),
-    on_bad_row: OnBadRow,
+    on_bad_row: Type.Optional(OnBadRow),
   },
-  { ...STRICT, required: ['name', 'id_column'], description: 'The index that the rows fill.' },
+  { ...STRICT, description: 'The index that the rows fill.' },
 )
 
 export const Targets = {
@@ -144,7 +144,7 @@ export const FileQuery = Type.Object(
     vector_column: Type.Optional(Column),
     text_column: Type.Optional(Column),
     metadata_columns: Type.Optional(Names),
-    on_bad_row: Type.Optional(Type.Enum(['fail', 'skip'])),
+    on_bad_row: Type.Optional(OnBadRow),
     batch_rows: Type.Optional(Type.Integer({ minimum: 1, maximum: BATCH_ROWS_MAX })),
   },
   STRICT,

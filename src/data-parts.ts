@@ -47,7 +47,7 @@ export class DataParts {
     const onTrouble = troubleLog(log)
     const { ingest, limits } = config
     this.ingests = new Ingests({
-      ...{ operations, nowMs, indexes: parts.indexes },
+      ...{ operations, nowMs, onTrouble, indexes: parts.indexes },
       bucket: (name) => this.#writable(name),
       datasets: (bucket) => this.datasets(bucket),
       scratch: join(config.storage.root, 'scratch', 'ingest'),

@@ -141,7 +141,7 @@ class IngestProcess {
     } else if (message.kind === 'done') {
       this.#summary = message.summary
       this.#child.kill()
-    } else this.#fail(this.#told(message.error))
+    } else this.#end(this.#told(message.error))
   }
 
   #alive(rows: number): void {
@@ -199,7 +199,7 @@ class IngestProcess {
     this.#end(failed('It took more memory than it may.', details))
   }
 
-  /** There is nothing to hope for from asking. */
+  /** It has ended its work, or there is nothing to hope for from asking. */
   #end(error: VectordError): void {
     this.#error ??= error
     this.#child.kill()

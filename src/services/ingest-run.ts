@@ -91,6 +91,7 @@ export class IngestRun {
     if (repeated !== null) return repeated
     const filled = index === null ? null : this.#world.indexes.get(index.name)
     const summary = await this.#read(await this.#source(before), filled)
+    this.#progress(summary.rows)
     this.#control.signal.throwIfAborted()
     const lineage = this.#lineage(summary)
     if (target === null) return this.#outcome(summary, { dataset: null, lineage })

@@ -11,7 +11,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { IngestSlots } from '../ingest/ingest-slots.ts'
 import type { IngestRequest } from '../ingest/ingest-request.ts'
-import { VectordError } from '../lib/errors.ts'
+import { hasCode, VectordError } from '../lib/errors.ts'
 import { ingestJson, type IngestJson } from './ingest-result.ts'
 import { IngestRun, type IngestOutcome, type IngestWorld } from './ingest-run.ts'
 import type { Operation, OperationControl } from './operation.ts'
@@ -28,6 +28,8 @@ export interface IngestsOptions extends IngestWorld {
   readonly queueMax: number
   /** Hears when points came into an index. */
   readonly onFilled: (index: string) => void
+  /** Hears how a process ended that should not have. */
+  readonly onTrouble: (error: unknown, what: string) => void
 }
 
 export interface IngestTotals {
@@ -155,6 +157,10 @@ export class Ingests {
     let outcome: IngestOutcome
     try {
       outcome = await run.run()
+    } catch (error) {
+      // Its last words are for the log alone.
+      if (hasCode(error, 'ingest_failed')) this.#options.onTrouble(error.cause ?? error, 'ingest')
+      throw error
     } finally {
       this.#totals.rows += run.rows
     }
