@@ -31,6 +31,10 @@ export const ERROR_KINDS = {
   idempotency_key_reused: { status: 422, retryable: false },
   request_quarantined: { status: 422, retryable: false },
   embedder_failed: { status: 422, retryable: false },
+  source_auth_failed: { status: 422, retryable: false },
+  source_tls_failed: { status: 422, retryable: false },
+  source_failed: { status: 422, retryable: false },
+  source_value_refused: { status: 422, retryable: false },
 
   // Who asks.
   unauthenticated: { status: 401, retryable: false },
@@ -61,6 +65,7 @@ export const ERROR_KINDS = {
   watch_not_found: { status: 404, retryable: false },
   ingest_under_way: { status: 409, retryable: true },
   document_conflict: { status: 409, retryable: false },
+  source_not_found: { status: 404, retryable: false },
   index_exists: { status: 409, retryable: false },
   bucket_exists: { status: 409, retryable: false },
   bucket_in_use: { status: 409, retryable: false },
@@ -93,6 +98,7 @@ export const ERROR_KINDS = {
   bucket_unreachable: { status: 503, retryable: true },
   embedder_unavailable: { status: 503, retryable: true },
   model_server_unavailable: { status: 503, retryable: true },
+  source_unreachable: { status: 503, retryable: true },
   overloaded: { status: 503, retryable: true },
   journal_full: { status: 503, retryable: true },
   stream_draining: { status: 503, retryable: true },
