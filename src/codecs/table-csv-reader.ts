@@ -1,0 +1,238 @@
+/**
+ * CSV files (RFC 4180) as tables: a header row, commas, quotes, CRLF or LF, UTF-8 with or without a
+ * byte order mark.
+ *
+ * The file is read twice: first the types are found, so that they hold for all rows, then the cells.
+ * An empty field is null. Of a column of texts a quoted empty field is an empty text.
+ */
+
+import { createReadStream } from 'node:fs'
+import { CsvError, parse, type Options } from 'csv-parse'
+import type { Cell, Column, TableBatch } from '../domain/table.ts'
+import { ColumnGuess } from './column-guess.ts'
+import { corruptFile, tableFault } from './table-fault.ts'
+import { uneven } from './table-ndjson-reader.ts'
+import type { TableReadOptions, TableSource } from './table-source.ts'
+import { LINE_BYTES_MAX } from './text-lines.ts'
+import { parseTimestamp } from './timestamp-text.ts'
+
+export async function openCsvTable(
+  path: string,
+  { batchRows, signal }: TableReadOptions,
+): Promise<TableSource> {
+  let names: readonly string[] | null = null
+  let guesses: readonly ColumnGuess[] = []
+  let rows = -1
+  for await (const { line, fields } of recordsOf(path, signal)) {
+    rows += 1
+    if (names === null) {
+      names = namesOf(path, fields)
+      guesses = names.map(() => new ColumnGuess())
+      continue
+    }
+    for (const [at, guess] of guesses.entries()) {
+      look(guess, fields[at] ?? null, { path, line, name: names[at] ?? '' })
+    }
+  }
+  if (names === null) throw corruptFile(path, {}, 'it has no header row')
+  const columns = names.map((name, at) => (guesses[at] ?? new ColumnGuess()).column(name))
+  return {
+    columns,
+    rows,
+    batches: () => readBatches(path, columns, { batchRows, signal }),
+    close: () => Promise.resolve(),
+  }
+}
+
+/** A column without a name gets its place, from 1: so pandas writes the index of a frame. */
+function namesOf(path: string, fields: readonly (string | null)[]): readonly string[] {
+  const names = fields.map((field, at) =>
+    field === null || field === '' ? `column_${at + 1}` : field,
+  )
+  const twice = names.find((name, at) => names.indexOf(name) !== at)
+  if (twice !== undefined) throw corruptFile(path, { line: 1 }, `it has two columns "${twice}"`)
+  return names
+}
+
+const BOOLEAN = /^(?:true|false)$/i
+const INTEGER = /^-?(?:0|[1-9]\d*)$/
+const FLOAT = /^-?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/
+const NOT_FINITE = new Map([
+  ['NaN', NaN],
+  ['Infinity', Infinity],
+  ['-Infinity', -Infinity],
+])
+
+interface Place {
+  readonly path: string
+  readonly line: number
+  readonly name: string
+}
+
+function look(guess: ColumnGuess, text: string | null, { path, line, name }: Place): void {
+  if (text === null || text === '') return
+  if (INTEGER.test(text)) {
+    guess.seeInteger(integerOf(text))
+    return
+  }
+  const vector = vectorOf(text)
+  if (vector !== null) {
+    if (!guess.seeVector(vector))
+      throw uneven(path, { line, name }, [vector.length, guess.dimension])
+    return
+  }
+  guess.see(kindOf(text))
+}
+
+function kindOf(text: string): 'boolean' | 'float' | 'timestamp' | 'text' {
+  if (BOOLEAN.test(text)) return 'boolean'
+  if (isFloat(text)) return 'float'
+  return parseTimestamp(text) === null ? 'text' : 'timestamp'
+}
+
+function isFloat(text: string): boolean {
+  return NOT_FINITE.has(text) || FLOAT.test(text)
+}
+
+function integerOf(text: string): number | bigint {
+  const value = Number(text)
+  return Number.isSafeInteger(value) ? value : BigInt(text)
+}
+
+/** A JSON array of numbers, or null. */
+function vectorOf(text: string): number[] | null {
+  if (!text.startsWith('[') || !text.endsWith(']')) return null
+  try {
+    const value: unknown = JSON.parse(text)
+    if (!Array.isArray(value) || value.length === 0) return null
+    return value.every((item) => typeof item === 'number') ? value : null
+  } catch {
+    return null // It is a text that only looks like one.
+  }
+}
+
+async function* readBatches(
+  path: string,
+  columns: readonly Column[],
+  { batchRows, signal }: TableReadOptions,
+): AsyncGenerator<TableBatch, undefined> {
+  let cells: Cell[][] = columns.map(() => [])
+  let rows = -1 // The header.
+  for await (const { fields } of recordsOf(path, signal)) {
+    rows += 1
+    if (rows === 0) continue
+    for (const [at, column] of columns.entries())
+      cells[at]?.push(cellOf(column, fields[at] ?? null))
+    if (cells[0]?.length !== batchRows) continue
+    yield { columns, rows: batchRows, cells }
+    cells = columns.map(() => [])
+  }
+  const left = cells[0]?.length ?? 0
+  if (left > 0) yield { columns, rows: left, cells }
+}
+
+/** The text fits: all of the column were looked at. */
+function cellOf({ type }: Column, text: string | null): Cell {
+  if (text === null) return null
+  if (type === 'utf8') return text
+  if (text === '') return null
+  switch (type) {
+    case 'boolean':
+      return text.toLowerCase() === 'true'
+    case 'int64':
+      return BigInt(text)
+    case 'int32':
+    case 'float64':
+      return NOT_FINITE.get(text) ?? Number(text)
+    case 'timestamp':
+      return parseTimestamp(text)
+    case 'vector':
+      return Float32Array.from(vectorOf(text) ?? [])
+    case 'binary':
+      return null // No text is taken for bytes.
+  }
+}
+
+interface CsvRecord {
+  /** Where it ends. */
+  readonly line: number
+  /** Null where there is nothing, not even quotes. */
+  readonly fields: readonly (string | null)[]
+}
+
+const OPTIONS: Options = {
+  bom: true,
+  info: true,
+  skip_empty_lines: true,
+  record_delimiter: ['\r\n', '\n'],
+  max_record_size: LINE_BYTES_MAX,
+  cast: (value, { quoting }) => (value === '' && !quoting ? null : value),
+}
+
+async function* recordsOf(path: string, signal: AbortSignal): AsyncGenerator<CsvRecord, undefined> {
+  const parser = parse(OPTIONS)
+  const feeding = feed(path, parser).catch((error: unknown) => {
+    parser.destroy(error instanceof Error ? error : new Error(String(error)))
+  })
+  try {
+    for await (const parsed of parser) {
+      const { info, record } = parsed as {
+        readonly info: { readonly lines: number }
+        readonly record: readonly (string | null)[]
+      }
+      signal.throwIfAborted()
+      yield { line: info.lines, fields: record }
+    }
+  } catch (error) {
+    if (signal.aborted) throw error
+    throw csvFault(path, error)
+  } finally {
+    parser.destroy()
+    await feeding
+  }
+}
+
+/** Bytes that are no UTF-8 would be replaced silently. */
+async function feed(path: string, parser: ReturnType<typeof parse>): Promise<void> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  let line = 1
+  for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+    let text: string
+    try {
+      text = decoder.decode(chunk as Buffer, { stream: true })
+    } catch (cause) {
+      throw corruptFile(path, { line }, 'about here it is no UTF-8', cause)
+    }
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) line += 1
+    if (parser.destroyed) return
+    if (!parser.write(chunk)) await drained(parser)
+  }
+  parser.end()
+}
+
+/** Also where the parser was destroyed: nobody takes what would be written. */
+function drained(parser: ReturnType<typeof parse>): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      parser.off('drain', done).off('close', done)
+      resolve()
+    }
+    parser.on('drain', done).on('close', done)
+  })
+}
+
+function csvFault(path: string, error: unknown): Error {
+  if (!(error instanceof CsvError)) return tableFault(path, {}, error)
+  const { lines } = error as { readonly lines?: unknown }
+  const place = typeof lines === 'number' ? { line: lines } : {}
+  return corruptFile(path, place, PROBLEMS[error.code] ?? 'it is no CSV', error)
+}
+
+const PROBLEMS: Partial<Record<string, string>> = {
+  CSV_RECORD_INCONSISTENT_FIELDS_LENGTH: 'it has another number of fields than the header',
+  CSV_QUOTE_NOT_CLOSED: 'a quote is not closed before the file ends',
+  CSV_INVALID_CLOSING_QUOTE: 'something follows a closing quote',
+  INVALID_OPENING_QUOTE: 'a quote stands within a field that has none around it',
+  CSV_NON_TRIMABLE_CHAR_AFTER_CLOSING_QUOTE: 'something follows a closing quote',
+  CSV_MAX_RECORD_SIZE: `it is longer than ${LINE_BYTES_MAX} bytes`,
+}
