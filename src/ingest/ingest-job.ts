@@ -77,7 +77,13 @@ export type ServiceMessage =
   | { readonly kind: 'stop' }
 
 export type ProcessMessage =
-  | { readonly kind: 'alive'; readonly rows: number }
+  | {
+      readonly kind: 'alive'
+      readonly rows: number
+      readonly total: number | null
+      /** Milliseconds of CPU that it has used since its start. */
+      readonly cpuMs: number
+    }
   | { readonly kind: 'points'; readonly id: number; readonly batch: UpsertBatch }
   | { readonly kind: 'part'; readonly id: number; readonly part: WrittenPart }
   | { readonly kind: 'done'; readonly summary: IngestSummary }

@@ -25,6 +25,7 @@ const stopping = new AbortController()
 const inFlight = new Set<number>()
 let lastId = 0
 let rows = 0
+let total: number | null = null
 /** Called when something was taken. */
 let wake = (): void => undefined
 
@@ -48,17 +49,17 @@ function receive(message: ServiceMessage): void {
 }
 
 async function serve(job: IngestJob): Promise<void> {
-  const timer = setInterval(() => {
-    send({ kind: 'alive', rows })
-  }, ALIVE_MS)
+  live()
+  const timer = setInterval(live, ALIVE_MS)
   try {
     const output = {
       points: (batch: Extract<ProcessMessage, { kind: 'points' }>['batch']) =>
         give((id) => ({ kind: 'points', id, batch })),
       part: (part: Extract<ProcessMessage, { kind: 'part' }>['part']) =>
         give((id) => ({ kind: 'part', id, part })),
-      progress: (read: number) => {
+      progress: (read: number, all: number | null) => {
         rows = read
+        total = all
       },
     }
     const summary = await runIngest(job, output, stopping.signal)
@@ -69,6 +70,11 @@ async function serve(job: IngestJob): Promise<void> {
   } finally {
     clearInterval(timer)
   }
+}
+
+function live(): void {
+  const { user, system } = process.cpuUsage()
+  send({ kind: 'alive', rows, total, cpuMs: (user + system) / 1000 })
 }
 
 /** Resolves when another may follow. */

@@ -29,13 +29,16 @@ const ENTRY = new URL('ingest-main.ts', import.meta.url)
 
 /** How long it may take to end its query on the server. */
 const STOP_MS = 5000
+/** CPU between two signs of life of a process that does nothing else. */
+const IDLE_CPU_MS = 5
 /** How often its memory and its silence are looked at. */
 const LOOK_MS = 250
 
 export interface IngestHandlers {
   onPoints(batch: UpsertBatch): Promise<void>
   onPart(part: WrittenPart): Promise<void>
-  onProgress(rows: number): void
+  /** Rows up to now, and those in all where that is known. */
+  onProgress(rows: number, total: number | null): void
 }
 
 export interface IngestBounds {
@@ -43,8 +46,8 @@ export interface IngestBounds {
   /** Resident memory of the process; past it it is ended. */
   readonly memoryBytesMax: number
   /**
-   * How long it may say nothing, and a reader of a file bring no row, while nothing is waited for
-   * here: a library that is stuck in a damaged file does not come back.
+   * How long it may say nothing, or a reader of a file do nothing, while nothing is waited for here: a
+   * library that is stuck in a damaged file does not come back.
    */
   readonly silenceMsMax: number
 }
@@ -76,6 +79,9 @@ class IngestProcess {
   #handing: Promise<void> = Promise.resolve()
   #inHand = 0
   #rows = 0
+  #cpuMs = 0
+  /** It has begun with its job: the program itself is whole. */
+  #hasBegun = false
   #heardMs = performance.now()
   #summary: IngestSummary | null = null
   #error: Error | null = null
@@ -130,7 +136,7 @@ class IngestProcess {
 
   #receive(message: ProcessMessage): void {
     if (message.kind === 'alive') {
-      this.#alive(message.rows)
+      this.#alive(message)
       return
     }
     this.#heardMs = performance.now()
@@ -144,12 +150,16 @@ class IngestProcess {
     } else this.#end(this.#told(message.error))
   }
 
-  #alive(rows: number): void {
+  #alive({ rows, total, cpuMs }: Extract<ProcessMessage, { kind: 'alive' }>): void {
     const isFile = this.#options.job.source.kind === 'file'
-    // A database may think for long before its first row; a reader of a file has no such excuse.
-    if (!isFile || rows > this.#rows || this.#inHand > 0) this.#heardMs = performance.now()
+    // A database may think for long before its first row. A reader of a file that waits for what does
+    // not come says that it is alive and does nothing.
+    const works = rows > this.#rows || cpuMs - this.#cpuMs > IDLE_CPU_MS
+    if (!isFile || works || this.#inHand > 0) this.#heardMs = performance.now()
+    this.#hasBegun = true
     this.#rows = rows
-    this.#options.handlers.onProgress(rows)
+    this.#cpuMs = cpuMs
+    this.#options.handlers.onProgress(rows, total)
   }
 
   /** One after the other, in the order in which they came. */
@@ -223,6 +233,15 @@ class IngestProcess {
     const details = { reason: isHeap ? 'memory' : 'died', exit_code: exitCode, signal }
     const text = isHeap ? 'It took more memory than it may.' : 'It ended before its job was done.'
     const cause = new Error(withoutSecrets(stderr, this.#options.job))
+    const { source } = this.#options.job
+    const isParquet = source.kind === 'file' && source.format === 'parquet'
+    if (isParquet && this.#hasBegun && exitCode !== null && !isHeap) {
+      // Some damage makes the library end the process that reads the file.
+      return new VectordError('file_corrupt', 'The file ended the process that read it.', {
+        details: { format: 'parquet', exit_code: exitCode },
+        cause,
+      })
+    }
     return failed(text, details, cause)
   }
 

@@ -8,7 +8,7 @@
  */
 
 import { join } from 'node:path'
-import { readTable } from '../codecs/table-reader.ts'
+import { openTable } from '../codecs/table-reader.ts'
 import { writeParquetTable } from '../codecs/table-writer.ts'
 import { detectPii } from '../datasets/pii.ts'
 import type { Cell, Column, TableBatch } from '../domain/table.ts'
@@ -28,8 +28,8 @@ export interface IngestOutput {
   /** Resolves when the next may come. */
   points(batch: UpsertBatch): Promise<void>
   part(part: WrittenPart): Promise<void>
-  /** Rows that were read up to now. */
-  progress(rows: number): void
+  /** Rows that were read up to now, and those in all; null where nobody knows. */
+  progress(rows: number, total: number | null): void
 }
 
 /** Only for tests: when a part is closed. */
@@ -47,7 +47,7 @@ export async function runIngest(
 ): Promise<IngestSummary> {
   const source = await openRows(job.source, signal)
   try {
-    const flow = new RowFlow(job, source.columns, out)
+    const flow = new RowFlow(job, source, out)
     const rows = flow.through(source.batches)
     if (job.partsFolder === null) {
       while ((await rows.next()).done !== true) signal.throwIfAborted()
@@ -63,6 +63,8 @@ export async function runIngest(
 
 interface OpenRows {
   readonly columns: readonly Column[]
+  /** Rows in all; null where only reading tells. */
+  readonly total: number | null
   readonly batches: AsyncIterable<TableBatch>
   close(): Promise<void>
 }
@@ -74,6 +76,7 @@ async function openRows(source: IngestSource, signal: AbortSignal): Promise<Open
       const columns = await opened.columns(source.query, signal)
       return {
         columns,
+        total: null,
         batches: opened.read(source.query, signal),
         close: () => opened.close(),
       }
@@ -83,30 +86,20 @@ async function openRows(source: IngestSource, signal: AbortSignal): Promise<Open
     }
   }
   const { path, format, batchRows } = source
-  const batches = readTable(path, format, { batchRows, signal })[Symbol.asyncIterator]()
-  const first = await batches.next()
-  if (first.done === true) throw new VectordError('bad_request', 'The file has no columns.')
+  const table = await openTable(path, format, { batchRows, signal })
   return {
-    columns: first.value.columns,
-    batches: continued(first.value, batches),
-    close: async () => {
-      await batches.return(undefined)
-    },
+    columns: table.columns,
+    total: table.rows,
+    batches: table.batches(),
+    close: () => table.close(),
   }
-}
-
-async function* continued(
-  first: TableBatch,
-  rest: AsyncIterator<TableBatch>,
-): AsyncGenerator<TableBatch> {
-  yield first
-  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
 }
 
 /** Looks at each batch of rows on its way: makes points, samples values, counts. */
 class RowFlow {
   readonly #job: IngestJob
   readonly #columns: readonly Column[]
+  readonly #total: number | null
   readonly #out: IngestOutput
   readonly #points: RowPoints | null
   readonly #keyAt: number
@@ -116,9 +109,10 @@ class RowFlow {
   #pointCount = 0
   #lastKey: Cell = null
 
-  constructor(job: IngestJob, columns: readonly Column[], out: IngestOutput) {
+  constructor(job: IngestJob, { columns, total }: OpenRows, out: IngestOutput) {
     this.#job = job
     this.#columns = columns
+    this.#total = total
     this.#out = out
     const { points, source } = job
     this.#points = points === null ? null : new RowPoints({ ...points, columns })
@@ -152,7 +146,7 @@ class RowFlow {
     if (this.#points !== null) await this.#send(this.#points.add(batch))
     if (this.#keyAt >= 0) this.#lastKey = batch.cells[this.#keyAt]?.[batch.rows - 1] ?? null
     this.#rows += batch.rows
-    this.#out.progress(this.#rows)
+    this.#out.progress(this.#rows, this.#total)
   }
 
   async #send(batches: Iterable<UpsertBatch>): Promise<void> {

@@ -91,7 +91,7 @@ export class IngestRun {
     if (repeated !== null) return repeated
     const filled = index === null ? null : this.#world.indexes.get(index.name)
     const summary = await this.#read(await this.#source(before), filled)
-    this.#progress(summary.rows)
+    this.#progress(summary.rows, summary.rows)
     this.#control.signal.throwIfAborted()
     const lineage = this.#lineage(summary)
     if (target === null) return this.#outcome(summary, { dataset: null, lineage })
@@ -104,7 +104,7 @@ export class IngestRun {
     const { indexes, nowMs, bounds } = this.#world
     const { signal } = this.#control
     const filler = new IndexFiller({ index: () => indexes.get(index?.name ?? ''), signal, nowMs })
-    this.#progress(0)
+    this.#progress(0, null)
     return runIngestProcess({
       job: {
         source,
@@ -115,8 +115,8 @@ export class IngestRun {
       handlers: {
         onPoints: (batch) => filler.write(batch),
         onPart: (part) => this.#stage(part),
-        onProgress: (rows) => {
-          this.#progress(rows)
+        onProgress: (rows, total) => {
+          this.#progress(rows, total)
         },
       },
     })
@@ -248,9 +248,9 @@ export class IngestRun {
     return { summary, dataset, lineage, parts: this.#parts, isRepeated: false }
   }
 
-  #progress(rows: number): void {
+  #progress(rows: number, total: number | null): void {
     this.#rows = rows
-    this.#control.progress('reading', { done: rows, total: null })
+    this.#control.progress('reading', { done: rows, total })
   }
 }
 
