@@ -36,7 +36,11 @@ export interface DebianProgram {
 export async function debianPackages(wanted: DebianProgram): Promise<string> {
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
   const suite = wanted.ownSuite === true ? await ownSuite() : null
-  const folder = join(cache, 'vectord-test', suite === null ? wanted.name : `${wanted.name}-${suite}`)
+  const folder = join(
+    cache,
+    'vectord-test',
+    suite === null ? wanted.name : `${wanted.name}-${suite}`,
+  )
   if ((await find(join(folder, 'root'), wanted.program)) === null) {
     await mkdir(folder, { recursive: true })
     await fetchOnce(folder, suite, wanted)

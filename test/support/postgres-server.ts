@@ -7,7 +7,16 @@
  */
 
 import { execFile } from 'node:child_process'
-import { appendFile, chmod, chown, copyFile, mkdir, symlink, unlink, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  chmod,
+  chown,
+  copyFile,
+  mkdir,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { debianLibraries, find } from './debian-packages.ts'

@@ -147,7 +147,8 @@ export async function runCommand(command: Command): Promise<void> {
   const { child, log } = launch(command)
   child.stdin?.end(command.input ?? '')
   const [code] = (await once(child, 'close')) as [number | null]
-  if (code !== 0) throw new Error(`${command.program} ended with ${String(code)}\n${log.join('\n')}`)
+  if (code !== 0)
+    throw new Error(`${command.program} ended with ${String(code)}\n${log.join('\n')}`)
 }
 
 function launch({ program, args, env, ...user }: Command): {
@@ -169,7 +170,6 @@ function launch({ program, args, env, ...user }: Command): {
   child.stdin?.on('error', () => undefined)
   return { child, log }
 }
-
 
 class LoopbackServer implements SqlServer {
   readonly port: number

@@ -185,7 +185,9 @@ function timeoutOf(text: string | undefined): number | null {
   if (Number.isInteger(seconds) && seconds >= 1 && seconds <= CONNECT_TIMEOUT_S_MAX) {
     return seconds * 1000
   }
-  throw refused(`\`connect_timeout\` is not a number of seconds from 1 to ${CONNECT_TIMEOUT_S_MAX}.`)
+  throw refused(
+    `\`connect_timeout\` is not a number of seconds from 1 to ${CONNECT_TIMEOUT_S_MAX}.`,
+  )
 }
 
 function decoded(text: string | undefined, part: string): string {

@@ -188,7 +188,8 @@ class Reading {
 
 function checkQuery({ select, batchRows }: SqlQuery): void {
   invariant(Number.isInteger(batchRows) && batchRows >= 1, 'a batch has rows')
-  const names = 'query' in select ? [] : [select.table, select.schema ?? 'x', ...(select.columns ?? [])]
+  const names =
+    'query' in select ? [] : [select.table, select.schema ?? 'x', ...(select.columns ?? [])]
   const isNamed = names.every((name) => name !== '' && !name.includes('\0'))
   const text = 'query' in select ? select.query : 'x'
   if (!isNamed || text.trim() === '' || text.includes('\0')) {
@@ -197,6 +198,8 @@ function checkQuery({ select, batchRows }: SqlQuery): void {
     })
   }
   if ('columns' in select && select.columns?.length === 0) {
-    throw new VectordError('bad_request', '`columns` names none.', { details: { field: 'columns' } })
+    throw new VectordError('bad_request', '`columns` names none.', {
+      details: { field: 'columns' },
+    })
   }
 }

@@ -1,0 +1,128 @@
+/**
+ * Connections to PostgreSQL, and their errors.
+ */
+
+import pg from 'pg'
+import type { SqlDsn } from './dsn.ts'
+import {
+  type DriverError,
+  isCertificateError,
+  isDriverError,
+  type SqlErrorCode,
+  type SqlPhase,
+  sqlError,
+} from './sql-errors.ts'
+import { type TlsSettings, tlsSettings } from './sql-tls.ts'
+
+const KEEP_ALIVE_MS = 30_000
+
+/** The driver's own words. */
+const NO_TLS = 'The server does not support SSL connections'
+
+/**
+ * For the transaction only, as a pool of connections between us wants it. A reader that is slow must not
+ * lose the connection by that; values are written alike whatever the server prefers.
+ */
+const BEGIN = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+  SET LOCAL client_encoding = 'UTF8';
+  SET LOCAL standard_conforming_strings = on;
+  SET LOCAL TimeZone = 'UTC';
+  SET LOCAL DateStyle = 'ISO';
+  SET LOCAL IntervalStyle = 'iso_8601';
+  SET LOCAL bytea_output = 'hex';
+  SET LOCAL extra_float_digits = 3;
+  SET LOCAL idle_in_transaction_session_timeout = 0`
+
+/** @throws {VectordError} as `SqlSource.read` says. */
+export async function connectPostgres(
+  dsn: SqlDsn,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<pg.Client> {
+  const tls = await tlsSettings(dsn)
+  try {
+    return await open({ dsn, timeoutMs, tls }, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    const offersNone = isDriverError(error) && error.message === NO_TLS
+    if (!offersNone || dsn.tlsMode !== 'prefer') throw postgresError(error, 'connect', dsn)
+  }
+  try {
+    return await open({ dsn, timeoutMs, tls: null }, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    throw postgresError(error, 'connect', dsn)
+  }
+}
+
+export async function beginPostgres(client: pg.Client): Promise<void> {
+  await client.query(BEGIN)
+}
+
+interface Wanted {
+  readonly dsn: SqlDsn
+  readonly timeoutMs: number
+  readonly tls: TlsSettings | null
+}
+
+async function open({ dsn, timeoutMs, tls }: Wanted, signal: AbortSignal): Promise<pg.Client> {
+  const client = new pg.Client({
+    host: dsn.host,
+    port: dsn.port,
+    user: dsn.user,
+    // By a function, so that an empty one is not looked for in the environment and in files.
+    password: () => dsn.password,
+    database: dsn.database,
+    ssl: tls === null ? false : tlsOptions(tls),
+    connectionTimeoutMillis: timeoutMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    application_name: 'vectord',
+  })
+  // Whoever waits for an answer is told; an error between two questions shows at the next.
+  client.on('error', () => undefined)
+  const abort = (): void => {
+    client.connection.stream.destroy()
+  }
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    await client.connect()
+    return client
+  } catch (error) {
+    abort()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+function tlsOptions({ verifies, verifiesHost, ca }: TlsSettings): pg.ClientConfig['ssl'] {
+  const host = verifiesHost ? {} : { checkServerIdentity: () => undefined }
+  return { rejectUnauthorized: verifies, ...host, ...(ca === undefined ? {} : { ca }) }
+}
+
+/** What the driver or the network says, as an error of vectord. Others stay what they are. */
+export function postgresError(error: unknown, phase: SqlPhase, dsn: SqlDsn): unknown {
+  return isDriverError(error) ? sqlError(codeOf(error, phase), error, dsn) : error
+}
+
+/** By SQLSTATE: no such database, schema, table, column. */
+const NOT_FOUND = new Set(['3D000', '3F000', '42P01', '42703'])
+
+/** A change in a read-only transaction, a statement that cannot be copied, and what has wrong SQL. */
+const REFUSED = /^(25006|0A000|42|22P02|22007|22008)/
+
+/** Lost, shutting down, too many connections. */
+const UNREACHABLE = /^(08|57P0|53300|58)/
+
+function codeOf(error: DriverError, phase: SqlPhase): SqlErrorCode {
+  const { code = '' } = error
+  if (!(error instanceof pg.DatabaseError)) {
+    const isTls = error.message === NO_TLS || isCertificateError(error)
+    return isTls ? 'source_tls_failed' : 'source_unreachable'
+  }
+  if (code.startsWith('28') || code === '42501') return 'source_auth_failed'
+  if (NOT_FOUND.has(code)) return 'source_not_found'
+  if (UNREACHABLE.test(code)) return 'source_unreachable'
+  return phase === 'describe' || REFUSED.test(code) ? 'bad_request' : 'source_failed'
+}
