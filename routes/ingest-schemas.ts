@@ -202,15 +202,7 @@ export const IngestReply = Type.Object(
       },
       STRICT,
     ),
-    watermark: Nullable(
-      Type.Object(
-        {
-          column: Type.String(),
-          value: Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Null()]),
-        },
-        STRICT,
-      ),
-    ),
+    watermark: Nullable(Type.Object({ column: Type.String(), value: Type.String() }, STRICT)),
     repeated: Type.Boolean({ description: 'The dataset had the file already: nothing was done.' }),
   },
   STRICT,

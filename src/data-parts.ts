@@ -5,9 +5,8 @@
 
 import { join } from 'node:path'
 import type { Logger } from 'pino'
-import type { ObjectStore } from './buckets/object-store.ts'
 import type { Config } from './config/schema.ts'
-import { DatasetStore } from './datasets/dataset-store.ts'
+import { DatasetStores } from './datasets/dataset-stores.ts'
 import type { Metrics } from './http/metrics.ts'
 import { formatFor } from './ingest/file-format.ts'
 import type { IngestRequest } from './ingest/ingest-request.ts'
@@ -15,6 +14,7 @@ import type { Watch } from './ingest/watch.ts'
 import { WatchStore } from './ingest/watch-store.ts'
 import { identityOf } from './ingest/watched-files.ts'
 import { VectordError } from './lib/errors.ts'
+import { Periodic } from './lib/periodic.ts'
 import { troubleLog, type Parts } from './parts.ts'
 import { Ingests } from './services/ingests.ts'
 import type { Operations } from './services/operations.ts'
@@ -22,7 +22,8 @@ import { Watches } from './services/watches.ts'
 import type { IngestFile } from './services/watch-runner.ts'
 
 const PRIMARY = 'primary'
-const RESCUE = 'rescue'
+/** How often parts that no dataset names are looked for. */
+const SWEEPS_MS = 3600 * 1000
 /** Rows that are read of a watched file at a time. */
 const BATCH_ROWS = 4096
 
@@ -37,19 +38,26 @@ export interface DataPartsOptions {
 }
 
 export class DataParts {
+  readonly datasets: DatasetStores
   readonly ingests: Ingests
   readonly watches: Watches
-  readonly #options: DataPartsOptions
+  readonly #sweeps: Periodic
 
   constructor(options: DataPartsOptions) {
-    this.#options = options
     const { config, log, nowMs, parts, operations } = options
     const onTrouble = troubleLog(log)
     const { ingest, limits } = config
+    this.datasets = new DatasetStores({ buckets: parts.buckets, nowMs, onTrouble })
+    this.#sweeps = new Periodic(
+      () => this.datasets.sweep(),
+      (error) => {
+        onTrouble(error, 'sweep the datasets')
+      },
+    )
     this.ingests = new Ingests({
       ...{ operations, nowMs, onTrouble, indexes: parts.indexes },
-      bucket: (name) => this.#writable(name),
-      datasets: (bucket) => this.datasets(bucket),
+      bucket: (name) => parts.buckets.get(name),
+      datasets: (bucket) => this.datasets.writable(bucket),
       scratch: join(config.storage.root, 'scratch', 'ingest'),
       ...{ workersMax: ingest.workersMax, queueMax: ingest.queueMax },
       bounds: {
@@ -78,18 +86,15 @@ export class DataParts {
     })
   }
 
-  /** The datasets of a bucket. @throws {VectordError} `bucket_not_found`, `bucket_unreachable`. */
-  datasets(bucket: string): DatasetStore {
-    return new DatasetStore({ store: this.#writable(bucket), nowMs: this.#options.nowMs })
-  }
-
   start(): void {
     this.watches.start()
+    this.#sweeps.start(SWEEPS_MS)
   }
 
   /** Before the operations end: nothing starts a new one then. */
   async close(): Promise<void> {
     await this.watches.close()
+    await this.#sweeps.close()
   }
 
   gauges(metrics: Metrics): void {
@@ -111,13 +116,6 @@ export class DataParts {
         const states = { succeeded, failed, cancelled }
         return Object.entries(states).map(([state, value]) => ({ labels: { state }, value }))
       },
-    })
-  }
-
-  #writable(bucket: string): ObjectStore {
-    if (bucket !== RESCUE) return this.#options.parts.buckets.get(bucket)
-    throw new VectordError('bucket_protected', 'The rescue bucket takes no data.', {
-      details: { bucket },
     })
   }
 

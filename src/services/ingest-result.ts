@@ -2,7 +2,7 @@
  * What an ingest answers, as JSON.
  */
 
-import type { Cell, Column } from '../domain/table.ts'
+import { columnToJson, lineageToJson, watermarkText } from '../datasets/dataset-codec.ts'
 import type { IngestRequest } from '../ingest/ingest-request.ts'
 import type { RefusedRow } from '../ingest/row-points.ts'
 import type { IngestOutcome } from './ingest-run.ts'
@@ -15,27 +15,14 @@ export interface IngestJson {
   readonly rows: number
   readonly parts: number
   readonly bytes: number
-  readonly columns: (Pick<Column, 'name' | 'type' | 'nullable' | 'dimension'> & {
-    readonly pii: string[]
-  })[]
+  readonly columns: ReturnType<typeof columnToJson>[]
   readonly index: {
     readonly name: string
     readonly points: number
     readonly refused: { readonly count: number; readonly rows: RefusedRow[] }
   } | null
-  readonly lineage: {
-    readonly source_system: string
-    readonly dsn: string
-    readonly query_or_table: string
-    readonly rows: number
-    readonly started_at: string
-    readonly finished_at: string
-    readonly mode: 'replace' | 'append'
-  }
-  readonly watermark: {
-    readonly column: string
-    readonly value: string | number | boolean | null
-  } | null
+  readonly lineage: ReturnType<typeof lineageToJson>
+  readonly watermark: { readonly column: string; readonly value: string } | null
   /** The dataset had the file already. */
   readonly repeated: boolean
 }
@@ -51,11 +38,7 @@ export function ingestJson(request: IngestRequest, outcome: IngestOutcome): Inge
     rows,
     parts: parts.length,
     bytes: parts.reduce((sum, part) => sum + part.bytes, 0),
-    columns: columns.map(({ name, type, nullable, dimension }, at) => ({
-      ...{ name, type, nullable },
-      ...(dimension !== undefined && { dimension }),
-      pii: [...(pii[at] ?? [])],
-    })),
+    columns: columns.map((column, at) => columnToJson({ ...column, pii: pii[at] ?? [] })),
     index:
       request.index === null
         ? null
@@ -63,27 +46,9 @@ export function ingestJson(request: IngestRequest, outcome: IngestOutcome): Inge
             ...{ name: request.index.name, points },
             refused: { count: refusals.count, rows: [...refusals.rows] },
           },
-    lineage: {
-      source_system: lineage.sourceSystem,
-      dsn: lineage.dsn,
-      query_or_table: lineage.queryOrTable,
-      rows: lineage.rows,
-      started_at: new Date(lineage.startedMs).toISOString(),
-      finished_at: new Date(lineage.finishedMs).toISOString(),
-      mode: lineage.mode,
-    },
+    lineage: lineageToJson(lineage),
     watermark:
-      watermark === null ? null : { column: watermark.column, value: cellJson(watermark.value) },
+      watermark === null ? null : { column: watermark.column, value: watermarkText(watermark) },
     repeated: isRepeated,
   }
-}
-
-/** Integers beyond 2^53 become text, and bytes base64. */
-function cellJson(cell: Cell): string | number | boolean | null {
-  if (typeof cell === 'bigint')
-    return Number.isSafeInteger(Number(cell)) ? Number(cell) : String(cell)
-  if (typeof cell === 'string' || typeof cell === 'number' || typeof cell === 'boolean') return cell
-  return cell === null
-    ? null
-    : Buffer.from(cell.buffer, cell.byteOffset, cell.byteLength).toString('base64')
 }

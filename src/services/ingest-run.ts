@@ -8,8 +8,8 @@
  * are swept later. Points that were written stay: the same rows bring the same points again.
  */
 
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { Revision } from '../buckets/revisioned-document.ts'
 import type { DatasetStore } from '../datasets/dataset-store.ts'
@@ -140,7 +140,10 @@ export class IngestRun {
     const { bytes } = await store.head(source.key)
     const { fileBytesMax } = this.#world.limits
     if (bytes > fileBytesMax) throw tooLarge(fileBytesMax)
-    const path = join(this.#folder, 'source')
+    // Under its own name, which is what a fault names.
+    const folder = join(this.#folder, 'source')
+    await mkdir(folder)
+    const path = join(folder, basename(source.key))
     await store.getFile(source.key, path)
     return path
   }
@@ -174,9 +177,9 @@ export class IngestRun {
     }
   }
 
-  async #stage({ path }: WrittenPart): Promise<void> {
+  async #stage({ path, ...written }: WrittenPart): Promise<void> {
     const { dataset, bucket } = this.#request
-    const part = await this.#world.datasets(bucket).stagePart(dataset?.name ?? '', path)
+    const part = await this.#world.datasets(bucket).stagePart(dataset?.name ?? '', path, written)
     await rm(path, { force: true })
     this.#parts.push(part)
   }
@@ -200,22 +203,24 @@ export class IngestRun {
         mode: target.mode,
         columns: columns.map((column, at) => ({ ...column, pii: pii[at] ?? [] })),
         parts: this.#parts,
-        watermark: this.#watermark(target, before, summary),
+        watermark: this.#watermark(summary),
         lineage,
       },
-      { expected: before?.revision ?? null, by: 'ingest' },
+      { expected: this.#isBound(target) ? (before?.revision ?? null) : 'any', by: 'ingest' },
     )
   }
 
-  #watermark(
-    { mode }: DatasetTarget,
-    before: Revision<Dataset> | null,
-    { lastKey }: IngestSummary,
-  ): Watermark | null {
+  /** True where what was read depends on the revision that was there before. */
+  #isBound({ resume }: DatasetTarget): boolean {
+    const { source } = this.#request
+    return resume || (source.kind === 'object' && source.identity !== null)
+  }
+
+  /** Null leaves an append the one that is there. */
+  #watermark({ lastKey }: IngestSummary): Watermark | null {
     const { source } = this.#request
     const column = source.kind === 'sql' ? source.query.key : null
-    if (column !== null && lastKey !== null) return { column, value: lastKey }
-    return mode === 'append' ? (before?.document.watermark ?? null) : null
+    return column === null || lastKey === null ? null : { column, value: lastKey }
   }
 
   /** What the dataset says of the file, where it holds it already. */

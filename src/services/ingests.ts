@@ -93,7 +93,7 @@ export class Ingests {
     source,
   }: Omit<IngestRequest, 'source'> & { source?: IngestRequest['source'] }): void {
     this.#slots.check()
-    this.#options.bucket(bucket)
+    if (dataset !== null) this.#options.datasets(bucket)
     if (source?.kind === 'object') this.#options.bucket(source.bucket)
     if (index !== null) this.#options.indexes.get(index.name)
     const operation = dataset === null ? undefined : this.#busy.get(keyOf(bucket, dataset.name))
