@@ -10,6 +10,7 @@ import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { adminRoutes } from '../routes/admin.ts'
 import { agentRoutes } from '../routes/agent.ts'
+import { datasetRoutes } from '../routes/datasets.ts'
 import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
@@ -211,7 +212,8 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(agentRoutes, { indexes, agent, proposals, decisions })
   const trialCurve = (index: string) => tuning.promotedCurve(index)
   await http.register(recallRoutes, { ...forIndexes, recall, trialCurve })
-  const { ingests, watches } = data
+  const { datasets, ingests, watches } = data
+  await http.register(datasetRoutes, { datasets })
   await http.register(ingestRoutes, { ingests, fileBytesMax: options.config.ingest.fileBytesMax })
   await http.register(watchRoutes, { watches })
   await http.register(longOperationRoutes, { operations })

@@ -28,6 +28,22 @@ import {
 import { hasValue, offsetsOf } from './arrow-values.ts'
 import { cellJson } from './table-ndjson-writer.ts'
 
+/** A column of a type that no column of a table can be. */
+export class TypeFault extends Error {
+  override readonly name = 'TypeFault'
+  readonly column: string
+  readonly type: string
+
+  constructor({ name }: ArrowField, type: string) {
+    super(`column "${name}" has a type that is not read: ${type}`)
+    this.column = name
+    this.type = type
+  }
+}
+
+/** The extension type of Arrow that fields of 16 bytes may have. */
+export const UUID_EXTENSION: readonly [string, string] = ['ARROW:extension:name', 'arrow.uuid']
+
 /** Whether a field is a list of numbers, which is a vector if all of its lists have one length. */
 export function isNumberList({ type, children, dictionary }: ArrowField): boolean {
   const [item] = children
@@ -44,7 +60,8 @@ export function columnOf(field: ArrowField, dimension: number | null): Column {
   return { name, type: columnType(field), nullable: nullable || field.type.kind === 'null' }
 }
 
-function columnType({ type, metadata }: ArrowField): ColumnType {
+function columnType(field: ArrowField): ColumnType {
+  const { type, metadata } = field
   switch (type.kind) {
     case 'boolean':
       return 'boolean'
@@ -65,7 +82,7 @@ function columnType({ type, metadata }: ArrowField): ColumnType {
     case 'fixed_size_binary':
       return isUuid(type, metadata) ? 'utf8' : 'binary'
     case 'other':
-      return refuse(type)
+      return refuse(field, type.code)
     default:
       return 'utf8'
   }
@@ -73,11 +90,11 @@ function columnType({ type, metadata }: ArrowField): ColumnType {
 
 function isUuid(type: ArrowType, metadata: ReadonlyMap<string, string>): boolean {
   const isSized = type.kind === 'fixed_size_binary' && type.size === 16
-  return isSized && metadata.get('ARROW:extension:name') === 'arrow.uuid'
+  return isSized && metadata.get(UUID_EXTENSION[0]) === UUID_EXTENSION[1]
 }
 
-function refuse({ code }: Extract<ArrowType, { kind: 'other' }>): never {
-  throw new ArrowFault(`a type is not read (${TYPES_NOT_READ[code] ?? String(code)})`)
+function refuse(field: ArrowField, code: number): never {
+  throw new TypeFault(field, TYPES_NOT_READ[code] ?? `number ${code}`)
 }
 
 const TYPES_NOT_READ: Partial<Record<number, string>> = {
@@ -94,7 +111,8 @@ const TYPES_NOT_READ: Partial<Record<number, string>> = {
  * @throws {ArrowFault}; the reader also {CellFault} for a value that the column cannot hold.
  */
 export function cellReader(source: ArrowColumn, column: Column): CellReader {
-  const reader = column.type === 'vector' ? vectorsOf(source, column) : valuesOf(source)
+  const reader =
+    column.type === 'vector' ? vectorsOf(source, column) : valuesOf(source, column.type)
   if (source.validity === null) return reader
   return (row) => (hasValue(source, row) ? reader(row) : null)
 }
@@ -102,18 +120,18 @@ export function cellReader(source: ArrowColumn, column: Column): CellReader {
 /** Values of dictionaries that were read: each serves many batches. */
 const dictionaryCells = new WeakMap<ArrowColumn, readonly Cell[]>()
 
-function valuesOf(source: ArrowColumn): CellReader {
+function valuesOf(source: ArrowColumn, type: ColumnType): CellReader {
   const { dictionary } = source
-  if (dictionary === null) return plainValuesOf(source)
+  if (dictionary === null) return plainValuesOf(source, type)
   let cells = dictionaryCells.get(dictionary)
   if (cells === undefined) {
-    cells = allCells(dictionary, plainValuesOf(dictionary))
+    cells = allCells(dictionary, plainValuesOf(dictionary, type))
     dictionaryCells.set(dictionary, cells)
   }
   return lookUp(source, cells)
 }
 
-function plainValuesOf(source: ArrowColumn): CellReader {
+function plainValuesOf(source: ArrowColumn, wanted: ColumnType): CellReader {
   const { type } = source.field
   switch (type.kind) {
     case 'null':
@@ -146,9 +164,9 @@ function plainValuesOf(source: ArrowColumn): CellReader {
     case 'binary_view':
       return bytesOf(source)
     case 'fixed_size_binary':
-      return isUuid(type, source.field.metadata) ? uuidsOf(source) : bytesOf(source)
+      return wanted === 'utf8' ? uuidsOf(source) : bytesOf(source)
     case 'other':
-      return refuse(type)
+      return refuse(source.field, type.code)
     default:
       return nestedOf(source)
   }

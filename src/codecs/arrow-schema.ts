@@ -162,32 +162,39 @@ const PLAIN = {
 function readOtherType(code: number, table: FlatTable | null): ArrowType {
   const plain = (PLAIN as Partial<Record<number, (typeof PLAIN)[keyof typeof PLAIN]>>)[code]
   if (plain !== undefined) return { kind: plain }
+  const at = table ?? NO_FIELDS
   switch (code) {
     case 7:
-      return { kind: 'decimal', bits: table?.int32(2, 128) ?? 128, scale: table?.int32(1) ?? 0 }
+      return { kind: 'decimal', bits: at.int32(2, 128), scale: at.int32(1) }
     case 8:
-      return { kind: 'date', unit: table?.int16(0, 1) === 0 ? 'day' : 'ms' }
+      return { kind: 'date', unit: at.int16(0, 1) === 0 ? 'day' : 'ms' }
     case 9:
-      return { kind: 'time', unit: unitOf(table, 1), bits: table?.int32(1, 32) ?? 32 }
+      return { kind: 'time', unit: unitOf(at, 1), bits: at.int32(1, 32) }
     case 10:
-      return { kind: 'timestamp', unit: unitOf(table, 0) }
+      return { kind: 'timestamp', unit: unitOf(at, 0) }
     case 11:
-      return { kind: 'interval', unit: INTERVALS[table?.int16(0) ?? 0] ?? 'months' }
+      return { kind: 'interval', unit: INTERVALS[at.int16(0)] ?? 'months' }
     case 15:
-      return { kind: 'fixed_size_binary', size: table?.int32(0) ?? 0 }
+      return { kind: 'fixed_size_binary', size: at.int32(0) }
     case 18:
-      return { kind: 'duration', unit: unitOf(table, 1) }
+      return { kind: 'duration', unit: unitOf(at, 1) }
     default:
       return { kind: 'other', code }
   }
+}
+
+/** What a type is made of where nothing is told: each field has its default. */
+const NO_FIELDS: Pick<FlatTable, 'int16' | 'int32'> = {
+  int16: (_field, absent = 0) => absent,
+  int32: (_field, absent = 0) => absent,
 }
 
 const INTERVALS = ['months', 'day_time', 'month_day_nano'] as const
 const UNITS = ['s', 'ms', 'us', 'ns'] as const
 
 /** @param absent the unit where none is named: that of the format differs from type to type. */
-function unitOf(table: FlatTable | null, absent: number): TimeUnit {
-  const unit = UNITS[table?.int16(0, absent) ?? absent]
+function unitOf(table: Pick<FlatTable, 'int16'>, absent: number): TimeUnit {
+  const unit = UNITS[table.int16(0, absent)]
   if (unit === undefined) throw new ArrowFault('a unit of time is not known')
   return unit
 }

@@ -48,7 +48,7 @@ function inflateFrame(bytes: Uint8Array, length: number): Uint8Array {
 }
 
 function store(block: Uint8Array, out: Uint8Array, written: number): number {
-  if (written + block.length > out.length) throw tooLong()
+  if (written + block.length > out.length) throw outOfRange()
   out.set(block, written)
   return written + block.length
 }
@@ -59,34 +59,31 @@ function inflateBlock(block: Uint8Array, out: Uint8Array, start: number): number
   let written = start
   while (at < block.length) {
     const token = block[at] ?? 0
-    at += 1
-    let literals = token >> 4
-    if (literals === 15) [literals, at] = longer(block, at, literals)
-    if (at + literals > block.length || written + literals > out.length) throw tooLong()
-    out.set(block.subarray(at, at + literals), written)
-    at += literals
+    const [literals, literalsAt] = lengthOf(block, at + 1, token >> 4)
+    const literalsEnd = literalsAt + literals
+    if (literalsEnd > block.length || written + literals > out.length) throw outOfRange()
+    out.set(block.subarray(literalsAt, literalsEnd), written)
     written += literals
-    if (at === block.length) return written // The last sequence has no match.
-    if (at + 2 > block.length) throw tooLong()
-    const offset = (block[at] ?? 0) | ((block[at + 1] ?? 0) << 8)
-    at += 2
-    let match = token & 15
-    if (match === 15) [match, at] = longer(block, at, match)
-    match += MATCH_BYTES_MIN
-    if (offset === 0 || offset > written || written + match > out.length) throw tooLong()
+    if (literalsEnd === block.length) return written // The last sequence has no match.
+    if (literalsEnd + 2 > block.length) throw outOfRange()
+    const offset = (block[literalsEnd] ?? 0) | ((block[literalsEnd + 1] ?? 0) << 8)
+    const [more, end] = lengthOf(block, literalsEnd + 2, token & 15)
+    const match = more + MATCH_BYTES_MIN
     copyMatch(out, { written, offset, match })
     written += match
+    at = end
   }
   return written
 }
 
-/** Lengths of 15 and more go on: bytes are added up until one is not 255. */
-function longer(block: Uint8Array, start: number, length: number): [number, number] {
+/** A length of 15 goes on: bytes are added up until one is not 255. @returns it, and where it ends. */
+function lengthOf(block: Uint8Array, start: number, length: number): [number, number] {
+  if (length < 15) return [length, start]
   let at = start
   let sum = length
   for (;;) {
     const more = block[at]
-    if (more === undefined) throw tooLong()
+    if (more === undefined) throw outOfRange()
     at += 1
     sum += more
     if (more !== 255) return [sum, at]
@@ -103,6 +100,7 @@ function copyMatch(
   }: { readonly written: number; readonly offset: number; readonly match: number },
 ): void {
   const from = written - offset
+  if (offset === 0 || from < 0 || written + match > out.length) throw outOfRange()
   if (offset >= match) {
     out.copyWithin(written, from, from + match)
     return
@@ -110,6 +108,6 @@ function copyMatch(
   for (let i = 0; i < match; i += 1) out[written + i] = out[from + i] ?? 0
 }
 
-function tooLong(): ArrowFault {
+function outOfRange(): ArrowFault {
   return new ArrowFault('a length of an LZ4 block is out of range')
 }

@@ -1,10 +1,10 @@
 /**
  * Parquet files, read a row group at a time through parquet-wasm.
  *
- * What parquet-wasm does with errors is not what it looks like, so they never reach it: a failed read
- * leaves its reader waiting for ever, and so do some bytes that are no Parquet. Hence `FileBlob`, which
- * knows when nothing is left to wait for. Other bytes make it fail outside of any promise: whoever
- * reads files that nobody vouches for does it in a process that may end (`table-parquet-reader.ts`).
+ * What parquet-wasm does with errors is not what it looks like, so they never reach it. A failed read
+ * leaves its reader waiting for ever, and so do bytes that are no Parquet: hence `FileBlob`, which
+ * knows when nothing is left to wait for. Other bytes make it panic outside of any promise: hence
+ * `panic-trap.ts`, for files that nobody vouches for.
  */
 
 import { open, type FileHandle } from 'node:fs/promises'
@@ -12,6 +12,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { ParquetFile, type ReaderOptions, type RecordBatch } from 'parquet-wasm/node'
 import { ArrowFault, type ArrowSchema, type ArrowScope, POINTS_SCOPE } from './arrow-schema.ts'
 import { ArrowStream, type ArrowBatch } from './arrow-stream.ts'
+import { trapPanics } from './panic-trap.ts'
 
 export interface ParquetBatch {
   readonly schema: ArrowSchema
@@ -46,12 +47,15 @@ export class ParquetReader {
     this.metadata = metadata
   }
 
-  /** @throws {Error} where it is no Parquet file, or what reading it throws. */
+  /**
+   * @param scope that of points for bytes that are known to be those that were written.
+   * @throws {Error} where it is no Parquet file, or what reading it throws.
+   */
   static async open(path: string, scope: ArrowScope = POINTS_SCOPE): Promise<ParquetReader> {
-    const blob = await FileBlob.open(path)
+    const blob = await FileBlob.open(path, scope === POINTS_SCOPE)
     try {
-      const file = ParquetFile.fromFile(blob as unknown as Blob)
-      return new ParquetReader(blob, await blob.orFailure(file), scope)
+      const file = await blob.orFailure(() => ParquetFile.fromFile(blob as unknown as Blob))
+      return new ParquetReader(blob, file, scope)
     } catch (error) {
       await blob.close()
       throw error
@@ -71,12 +75,12 @@ export class ParquetReader {
     const options: ReaderOptions = { batchSize: batchRows, concurrency: 1 }
     if (group !== undefined) options.rowGroups = [group]
     if (columns !== undefined) options.columns = [...columns]
-    const stream = await this.#blob.orFailure(this.#file.stream(options))
+    const stream = await this.#blob.orFailure(() => this.#file.stream(options))
     const reader = (stream as ReadableStream<RecordBatch>).getReader()
     let rows = 0
     try {
       for (;;) {
-        const { done, value } = await this.#blob.orFailure(reader.read())
+        const { done, value } = await this.#blob.orFailure(() => reader.read())
         if (done) break
         const arrow = new ArrowStream(value.intoIPCStream(), this.#scope)
         for (const batch of arrow.batches()) {
@@ -87,7 +91,7 @@ export class ParquetReader {
       }
     } finally {
       // Where the reader has failed, nobody takes that up any more.
-      await reader.cancel().catch(() => undefined)
+      await this.#blob.orFailure(() => reader.cancel()).catch(() => undefined)
     }
     const expected = group === undefined ? this.rows : this.groupRows[group]
     if (rows !== expected) throw new ArrowFault(`it has ${rows} rows instead of ${expected ?? 0}`)
@@ -122,20 +126,22 @@ const IDLE_TURNS_MAX = 32
 class FileBlob {
   readonly size: number
   readonly #file: FileHandle
+  readonly #isTrusted: boolean
   readonly #failure = Promise.withResolvers<never>()
   readonly #reads = new Set<Promise<unknown>>()
 
-  private constructor(file: FileHandle, size: number) {
+  private constructor(file: FileHandle, size: number, isTrusted: boolean) {
     this.#file = file
+    this.#isTrusted = isTrusted
     this.size = size
     // Nobody may be waiting when it comes.
     this.#failure.promise.catch(() => undefined)
   }
 
-  static async open(path: string): Promise<FileBlob> {
+  static async open(path: string, isTrusted: boolean): Promise<FileBlob> {
     const file = await open(path, 'r')
     try {
-      return new FileBlob(file, (await file.stat()).size)
+      return new FileBlob(file, (await file.stat()).size, isTrusted)
     } catch (error) {
       await file.close()
       throw error
@@ -154,13 +160,20 @@ class FileBlob {
   }
 
   /** What `work` comes to, or why it will not come to anything. */
-  async orFailure<T>(work: Promise<T>): Promise<T> {
+  orFailure<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isTrusted) return this.#orFailure(work)
+    return trapPanics(
+      () => this.#orFailure(work),
+      (cause) => {
+        this.#failure.reject(new ArrowFault('its reader failed on it', { cause }))
+      },
+    )
+  }
+
+  async #orFailure<T>(work: () => Promise<T>): Promise<T> {
     const state = { isDone: false }
-    const done = work.finally(() => {
-      state.isDone = true
-    })
     try {
-      return await Promise.race([done, this.#failure.promise, this.#stall(state)])
+      return await Promise.race([work(), this.#failure.promise, this.#stall(state)])
     } finally {
       state.isDone = true
     }

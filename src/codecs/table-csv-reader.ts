@@ -10,6 +10,7 @@ import { createReadStream } from 'node:fs'
 import { CsvError, parse, type Options } from 'csv-parse'
 import type { Cell, Column, TableBatch } from '../domain/table.ts'
 import { ColumnGuess } from './column-guess.ts'
+import { RowBatcher } from './row-batcher.ts'
 import { corruptFile, tableFault } from './table-fault.ts'
 import { uneven } from './table-ndjson-reader.ts'
 import type { TableReadOptions, TableSource } from './table-source.ts'
@@ -116,19 +117,18 @@ async function* readBatches(
   columns: readonly Column[],
   { batchRows, signal }: TableReadOptions,
 ): AsyncGenerator<TableBatch, undefined> {
-  let cells: Cell[][] = columns.map(() => [])
-  let rows = -1 // The header.
+  const rows = new RowBatcher(columns, batchRows)
+  let isHeader = true
   for await (const { fields } of recordsOf(path, signal)) {
-    rows += 1
-    if (rows === 0) continue
-    for (const [at, column] of columns.entries())
-      cells[at]?.push(cellOf(column, fields[at] ?? null))
-    if (cells[0]?.length !== batchRows) continue
-    yield { columns, rows: batchRows, cells }
-    cells = columns.map(() => [])
+    if (isHeader) {
+      isHeader = false
+      continue
+    }
+    const full = rows.add((column, at) => cellOf(column, fields[at] ?? null))
+    if (full !== null) yield full
   }
-  const left = cells[0]?.length ?? 0
-  if (left > 0) yield { columns, rows: left, cells }
+  const last = rows.rest()
+  if (last !== null) yield last
 }
 
 /** The text fits: all of the column were looked at. */

@@ -4,6 +4,7 @@
 
 import { basename } from 'node:path'
 import { VectordError } from '../lib/errors.ts'
+import { TypeFault } from './arrow-cells.ts'
 import { RowFault } from './table-shape.ts'
 
 /** Where in a file: counted from 0, but lines from 1 as editors do. */
@@ -34,6 +35,13 @@ export function tableFault(
       cause,
     })
   }
+  if (cause instanceof TypeFault) {
+    const { column, type } = cause
+    return new VectordError('invalid_value', `In "${file}" ${cause.message}.`, {
+      details: { file, column, type },
+      cause,
+    })
+  }
   const errno = (cause as { code?: unknown } | null)?.code
   if (typeof errno === 'string') {
     return new VectordError('storage_error', `The file "${file}" could not be read: ${errno}.`, {
@@ -58,6 +66,6 @@ export function corruptFile(
 }
 
 function told(place: FilePlace): string {
-  const [entry] = Object.entries(place)
-  return entry === undefined ? '' : ` at ${entry[0].replace('_', ' ')} ${entry[1] as number}`
+  const entry = Object.entries(place)[0] as [string, number] | undefined
+  return entry === undefined ? '' : ` at ${entry[0].replace('_', ' ')} ${entry[1]}`
 }

@@ -8,6 +8,7 @@
 import type { Cell, Column, TableBatch } from '../domain/table.ts'
 import { VectordError } from '../lib/errors.ts'
 import { ColumnGuess } from './column-guess.ts'
+import { RowBatcher } from './row-batcher.ts'
 import { corruptFile, tableFault } from './table-fault.ts'
 import type { TableReadOptions, TableSource } from './table-source.ts'
 import { type TextLine, textLines } from './text-lines.ts'
@@ -45,25 +46,32 @@ interface Found {
 }
 
 function look(guesses: Map<string, ColumnGuess>, { path, line, name, value }: Found): void {
-  let guess = guesses.get(name)
-  if (guess === undefined) {
-    if (guesses.size === COLUMNS_MAX) {
-      throw new VectordError('limit_exceeded', `The objects have over ${COLUMNS_MAX} fields.`, {
-        details: { max: COLUMNS_MAX, line },
-      })
-    }
-    guess = new ColumnGuess()
+  const guess = guesses.get(name) ?? new ColumnGuess()
+  if (!guesses.has(name)) {
+    checkCount(guesses.size, line)
     guesses.set(name, guess)
   }
   if (value === null) return
-  if (typeof value === 'boolean') guess.see('boolean')
-  else if (typeof value === 'string')
-    guess.see(parseTimestamp(value) === null ? 'text' : 'timestamp')
-  else if (typeof value === 'number') seeNumber(guess, value)
-  else if (isExact(value)) guess.seeInteger(BigInt(value.rawJSON))
-  else if (!isVector(value)) guess.see('text')
-  else if (!guess.seeVector(value))
+  if (!isVector(value)) see(guess, value)
+  else if (!guess.seeVector(value)) {
     throw uneven(path, { line, name }, [value.length, guess.dimension])
+  }
+}
+
+function checkCount(columns: number, line: number): void {
+  if (columns < COLUMNS_MAX) return
+  throw new VectordError('limit_exceeded', `The objects have over ${COLUMNS_MAX} fields.`, {
+    details: { max: COLUMNS_MAX, line },
+  })
+}
+
+function see(guess: ColumnGuess, value: unknown): void {
+  if (typeof value === 'boolean') guess.see('boolean')
+  else if (typeof value === 'string') {
+    guess.see(parseTimestamp(value) === null ? 'text' : 'timestamp')
+  } else if (typeof value === 'number') seeNumber(guess, value)
+  else if (isExact(value)) guess.seeInteger(BigInt(value.rawJSON))
+  else guess.see('text')
 }
 
 function seeNumber(guess: ColumnGuess, value: number): void {
@@ -87,19 +95,15 @@ async function* readBatches(
   columns: readonly Column[],
   { batchRows, signal }: TableReadOptions,
 ): AsyncGenerator<TableBatch, undefined> {
-  let cells: Cell[][] = columns.map(() => [])
-  let rows = 0
+  const rows = new RowBatcher(columns, batchRows)
   for await (const { row } of rowsOf(path, signal)) {
-    for (const [at, column] of columns.entries()) {
-      cells[at]?.push(cellOf(column, Object.hasOwn(row, column.name) ? row[column.name] : null))
-    }
-    rows += 1
-    if (rows < batchRows) continue
-    yield { columns, rows, cells }
-    cells = columns.map(() => [])
-    rows = 0
+    const full = rows.add((column) =>
+      cellOf(column, Object.hasOwn(row, column.name) ? row[column.name] : null),
+    )
+    if (full !== null) yield full
   }
-  if (rows > 0) yield { columns, rows, cells }
+  const last = rows.rest()
+  if (last !== null) yield last
 }
 
 /** The value fits: all values of the column were looked at. */

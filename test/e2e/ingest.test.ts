@@ -120,6 +120,19 @@ async function brittleWay(
   return { port: address.port, broken: () => broken }
 }
 
+/** A server may listen before it takes queries. */
+async function whenUp(work: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (tries === 100) throw error
+      await sleep(100)
+    }
+  }
+}
+
 interface System {
   readonly route: string
   readonly start: () => Promise<SqlServer | null>
@@ -199,6 +212,7 @@ for (const [name, system] of Object.entries({ MariaDB: MARIADB, PostgreSQL: POST
       if (started === null) return
       server = started
       isThere = true
+      await whenUp(() => system.run(server.dsn(), 'SELECT 1'))
       await system.run(server.dsn(), ...system.setUp)
     })
     after(async () => {
