@@ -33,7 +33,7 @@ const OperationJson = Type.Object(
   {
     operation_id: Type.String(),
     kind: Type.String({ description: 'checkpoint, verify, …' }),
-    index: Name,
+    index: Nullable(Name),
     state: Type.Enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
     stage: Nullable(Type.String({ description: '`cancelling` once it was asked to stop.' })),
     done: Nullable(Type.Number({ minimum: 0 })),
@@ -107,7 +107,7 @@ export const longOperationRoutes: FastifyPluginCallbackTypebox<LongOperationRout
 ) => {
   app.get('/operations', LIST, (request) => {
     const { limit, cursor } = request.query
-    const isVisible = ({ index }: OperationInfo): boolean => mayTouch(request.caller, index)
+    const isVisible = (info: OperationInfo): boolean => maySee(request, info)
     const page = operations.list(isVisible, { after: cursor ?? null, limit })
     return { operations: page.operations.map(operationJson), next_cursor: page.next }
   })
@@ -127,8 +127,12 @@ export const longOperationRoutes: FastifyPluginCallbackTypebox<LongOperationRout
 /** @throws {VectordError} `operation_not_found`, also for one that the caller may not know of. */
 function findVisible(operations: Operations, request: FastifyRequest, id: string): OperationInfo {
   const info = operations.get(id)
-  if (mayTouch(request.caller, info.index)) return info
+  if (maySee(request, info)) return info
   throw new VectordError('operation_not_found', 'There is no such operation.')
+}
+
+function maySee({ caller }: FastifyRequest, { index }: OperationInfo): boolean {
+  return index === null ? caller.prefixes === null : mayTouch(caller, index)
 }
 
 function operationJson(info: OperationInfo): Static<typeof OperationJson> {

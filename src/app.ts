@@ -15,6 +15,7 @@ import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
 import { generationRoutes } from '../routes/generations.ts'
+import { ingestRoutes } from '../routes/ingest.ts'
 import { indexRoutes } from '../routes/indexes.ts'
 import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
@@ -31,6 +32,7 @@ import { streamRoutes } from '../routes/streams.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
 import { versionRoutes } from '../routes/versions.ts'
+import { watchRoutes } from '../routes/watches.ts'
 import type { Config } from './config/schema.ts'
 import {
   compactionGauges,
@@ -42,7 +44,7 @@ import {
   residenceOf,
   streamGauges,
 } from './core-report.ts'
-import { DatasetStores } from './datasets/dataset-stores.ts'
+import { DataParts } from './data-parts.ts'
 import { dropGauges } from './drop-parts.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
@@ -85,8 +87,6 @@ const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
 /** How often it is looked whether an index came into service, which may have something to sweep. */
 const SWEEPS_MS = 1000
-/** How often parts of datasets that nobody reads any more are deleted. */
-const DATASET_SWEEPS_MS = 3600 * 1000
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const { config, log, nowMs } = options
@@ -101,17 +101,13 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
   const texts = new TextParts({ ...options, parts })
-  const datasets = new DatasetStores({ ...parts, nowMs, onTrouble: troubleLog(log) })
+  const data = new DataParts({
+    ...{ config, log, nowMs, parts, operations },
+    onFilled: (index) => tuning.agent.enqueue(index, 'appended'),
+  })
   const metrics = new Metrics()
-  coreGauges(metrics, parts.dataplane, parts.indexes)
-  memoryGauges(metrics, parts.memory)
-  dropGauges(metrics, parts.drops.worker)
-  liveRecallGauges(metrics, tuning.recall)
-  compactionGauges(metrics, tuning.compactions)
-  streamGauges(metrics, streams)
-  embedderGauges(metrics, texts.embedders)
-  for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
-  for (const gauge of projectionGauges(texts.projection)) metrics.gauge(gauge)
+  const mounted = { options, parts, tuning, operations, streams, texts, data, metrics }
+  installGauges(mounted)
   const http = await openHttp(options, metrics)
   let isClosing = false
   // A connection that outlives its answer would keep `http.close` waiting for the client.
@@ -119,8 +115,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, streams, texts, datasets, metrics })
-  const timers = periodicWork({ parts, tuning, datasets, log })
+  await mountRoutes(http, mounted)
+  const timers = periodicWork(parts, tuning, log)
   return {
     http,
     start: () => {
@@ -128,12 +124,14 @@ export async function buildApp(options: AppOptions): Promise<App> {
       parts.schedule.start()
       tuning.start()
       texts.projection.start()
+      data.start()
     },
     close: async () => {
       isClosing = true
       // Together: requests that wait for an operation or in a stream are answered when it has ended.
       const { projection } = texts
-      await Promise.all([http.close(), operations.close(), streams.close(), projection.close()])
+      const closing = [http, operations, streams, projection, data]
+      await Promise.all(closing.map((part) => part.close()))
       await texts.close()
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
@@ -157,12 +155,25 @@ interface Mounted {
   readonly operations: Operations
   readonly streams: Streams
   readonly texts: TextParts
-  readonly datasets: DatasetStores
+  readonly data: DataParts
   readonly metrics: Metrics
 }
 
+function installGauges({ parts, tuning, streams, texts, data, metrics }: Mounted): void {
+  coreGauges(metrics, parts.dataplane, parts.indexes)
+  memoryGauges(metrics, parts.memory)
+  dropGauges(metrics, parts.drops.worker)
+  liveRecallGauges(metrics, tuning.recall)
+  compactionGauges(metrics, tuning.compactions)
+  streamGauges(metrics, streams)
+  embedderGauges(metrics, texts.embedders)
+  data.gauges(metrics)
+  for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
+  for (const gauge of projectionGauges(texts.projection)) metrics.gauge(gauge)
+}
+
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, texts, datasets, metrics } = mounted
+  const { options, parts, tuning, operations, streams, texts, data, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
@@ -201,8 +212,11 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(agentRoutes, { indexes, agent, proposals, decisions })
   const trialCurve = (index: string) => tuning.promotedCurve(index)
   await http.register(recallRoutes, { ...forIndexes, recall, trialCurve })
-  await http.register(longOperationRoutes, { operations })
+  const { datasets, ingests, watches } = data
   await http.register(datasetRoutes, { datasets })
+  await http.register(ingestRoutes, { ingests, fileBytesMax: options.config.ingest.fileBytesMax })
+  await http.register(watchRoutes, { watches })
+  await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
 }
@@ -244,24 +258,12 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
 
 type Timers = Readonly<
   Record<
-    | 'refresh'
-    | 'health'
-    | 'memory'
-    | 'journals'
-    | 'alarms'
-    | 'compactions'
-    | 'sweeps'
-    | 'datasetSweeps',
+    'refresh' | 'health' | 'memory' | 'journals' | 'alarms' | 'compactions' | 'sweeps',
     Periodic
   >
 >
 
-function periodicWork({
-  parts,
-  tuning,
-  datasets,
-  log,
-}: Pick<Mounted, 'parts' | 'tuning' | 'datasets'> & { readonly log: Logger }): Timers {
+function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
   const { buckets, indexes, dataplane, memory } = parts
   const trouble = troubleLog(log)
   const lookTrouble = (error: unknown): void => {
@@ -298,12 +300,11 @@ function periodicWork({
       },
     ),
     sweeps: new Periodic(() => parts.drops.sweep(), lookTrouble),
-    datasetSweeps: new Periodic(() => datasets.sweep(), lookTrouble),
   }
 }
 
 function timersOf(
-  { refresh, health, memory, journals, alarms, compactions, sweeps, datasetSweeps }: Timers,
+  { refresh, health, memory, journals, alarms, compactions, sweeps }: Timers,
   config: Config,
 ): { readonly work: Periodic; readonly everyMs: number }[] {
   return [
@@ -314,7 +315,6 @@ function timersOf(
     { work: alarms, everyMs: ALARMS_MS },
     { work: compactions, everyMs: config.compaction.intervalS * 1000 },
     { work: sweeps, everyMs: SWEEPS_MS },
-    { work: datasetSweeps, everyMs: DATASET_SWEEPS_MS },
   ]
 }
 

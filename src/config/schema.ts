@@ -8,6 +8,7 @@
 import { AGENT_KEYS } from './agent-keys.ts'
 import { bucketKeys } from './bucket-keys.ts'
 import { EMBEDDERS_KEYS, OLLAMA_KEYS, OPENAI_KEYS } from './embedder-keys.ts'
+import { INGEST_KEYS } from './ingest-keys.ts'
 import {
   bool,
   choice,
@@ -312,6 +313,7 @@ export const SCHEMA = {
   'embedders.ollama': OLLAMA_KEYS,
   'embedders.openai': OPENAI_KEYS,
   projection: PROJECTION_KEYS,
+  ingest: INGEST_KEYS,
   limits: {
     rows_per_request: int(10_000, [1, 1_000_000], 'points', 'Most points in one write.'),
     k_max: int(1000, [1, 100_000], 'results', 'Largest k of a search.'),

@@ -40,6 +40,8 @@ declare module 'fastify' {
     role?: Role | 'public'
     /** Concerns the whole service: refused to keys that are limited to prefixes. */
     wide?: boolean
+    /** Its body may take as long as it comes: the route minds how long it is silent. */
+    longBody?: boolean
     /** Takes an `Idempotency-Key`. */
     idempotencyKey?: boolean
   }

@@ -81,7 +81,8 @@ function settle(done: Done, parse: () => unknown): void {
   done(null, body)
 }
 
-function checkEncoding(request: FastifyRequest): void {
+/** @throws {VectordError} `unsupported_media_type` for a body that is compressed. */
+export function checkEncoding(request: FastifyRequest): void {
   const encoding = request.headers['content-encoding']
   if (encoding === undefined || encoding === 'identity') return
   throw new VectordError('unsupported_media_type', 'Bodies must come without content-encoding.')

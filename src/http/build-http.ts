@@ -10,6 +10,7 @@
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { VectordError } from '../lib/errors.ts'
 import { installAuth, type ApiKey } from './auth.ts'
+import { installBodyTimeout } from './body-timeout.ts'
 import { installBodyParsers } from './body-parsers.ts'
 import { answerClientError, answerFrameworkError, installErrorReply } from './error-reply.ts'
 import { installIdempotency } from './idempotency.ts'
@@ -30,9 +31,6 @@ export interface HttpOptions extends OverloadOptions {
   readonly metrics: Metrics
 }
 
-/** Time for the head and the body of a request to arrive: slower ones are slowloris or lost. */
-const REQUEST_TIMEOUT_MS = 300_000
-
 export async function buildHttp(options: HttpOptions): Promise<FastifyInstance> {
   const { log, keys, limits, metrics } = options
   const app = Fastify({
@@ -42,7 +40,8 @@ export async function buildHttp(options: HttpOptions): Promise<FastifyInstance> 
     genReqId: requestIds(),
     requestIdHeader: false,
     bodyLimit: limits.bodyBytesMax,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    // One bound for all would break off large files: see `body-timeout.ts`. Heads have that of Node.
+    requestTimeout: 0,
     return503OnClosing: false,
     // An id takes up to three characters a byte in a path.
     routerOptions: { maxParamLength: 3 * Math.max(512, limits.idBytesMax) },
@@ -55,6 +54,7 @@ export async function buildHttp(options: HttpOptions): Promise<FastifyInstance> 
   installRequestMetrics(app, metrics)
   installHeaders(app)
   installShutdown(app)
+  installBodyTimeout(app)
   installAuth(app, keys)
   installValidators(app)
   installBodyParsers(app)

@@ -5,7 +5,7 @@
 import { badField, isObject } from './body-field.ts'
 import type { HttpLimits } from './limits.ts'
 import { checkRows } from './points-builder.ts'
-import { idProblem } from './row-values.ts'
+import { idProblem } from '../domain/row-values.ts'
 import { filterText } from './search-body.ts'
 import { VectordError } from '../lib/errors.ts'
 

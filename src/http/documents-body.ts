@@ -13,7 +13,7 @@ import { badField, isObject } from './body-field.ts'
 import { jsonBody, RawBody } from './body-parsers.ts'
 import type { HttpLimits } from './limits.ts'
 import { checkRows } from './points-builder.ts'
-import { idProblem, metadataText, textProblem, type RowProblem } from './row-values.ts'
+import { idProblem, metadataText, textProblem, type RowProblem } from '../domain/row-values.ts'
 import { echo } from './validation-fault.ts'
 
 export interface DocumentsRequest {

@@ -7,7 +7,7 @@ import { QUERIES_MAX, QUERIES_MIN, TRUTH_MAX } from '../journal/eval-set.ts'
 import { VectordError } from '../lib/errors.ts'
 import { badField } from './body-field.ts'
 import type { VectorRules } from './parse-target.ts'
-import { readVector } from './vector-values.ts'
+import { readVector } from '../domain/vector-values.ts'
 
 /** @throws {VectordError} `limit_exceeded` where a set of so many queries would be too large. */
 export function checkEvalSize(

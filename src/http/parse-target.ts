@@ -17,8 +17,8 @@ import {
 import { VectordError } from '../lib/errors.ts'
 import { badField } from './body-field.ts'
 import type { HttpLimits } from './limits.ts'
-import { idProblem, textProblem } from './row-values.ts'
-import { readVector } from './vector-values.ts'
+import { idProblem, textProblem } from '../domain/row-values.ts'
+import { readVector } from '../domain/vector-values.ts'
 
 /** UTF-16 units of the text of a query. */
 export const QUERY_TEXT_UNITS_MAX = 32_768

@@ -17,7 +17,7 @@ import { badField, isObject } from './body-field.ts'
 import { jsonBody, parseJson, RawBody, utf8 } from './body-parsers.ts'
 import { PointsBuilder, type PointRules } from './points-builder.ts'
 import { echo } from './validation-fault.ts'
-import { base64Length, readBase64 } from './vector-values.ts'
+import { base64Length, readBase64 } from '../domain/vector-values.ts'
 
 /** @throws {VectordError} what the body is refused for; nothing of it was kept. */
 export function parsePoints(body: unknown, rules: PointRules): UpsertBatch {

@@ -10,9 +10,9 @@ import type { UpsertBatch } from '../domain/write-batch.ts'
 import { VectordError, type ErrorCode, type ErrorDetails } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import type { HttpLimits } from './limits.ts'
-import { idProblem, metadataText, textProblem, type RowProblem } from './row-values.ts'
+import { idProblem, metadataText, textProblem, type RowProblem } from '../domain/row-values.ts'
 import { echo } from './validation-fault.ts'
-import { checkVector, readVector } from './vector-values.ts'
+import { checkVector, readVector } from '../domain/vector-values.ts'
 
 /** Problems that an error reply lists; it also says how many there are. */
 const REJECTED_MAX = 100

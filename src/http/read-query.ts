@@ -4,7 +4,7 @@
 
 import { VectordError } from '../lib/errors.ts'
 import type { HttpLimits } from './limits.ts'
-import { idProblem } from './row-values.ts'
+import { idProblem } from '../domain/row-values.ts'
 
 /** @throws {VectordError} `bad_request` where no point can have this id. */
 export function checkId(id: string, limits: HttpLimits): void {

@@ -31,6 +31,8 @@ export interface ChildExit {
 export interface ChildOptions {
   readonly module: URL
   readonly args: readonly string[]
+  /** Bytes of its JavaScript heap; past it the process ends itself. Node's own bound where left out. */
+  readonly heapBytesMax?: number
   /** Called once, when the process has ended or could not be started. */
   onExit(exit: ChildExit): void
 }
@@ -54,7 +56,7 @@ export function startChild(options: ChildOptions): Child {
     env: { ...MALLOC, ...process.env },
     // What the parent was started with (an inspector, a test runner) is not for its children. Most of
     // what they allocate lives for one request: a small nursery holds it.
-    execArgv: ['--max-semi-space-size=4'],
+    execArgv: ['--max-semi-space-size=4', ...heapBound(options.heapBytesMax)],
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', 'ipc'],
   })
   const stderr = tailOf(child.stderr)
@@ -81,6 +83,10 @@ export function startChild(options: ChildOptions): Child {
       child.kill('SIGKILL')
     },
   }
+}
+
+function heapBound(bytes: number | undefined): string[] {
+  return bytes === undefined ? [] : [`--max-old-space-size=${Math.ceil(bytes / 2 ** 20)}`]
 }
 
 function tailOf(stream: Readable | null): () => string {

@@ -27,6 +27,6 @@ export function vectorProblem(
   return null
 }
 
-/** As for vectors of clients: see `src/http/vector-values.ts`. */
+/** As for vectors of clients: see `src/domain/vector-values.ts`. */
 const SQUARED_LENGTH_MAX = 2 ** 126
 const SQUARED_LENGTH_MIN = 2 ** -126

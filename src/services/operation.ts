@@ -23,7 +23,8 @@ export interface OperationControl {
 
 export interface StageCount {
   readonly done: number
-  readonly total: number
+  /** Null where nobody knows. */
+  readonly total: number | null
 }
 
 /** Answers what a client that waits is sent: JSON values in snake_case. */
@@ -32,8 +33,11 @@ export type OperationWork<T extends object> = (control: OperationControl) => Pro
 export interface OperationInfo {
   readonly id: string
   readonly kind: string
-  /** The index that it works on; who may see that one may see this. */
-  readonly index: string
+  /**
+   * The index that it works on; who may see that one may see this. Null where it works on none: it
+   * is seen by those who may see all.
+   */
+  readonly index: string | null
   readonly state: OperationState
   /** Null until the work has named one. */
   readonly stage: string | null
@@ -51,7 +55,7 @@ export interface OperationInfo {
 export interface OperationOptions {
   readonly id: string
   readonly kind: string
-  readonly index: string
+  readonly index: string | null
   readonly nowMs: () => number
   /** Called once, when it ends. */
   readonly onEnd: () => void
@@ -173,7 +177,7 @@ export class Operation<T extends object> {
   #etaS(): number | null {
     if (this.#stage?.count === undefined || this.#stage.count === null) return null
     const { count, sinceMs } = this.#stage
-    if (count.done <= 0) return null
+    if (count.total === null || count.done <= 0) return null
     const left = Math.max(0, count.total - count.done)
     return Math.ceil(((this.#options.nowMs() - sinceMs) * left) / count.done / 1000)
   }

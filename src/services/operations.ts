@@ -137,7 +137,7 @@ export class Operations {
     return operation
   }
 
-  #add<T extends object>(kind: string, index: string): Operation<T> {
+  #add<T extends object>(kind: string, index: string | null): Operation<T> {
     if (this.#isClosed) throw shuttingDown()
     const { nowMs } = this.#options
     const id = newId(nowMs())
@@ -155,7 +155,8 @@ export class Operations {
     this.#forget()
     const { kind, index, state, error, id } = operation.info
     if (state !== 'failed' || operation.isAwaited) return
-    this.#options.onTrouble(error, `${kind} of index "${index}", operation ${id}`)
+    const at = index === null ? '' : ` of index "${index}"`
+    this.#options.onTrouble(error, `${kind}${at}, operation ${id}`)
   }
 
   #forget(): void {
@@ -170,14 +171,14 @@ export class Operations {
 
 /** Starts operations of one kind, one at a time on each index. */
 export class OperationKind<T extends object> {
-  readonly #add: (index: string) => Operation<T>
+  readonly #add: (index: string | null) => Operation<T>
   readonly #turns: KeyedMutex
   /** By index and subject: the one that waits for its turn. */
   readonly #waiting = new Map<string, Operation<T>>()
   /** By index: how many wait or run. */
   readonly #open = new Map<string, number>()
 
-  constructor(add: (index: string) => Operation<T>, turns: KeyedMutex) {
+  constructor(add: (index: string | null) => Operation<T>, turns: KeyedMutex) {
     this.#add = add
     this.#turns = turns
   }
@@ -203,6 +204,18 @@ export class OperationKind<T extends object> {
       if (this.#waiting.get(key) === operation) this.#waiting.delete(key)
       await operation.run(work)
     })
+    return operation
+  }
+
+  /**
+   * Starts `work` at once, beside others: it minds its own turns, and tells how many there may be.
+   *
+   * @param index null where it works on none.
+   * @throws {VectordError} `shutting_down`.
+   */
+  begin(index: string | null, work: OperationWork<T>): Operation<T> {
+    const operation = this.#add(index)
+    void operation.run(work)
     return operation
   }
 

@@ -43,6 +43,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   'embedders.ollama': 'An Ollama server: it embeds, and it holds the models of profiles.',
   'embedders.openai': 'Any server that speaks the embeddings protocol of OpenAI.',
   projection: 'How texts that came without a vector are embedded.',
+  ingest: 'Data from databases and files into datasets and indexes.',
   limits: 'Bounds on what one request or one server holds; each is answered by name.',
   logging: 'Log lines on standard output.',
 }

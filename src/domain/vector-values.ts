@@ -7,7 +7,7 @@
  */
 
 import { endianness } from 'node:os'
-import type { Metric } from '../domain/metric.ts'
+import type { Metric } from './metric.ts'
 import { invariant } from '../lib/invariant.ts'
 
 export interface VectorProblem {
