@@ -39,9 +39,13 @@ export class Client {
   readonly agent: Agent
   readonly #transport: Transport
 
-  /** @throws {TypeError} where the URL is none, or holds a password. */
+  /** @throws {TypeError} where the URL is none or holds a password, or the key can be none. */
   constructor(options: ClientOptions) {
     const { url, key = null, timeoutMs = TIMEOUT_MS } = options
+    // What `fetch` says of a header that it cannot send would repeat the key.
+    if (key !== null && !/^[\x21-\x7e]+$/.test(key)) {
+      throw new TypeError('The key holds a space or a character that no key has.')
+    }
     const { retriesMax = RETRIES_MAX, retryAfterMaxMs = RETRY_AFTER_MAX_MS } = options
     this.#transport = new Transport({
       ...{ url, key, timeoutMs, retry: { retriesMax, retryAfterMaxMs } },

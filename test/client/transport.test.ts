@@ -195,10 +195,16 @@ it('keeps the path of its URL, encodes names, and refuses what no path can hold'
   assert.equal(seen.length, 1)
 })
 
-it('refuses URLs that are none, or that hold a password', () => {
+it('refuses URLs that are none or hold a password, and keys that no header can hold', () => {
   assert.throws(() => new Client({ url: 'nonsense' }), TypeError)
   assert.throws(() => new Client({ url: 'file:///etc/passwd' }), TypeError)
   assert.throws(() => new Client({ url: 'http://me:secret@127.0.0.1' }), /holds no password/)
+  for (const key of ['', 'a b', 'tail\n', 'ü']) {
+    assert.throws(
+      () => new Client({ url: 'http://127.0.0.1', key }),
+      (error) => error instanceof TypeError && (key === '' || !error.message.includes(key)),
+    )
+  }
 })
 
 it('says that there was no answer where nobody listens', async () => {
