@@ -93,6 +93,21 @@ module.exports = {
       from: { path: '^routes/' },
       to: { path: '^src/(dataplane|shard|embedders|engines|versions|log|processes)/' },
     },
+    {
+      name: 'client-alone',
+      comment:
+        'the client is copied into other projects and runs in browsers: it imports itself alone',
+      severity: 'error',
+      from: { path: '^client/' },
+      to: { pathNot: '^client/' },
+    },
+    {
+      name: 'nothing-above-the-service',
+      comment: 'the service knows neither its client nor its command line',
+      severity: 'error',
+      from: { path: '^(src|routes)/' },
+      to: { path: '^(client|cli)/' },
+    },
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
     {
       name: 'no-import-of-tests',
@@ -104,7 +119,7 @@ module.exports = {
       name: 'no-dev-dependency',
       comment: 'an image carries no dev dependencies',
       severity: 'error',
-      from: { path: '^(src|routes)/' },
+      from: { path: '^(src|routes|cli)/' },
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
     },
     {

@@ -17,6 +17,7 @@ import { FailedPart, Name, NoQuery, Nullable, replies } from '../src/http/schema
 import { VectordError } from '../src/lib/errors.ts'
 import type { OperationInfo } from '../src/services/operation.ts'
 import type { Operations } from '../src/services/operations.ts'
+import { TUNING_RESULTS } from './tuning.ts'
 
 export interface LongOperationRoutesOptions {
   readonly operations: Operations
@@ -145,7 +146,7 @@ function operationJson(info: OperationInfo): Static<typeof OperationJson> {
     eta_s: info.etaS,
     created_at: new Date(info.createdMs).toISOString(),
     ended_at: endedMs === null ? null : new Date(endedMs).toISOString(),
-    ...(result !== null && { result }),
+    ...(result !== null && { result: TUNING_RESULTS[kind]?.(result as never) ?? result }),
     ...(error !== null && { error: errorJson(error) }),
   }
 }

@@ -141,6 +141,12 @@ export const tuningRoutes: FastifyPluginCallbackTypebox<TuningRoutesOptions> = (
   done()
 }
 
+/** The results of operations of these kinds as answers show them; others are made that way. */
+export const TUNING_RESULTS: Readonly<Record<string, (result: never) => object>> = {
+  trial: trialToJson,
+  autotune: autotuneJson,
+}
+
 function toConfig(body: Static<typeof ConfigBody>): HnswConfig {
   const { m, ef_construction: efConstruction, ef_search: efSearch, seed } = body
   return { m, efConstruction, efSearch, seed }

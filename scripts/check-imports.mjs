@@ -11,7 +11,7 @@ import { cruise, format } from 'dependency-cruiser'
 import extractTsConfig from 'dependency-cruiser/config-utl/extract-ts-config'
 
 const { forbidden, options } = createRequire(import.meta.url)('../.dependency-cruiser.cjs')
-const folders = ['src', 'routes', 'test', 'bench']
+const folders = ['src', 'routes', 'client', 'cli', 'test', 'bench']
 const files = folders.flatMap((folder) => globSync(`${folder}/**/*.ts`))
 
 const { output } = await cruise(

@@ -17,8 +17,8 @@ import { camelName, environmentName, KEYS, type Config, type PlacedKey } from '.
 
 const CONFIG_FILE = 'lakehouse.toml'
 
-/** Names that start like keys and are none: the place of the file, and switches of tools. */
-const OTHER_VARIABLES = /^VECTORD_(CONFIG|MARCH|(TEST|BENCH)_.*)$/
+/** Names that start like keys and are none: the place of the file, and what tools read. */
+const OTHER_VARIABLES = /^VECTORD_(CONFIG|MARCH|URL|API_KEY|(TEST|BENCH)_.*)$/
 
 const TOML_DEPTH_MAX = 32
 

@@ -1,0 +1,209 @@
+/**
+ * The commands that ask a service, as processes, against a real one.
+ */
+
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { Client } from '../../client/client.ts'
+import { vectord, type Ran, type RunOptions } from '../support/command-line.ts'
+import { freePort } from '../support/free-port.ts'
+import { startService, type Service } from '../support/service.ts'
+
+const hex = (text: string): string => createHash('sha256').update(text).digest('hex')
+const KEY = 'key-of-the-command-line'
+
+describe('vectord against a real service', () => {
+  let folder: string
+  let service: Service
+  let client: Client
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vectord-cli-'))
+    const keys = `admin:admin:${hex(KEY)},reader:read:${hex('reader')}`
+    service = await startService(join(folder, 'root'), { env: { VECTORD_AUTH_KEYS: keys } })
+    client = new Client({ url: service.url, key: KEY })
+    await client.indexes.create({ name: 'films', dimension: 4, metric: 'l2' })
+  })
+  after(async () => {
+    await service.kill()
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+  })
+
+  const run = (args: readonly string[], options: RunOptions = {}): Promise<Ran> =>
+    vectord(args, {
+      ...options,
+      env: { VECTORD_URL: service.url, VECTORD_API_KEY: KEY, ...options.env },
+    })
+  const pointLine = (i: number): string =>
+    JSON.stringify({
+      ...{ id: `f${i}`, vector: [i, 0, i % 7, 1] },
+      metadata: { year: 1950 + (i % 70) },
+    })
+  const json = (ran: Ran): Record<string, unknown> => {
+    assert.equal(ran.code, 0, ran.err)
+    return JSON.parse(ran.out) as Record<string, unknown>
+  }
+
+  it('imports a file, searches it, and exports the same lines again', async () => {
+    const lines = Array.from({ length: 1200 }, (_, i) => pointLine(i))
+    const file = join(folder, 'films.ndjson')
+    await writeFile(file, `\uFEFF${lines.join('\r\n')}\n\n`)
+    const { accepted, lines: read } = json(await run(['import', 'films', file, '--json']))
+    assert.equal(accepted, 1200)
+    assert.equal(read, 1200)
+
+    const query = ['--vector', '[7, 0, 0, 1]', '-k', '2']
+    const found = json(await run(['search', 'films', ...query, '--exact', '--json']))
+    assert.equal((found['results'] as { id: string }[])[0]?.id, 'f7')
+    await writeFile(join(folder, 'query.json'), '[7, 0, 0, 1]')
+    const shown = await run(['search', 'films', '--vector', `@${join(folder, 'query.json')}`])
+    assert.match(shown.out, /^ #\s+id\s+score\s+distance/)
+    assert.match(shown.out, /\n 1\s+f7\s+.*"year":1957/)
+    assert.match(shown.err, /10 points by/)
+
+    const output = join(folder, 'out.ndjson')
+    const { points } = json(await run(['export', 'films', '-o', output, '--json']))
+    assert.equal(points, 1200)
+    const exported = (await readFile(output, 'utf8')).trim().split('\n')
+    assert.deepEqual(exported.sort(), lines.sort())
+    const filter = ['--filter', '{"year": 1950}', '--vectors', 'none']
+    const some = await run(['export', 'films', ...filter])
+    assert.equal(some.out.trim().split('\n').length, 18)
+    assert.doesNotMatch(some.out, /vector/)
+  })
+
+  it('imports base64 from standard input, as it exports it', async () => {
+    await client.indexes.create({ name: 'copy', dimension: 4, metric: 'l2' })
+    const exported = await run(['export', 'films', '--vectors', 'base64', '--quiet'])
+    assert.equal(exported.code, 0)
+    const imported = await run(['import', 'copy'], { input: exported.out })
+    assert.match(imported.out, /1200 points are in "copy"/)
+    const again = await run(['export', 'copy', '--vectors', 'base64', '--quiet'])
+    assert.deepEqual(again.out.split('\n').sort(), exported.out.split('\n').sort())
+  })
+
+  it('an import that meets a bad line says where to go on, and goes on there', async () => {
+    await client.indexes.create({ name: 'half', dimension: 4 })
+    const lines = Array.from({ length: 90 }, (_, i) => pointLine(i + 1))
+    const bad = lines.with(70, '{"id": "bad", "vector": [1]}')
+    // A blank line above shifts all that follow: lines are counted as an editor counts them.
+    const input = `\n${bad.join('\n')}`
+    const options = ['--batch', '10', '--concurrency', '2']
+    const stopped = await run(['import', 'half', '-', ...options], { input })
+    assert.equal(stopped.code, 1)
+    assert.match(stopped.err, /"vector" has 1 numbers, the index has 4/)
+    const from = /--from-line (\d+)/.exec(stopped.err)?.[1]
+    assert.equal(from, '72')
+    const rest = await run(['import', 'half', '-', ...options, '--from-line', from, '--json'], {
+      input: `\n${lines.join('\n')}`,
+    })
+    assert.equal(json(rest)['accepted'], 20)
+    assert.equal((await run(['export', 'half'])).out.trim().split('\n').length, 90)
+  })
+
+  it('refuses lines that are no points, by their number', async () => {
+    const cases: [string | Uint8Array, RegExp][] = [
+      ['nonsense', /Line 1 is not JSON/],
+      ['{"id":"a","vector":[1,2,3,4]}\n[1]', /Line 2 is no JSON object/],
+      ['{"id":"a","vectors":[1]}', /Line 1 has a field "vectors"/],
+      ['{"vector":[1,2,3,4]}', /Line 1 has no "id"/],
+      ['{"id":"a","vector":["1"]}', /"vector" in line 1/],
+      ['{"id":"a","vector":"!!!"}', /"vector" in line 1/],
+      [Uint8Array.of(0x7b, 0xff, 0xfe, 0x7d), /Line 1 is not UTF-8/],
+    ]
+    await Promise.all(
+      cases.map(async ([input, told]) => {
+        const ran = await run(['import', 'films'], { input })
+        assert.equal(ran.code, 2, ran.err)
+        assert.match(ran.err, told)
+      }),
+    )
+    assert.equal((await run(['import', 'films', join(folder, 'nowhere')])).code, 2)
+    assert.equal((await run(['import', 'films', folder])).code, 2)
+  })
+
+  it('tunes with progress, promotes and rolls back, and shows the history', async () => {
+    const args = ['--min-recall', '0.5', '--queries', '40', '--json']
+    const outcome = json(await run(['tune', 'films', ...args]))
+    const [first] = outcome['trials'] as { trial_id: string }[]
+    assert.ok(first !== undefined)
+    const refused = await run(['promote', 'films', first.trial_id])
+    assert.equal(refused.code, 2)
+    assert.match(refused.err, /ef_construction/)
+    assert.match(refused.err, /say --yes/)
+    const promoted = await run(['promote', 'films', first.trial_id, '--yes', '--lazy'])
+    assert.match(promoted.out, new RegExp(`trial ${first.trial_id}`))
+    const back = json(await run(['rollback', 'films', '--yes', '--lazy', '--json']))
+    const forward = json(await run(['rollback', 'films', '--forward', '-y', '--lazy', '--json']))
+    assert.equal(forward['revision'], Number(back['revision']) + 1)
+    const history = json(await run(['history', 'films', '-n', '2', '--json']))
+    const kinds = (history['entries'] as { kind: string }[]).map(({ kind }) => kind)
+    assert.deepEqual(kinds, ['roll_forward', 'rollback'])
+    assert.match((await run(['history', 'films'])).out, /^rev\s+at\s+what.*\n.*roll_forward/)
+    assert.match((await run(['recall', 'films'])).out, /^goal 0\.\d+: unknown, by 0 samples/)
+  })
+
+  it('lists, adds, checks and removes buckets', async () => {
+    const root = join(folder, 'archive')
+    assert.match((await run(['buckets', 'add', 'archive', '--root', root])).out, /is registered/)
+    assert.match((await run(['buckets', 'list'])).out, /archive\s+extra/)
+    assert.equal((await run(['buckets', 'health'])).code, 0)
+    assert.equal(
+      (await run(['buckets', 'remove', 'archive', '--json'])).out,
+      '{"removed":"archive"}\n',
+    )
+    assert.equal((await run(['buckets', 'remove', 'primary'])).code, 4)
+    assert.equal((await run(['buckets', 'add', 'x'])).code, 2)
+  })
+
+  it('ends with the code of what went wrong, and never prints the key', async () => {
+    const wrong = 'a-key-that-nobody-knows'
+    const denied = await run(['history', 'films', '--json'], { env: { VECTORD_API_KEY: wrong } })
+    assert.equal(denied.code, 4)
+    const { error } = JSON.parse(denied.err) as { error: { code: string } }
+    assert.equal(error.code, 'unauthenticated')
+    const reader = await run(['buckets', 'remove', 'x', '--key', 'reader'])
+    assert.equal(reader.code, 4)
+    const absent = await run(['recall', 'film'])
+    assert.equal(absent.code, 1)
+    assert.match(absent.err, /Did you mean "films"\?.*index_not_found, request/)
+    const odd = await run(['recall', 'films'], { env: { VECTORD_API_KEY: 'two words' } })
+    assert.equal(odd.code, 2)
+    const url = `http://127.0.0.1:${await freePort()}`
+    const gone = await run(['recall', 'films', '--url', url, '--json'])
+    assert.equal(gone.code, 3)
+    assert.match(gone.err, /"code":"no_answer"/)
+    assert.equal((await run(['recall', 'films', '--url', 'ftp://x'])).code, 2)
+    assert.equal((await run(['recall'])).code, 2)
+    assert.equal((await run(['search', 'films', '--vector', '[1, "2"]'])).code, 2)
+    assert.equal((await run(['search', 'films', '--vector', '[1]', '-k', '-3'])).code, 2)
+    assert.equal((await run(['search', 'films', '--vector', '[1]', '--filter', '[]'])).code, 2)
+    for (const { out, err } of [denied, odd, gone, absent]) {
+      assert.doesNotMatch(out + err, /a-key-that|two words|key-of-the-command-line/)
+    }
+  })
+
+  it('shows control characters of names spelled out', async () => {
+    await client.index('copy').upsert([{ id: 'evil\u001b[31m', vector: [900, 900, 900, 900] }])
+    const { out } = await run(['search', 'copy', '--vector', '[900,900,900,900]', '-k', '1'])
+    assert.match(out, /evil\\u001b\[31m/)
+    assert.ok(!out.includes('\u001b'))
+  })
+
+  it('Control-C in the middle of a tuning cancels it on the service', async () => {
+    await client.indexes.create({ name: 'slow', dimension: 64 })
+    const random = (i: number): number[] =>
+      Array.from({ length: 64 }, (_, j) => Math.sin(i * 64 + j * j + 1))
+    const points = Array.from({ length: 6000 }, (_, i) => ({ id: `${i}`, vector: random(i) }))
+    await client.index('slow').import(points)
+    const ran = await run(['tune', 'slow'], { interruptAfter: /./ })
+    assert.equal(ran.code, 130, ran.err)
+    for await (const { kind, index, state } of client.operations.list()) {
+      if (index === 'slow' && kind !== 'checkpoint') assert.equal(state, 'cancelled', kind)
+    }
+  })
+})
