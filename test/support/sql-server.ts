@@ -3,7 +3,12 @@
  * on a free port of loopback, and are gone when the test process is, however it ends.
  */
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import {
+  type ChildProcess,
+  type ChildProcessWithoutNullStreams,
+  execFile,
+  spawn,
+} from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -79,28 +84,31 @@ export interface Command {
  */
 export async function startSqlServer(program: SqlServerProgram): Promise<SqlServer | null> {
   try {
-    const root = await findRoot(program)
-    for (let tries = 1; ; tries += 1) {
-      const folder = await mkdtemp(join(tmpdir(), `vectord-${program.scheme}-`))
-      const hasTls = await makeCertificates(folder)
-      const place = { root, folder, port: await freePort(), hasTls }
-      const server = new LoopbackServer(program, place)
-      try {
-        await program.prepare(place)
-        await server.start()
-        return server
-      } catch (error) {
-        await server.close()
-        // A port that was free may be taken by now.
-        if (tries === START_TRIES) throw error
-      }
-    }
+    return await start(program, await findRoot(program))
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     if (process.env['VECTORD_TEST_REQUIRE_SERVICES'] === '1') throw error
     const file = basename(process.argv[1] ?? '')
     process.stderr.write(`SKIPPED: the ${program.scheme} cases of ${file}: ${reason}\n`)
     return null
+  }
+}
+
+async function start(program: SqlServerProgram, root: string): Promise<SqlServer> {
+  for (let tries = 1; ; tries += 1) {
+    const folder = await mkdtemp(join(tmpdir(), `vectord-${program.scheme}-`))
+    const hasTls = await makeCertificates(folder)
+    const place = { root, folder, port: await freePort(), hasTls }
+    const server = new LoopbackServer(program, place)
+    try {
+      await program.prepare(place)
+      await server.start()
+      return server
+    } catch (error) {
+      await server.close()
+      // A port that was free may be taken by now.
+      if (tries === START_TRIES) throw error
+    }
   }
 }
 
@@ -145,29 +153,27 @@ async function makeCertificates(folder: string): Promise<boolean> {
 /** Runs a command to its end. @throws with what it printed where it fails. */
 export async function runCommand(command: Command): Promise<void> {
   const { child, log } = launch(command)
-  child.stdin?.end(command.input ?? '')
+  child.stdin.end(command.input ?? '')
   const [code] = (await once(child, 'close')) as [number | null]
   if (code !== 0)
     throw new Error(`${command.program} ended with ${String(code)}\n${log.join('\n')}`)
 }
 
 function launch({ program, args, env, ...user }: Command): {
-  readonly child: ChildProcess
+  readonly child: ChildProcessWithoutNullStreams
   readonly log: readonly string[]
 } {
   const ids = user.uid === undefined ? {} : { uid: user.uid, gid: user.gid ?? user.uid }
-  const stdio = ['pipe', 'pipe', 'pipe'] as const
-  const child = spawn(program, [...args], { ...ids, env, cwd: '/', stdio: [...stdio] })
+  const child = spawn(program, [...args], { ...ids, env, cwd: '/', stdio: 'pipe' })
   const log: string[] = []
   for (const input of [child.stdout, child.stderr]) {
-    if (input === null) continue
     createInterface({ input }).on('line', (line) => {
       log.push(line)
       if (log.length > LOG_LINES_MAX) log.shift()
     })
   }
   // It may be gone before it has read its input; its exit status says what was wrong.
-  child.stdin?.on('error', () => undefined)
+  child.stdin.on('error', () => undefined)
   return { child, log }
 }
 

@@ -228,7 +228,7 @@ function typeCases(world: SqlWorld): void {
       const source = openSource(t, server.dsn(), { pageRows })
       const reading = readRows(source, { select: { query: 'SELECT k FROM cases' }, key: 'k' })
       // Where one page ends between them, the next one may begin with either.
-      const found = await reading.catch((error: { code: string }) => error.code)
+      const found = await reading.catch((error: unknown) => (error as { code: string }).code)
       assert.ok(found === 'bad_request' || found.length === 4, `${pageRows}: ${String(found)}`)
     }
   })

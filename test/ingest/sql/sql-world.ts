@@ -31,6 +31,14 @@ export interface SqlWorld {
   close(): Promise<void>
 }
 
+let tables = 0
+
+/** The name of a table that no other case has. */
+export function newTable(): string {
+  tables += 1
+  return `t${tables}`
+}
+
 export const NO_SIGNAL = new AbortController().signal
 
 /** Reads everything of a table but what `query` says otherwise. */
