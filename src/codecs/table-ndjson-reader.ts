@@ -23,9 +23,11 @@ export async function openNdjsonTable(
 ): Promise<TableSource> {
   const guesses = new Map<string, ColumnGuess>()
   let rows = 0
-  for await (const { line, row } of rowsOf(path, signal)) {
-    rows += 1
-    for (const [name, value] of Object.entries(row)) look(guesses, { path, line, name, value })
+  for await (const group of rowsOf(path, signal)) {
+    rows += group.length
+    for (const { line, row } of group) {
+      for (const name of Object.keys(row)) look(guesses, { path, line, name, value: row[name] })
+    }
   }
   if (rows > 0 && guesses.size === 0) throw corruptFile(path, {}, 'its objects have no fields')
   if (rows === 0) throw corruptFile(path, {}, 'it has no rows, which would tell its columns')
@@ -96,11 +98,13 @@ async function* readBatches(
   { batchRows, signal }: TableReadOptions,
 ): AsyncGenerator<TableBatch, undefined> {
   const rows = new RowBatcher(columns, batchRows)
-  for await (const { row } of rowsOf(path, signal)) {
-    const full = rows.add((column) =>
-      cellOf(column, Object.hasOwn(row, column.name) ? row[column.name] : null),
-    )
-    if (full !== null) yield full
+  for await (const group of rowsOf(path, signal)) {
+    for (const { row } of group) {
+      const full = rows.add((column) =>
+        cellOf(column, Object.hasOwn(row, column.name) ? row[column.name] : null),
+      )
+      if (full !== null) yield full
+    }
   }
   const last = rows.rest()
   if (last !== null) yield last
@@ -135,11 +139,15 @@ interface Row {
   readonly row: Readonly<Record<string, unknown>>
 }
 
-async function* rowsOf(path: string, signal: AbortSignal): AsyncGenerator<Row, undefined> {
+/** Rows as they come, in groups. */
+async function* rowsOf(
+  path: string,
+  signal: AbortSignal,
+): AsyncGenerator<readonly Row[], undefined> {
   try {
     for await (const lines of textLines(path)) {
       signal.throwIfAborted()
-      for (const line of lines) yield { line: line.number, row: parseLine(path, line) }
+      yield lines.map((line) => ({ line: line.number, row: parseLine(path, line) }))
     }
   } catch (error) {
     if (signal.aborted) throw error
