@@ -136,42 +136,10 @@ async function answerTo(verb: LanceVerb, table: LanceDataset, asked: Asked): Pro
       return (writer) => writeLanceSample(writer, sample)
     }
     default: {
-      const answer = await rareAnswer(verb, table, asked)
+      const question = readJson(reader.rest()) as RareQuestion | null
+      const answer = await RARE[verb](table, question ?? {}, bounds)
       return (writer) => writeJson(writer, answer ?? null)
     }
-  }
-}
-
-/** Verbs whose question and answer are JSON. */
-type RareVerb = Exclude<LanceVerb, 'upsert' | 'append' | 'search' | 'fetch' | 'scroll' | 'sample'>
-
-async function rareAnswer(
-  verb: RareVerb,
-  table: LanceDataset,
-  { reader, deadlineMs }: Asked,
-): Promise<unknown> {
-  const question = readJson(reader.rest()) as RareQuestion | null
-  switch (verb) {
-    case 'create':
-      return table.create()
-    case 'drop':
-      return table.drop()
-    case 'delete':
-      return table.delete(question?.ids ?? [])
-    case 'deleteMatching':
-      return table.deleteMatching(question?.filter ?? '')
-    case 'count':
-      return table.count(question?.filter ?? null, { deadlineMs })
-    case 'buildIndex':
-      return table.buildIndex(question?.kind ?? 'ivf_pq')
-    case 'buildScalarIndex':
-      return table.buildScalarIndex()
-    case 'optimize':
-      return table.optimize(question?.olderThanMs ?? Infinity)
-    case 'versions':
-      return table.versions()
-    case 'stats':
-      return table.stats()
   }
 }
 
@@ -181,4 +149,27 @@ interface RareQuestion {
   readonly filter?: string | null
   readonly kind?: LanceIndexKind
   readonly olderThanMs?: number
+}
+
+/** Verbs whose question and answer are JSON. */
+type RareVerb = Exclude<LanceVerb, 'upsert' | 'append' | 'search' | 'fetch' | 'scroll' | 'sample'>
+
+type Rare = (
+  table: LanceDataset,
+  question: RareQuestion,
+  bounds: { readonly deadlineMs: number },
+) => Promise<unknown>
+
+const RARE: Readonly<Record<RareVerb, Rare>> = {
+  create: (table) => table.create(),
+  drop: (table) => table.drop(),
+  delete: (table, { ids = [] }) => table.delete(ids),
+  deleteMatching: (table, { filter }) => table.deleteMatching(filter ?? ''),
+  count: (table, { filter = null }, bounds) => table.count(filter, bounds),
+  buildIndex: (table, { kind = 'ivf_pq' }) => table.buildIndex(kind),
+  buildScalarIndex: (table) => table.buildScalarIndex(),
+  // JSON has no Infinity: null is one.
+  optimize: (table, { olderThanMs }) => table.optimize(olderThanMs ?? Infinity),
+  versions: (table) => table.versions(),
+  stats: (table) => table.stats(),
 }

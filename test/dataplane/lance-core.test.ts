@@ -270,12 +270,15 @@ describe('on a real S3 server', () => {
     const bucket = await s3Bucket(t)
     if (bucket === null) return
     const spec = specOf(bucket)
-    const tables = [startCore(t).core, startCore(t).core].map((core) => core.table(spec))
-    await tables[0]?.create()
+    const one = startCore(t).core.table(spec)
+    const other = startCore(t).core.table(spec)
+    await one.create()
     await Promise.all(
-      Array.from({ length: 8 }, (_, i) => tables[i % 2]?.append(rowsOf([`a${i}`, `b${i}`]))),
+      Array.from({ length: 8 }, async (_, i) => {
+        await (i % 2 === 0 ? one : other).append(rowsOf([`a${i}`, `b${i}`]))
+      }),
     )
-    for (const table of tables) {
+    for (const table of [one, other]) {
       await untilTrue(async () => (await table.count(null)).count === 16)
     }
   })
