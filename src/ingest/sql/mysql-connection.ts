@@ -8,6 +8,7 @@ import { type Connection, createConnection, type FieldPacket, type QueryError } 
 import { VectordError } from '../../lib/errors.ts'
 import type { SqlDsn } from './dsn.ts'
 import {
+  asError,
   type DriverError,
   isCertificateError,
   isDriverError,
@@ -149,8 +150,8 @@ const UNREACHABLE = new Set([1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 116
 const READ_ONLY = 1792
 
 /** What the driver or the network says, as an error of vectord. Others stay what they are. */
-export function mysqlError(error: unknown, phase: SqlPhase, dsn: SqlDsn): unknown {
-  return isDriverError(error) ? sqlError(codeOf(error, phase), error, dsn) : error
+export function mysqlError(error: unknown, phase: SqlPhase, dsn: SqlDsn): Error {
+  return isDriverError(error) ? sqlError(codeOf(error, phase), error, dsn) : asError(error)
 }
 
 function codeOf(error: DriverError, phase: SqlPhase): SqlErrorCode {

@@ -4,7 +4,6 @@
  */
 
 import type { Connection } from 'mysql2'
-import type { Cell, Column } from '../../domain/table.ts'
 import { abortable } from '../../lib/abortable.ts'
 import { VectordError } from '../../lib/errors.ts'
 import { BatchQueue, type BatchStream } from './batch-queue.ts'
@@ -16,23 +15,11 @@ import {
   mysqlError,
   runMysql,
 } from './mysql-connection.ts'
-import { asTable, pageSql, plainSql, tableName, viewSql } from './mysql-statement.ts'
-import {
-  type MysqlColumn,
-  mysqlColumn,
-  mysqlReader,
-  type MysqlReader,
-  tableColumn,
-} from './mysql-types.ts'
+import { type MysqlRead, MysqlRows } from './mysql-rows.ts'
+import { asTable, canBeMerged, pageSql, plainSql, tableName, viewSql } from './mysql-statement.ts'
+import { type MysqlColumn, mysqlColumn, type MysqlRow, tableColumn } from './mysql-types.ts'
 import { checkNames, keyIndexOf, refusedKey } from './sql-keys.ts'
-import {
-  nameRefusal,
-  type Page,
-  type RefusedValue,
-  type SqlSession,
-  type SqlStatement,
-  type SqlSystem,
-} from './sql-session.ts'
+import type { Page, SqlSession, SqlStatement, SqlSystem } from './sql-session.ts'
 import type { SqlQuery } from './sql-source.ts'
 
 /** How long a second connection may take that ends a query. */
@@ -72,6 +59,10 @@ class MysqlSession implements SqlSession {
   constructor(connection: Connection, dsn: SqlDsn) {
     this.#connection = connection
     this.#dsn = dsn
+    // The driver tells a lost connection to those who wait for an answer, not to those who take rows.
+    connection.on('error', (error: Error) => {
+      this.#queue?.end(mysqlError(error, 'read', this.#dsn))
+    })
   }
 
   async describe(query: SqlQuery): Promise<SqlStatement> {
@@ -86,7 +77,7 @@ class MysqlSession implements SqlSession {
   }
 
   async close(): Promise<void> {
-    this.#queue?.fail(new VectordError('operation_cancelled', 'The read was ended.'))
+    this.#queue?.end(new VectordError('operation_cancelled', 'The read was ended.'))
     // First: a server that is busy with a query does not notice that its client is gone.
     if (this.#isBusy) await this.#kill()
     this.#connection.destroy()
@@ -108,12 +99,14 @@ class MysqlSession implements SqlSession {
     const keyIndex = keyIndexOf(columns, query.key, query.after)
     const key = keyIndex === null ? null : (found[keyIndex] ?? null)
     if (key !== null) checkKey(key, facts)
-    // A query that nothing must be changed about runs as it stands: it may have an order.
-    const isPlain = 'query' in query.select && found.every(({ kind }) => kind !== 'geometry')
+    const mustBeWrapped = key !== null || found.some(({ kind }) => kind === 'geometry')
+    // A query runs as it stands where that makes a difference; wrapped, its times are read faster.
+    const isWrapped = mustBeWrapped || canBeMerged(query)
     const open = (page: Page): BatchStream => {
       const paged = key === null ? null : { column: key, page }
-      const sql = isPlain && key === null ? plain : pageSql(source, found, paged)
-      return this.#run(sql, { found, columns, keyIndex, page, batchRows: query.batchRows })
+      const sql = isWrapped ? pageSql(source, found, paged) : plain
+      const { rowsBefore } = page
+      return this.#run(sql, { found, columns, keyIndex, rowsBefore, batchRows: query.batchRows })
     }
     return { columns, keyIndex, open }
   }
@@ -132,21 +125,13 @@ class MysqlSession implements SqlSession {
     return { notNull: lowerCase(notNull), unique: lowerCase(uniqueColumns(keys)) }
   }
 
-  #run(sql: string, read: Read): BatchStream {
+  #run(sql: string, read: MysqlRead): BatchStream {
     const connection = this.#connection
-    const queue = new BatchQueue({
-      columns: read.columns,
-      batchRows: read.batchRows,
-      pause: () => {
-        connection.pause()
-      },
-      resume: () => {
-        connection.resume()
-      },
-    })
+    const queue = new BatchQueue(connection)
+    const rows = new MysqlRows(queue, read)
     const fail = (error: unknown): void => {
       this.#isBusy = false
-      queue.fail(mysqlError(error, 'read', this.#dsn))
+      queue.end(mysqlError(error, 'read', this.#dsn))
     }
     this.#queue = queue
     this.#isBusy = true
@@ -156,12 +141,15 @@ class MysqlSession implements SqlSession {
         return
       }
       const execution = statement.execute([])
-      execution.on('result', rowAdder(queue, read))
+      execution.on('result', (row) => {
+        rows.add(row as unknown as MysqlRow)
+      })
       execution.on('error', fail)
       execution.on('end', () => {
         this.#isBusy = false
         connection.unprepare(sql)
-        queue.end()
+        rows.flush()
+        queue.end(null)
       })
     })
     return queue
@@ -204,51 +192,5 @@ function checkKey({ name, canBeKey }: MysqlColumn, facts: TableFacts | null): vo
   if (!facts.notNull.has(name.toLowerCase())) throw refusedKey(name, 'may be NULL')
   if (!facts.unique.has(name.toLowerCase())) {
     throw refusedKey(name, 'is not the only column of a unique index')
-  }
-}
-
-interface Read {
-  readonly found: readonly MysqlColumn[]
-  readonly columns: readonly Column[]
-  readonly keyIndex: number | null
-  readonly page: Page
-  readonly batchRows: number
-}
-
-/** Called for each row: where time is spent. */
-function rowAdder(queue: BatchQueue, read: Read): (row: unknown) => void {
-  const readers = read.found.map(mysqlReader)
-  const count = readers.length
-  return (row) => {
-    if (queue.hasEnded) return
-    const values = row as readonly unknown[]
-    const { cells } = queue
-    let bytes = count * VALUE_BYTES
-    for (let index = 0; index < count; index += 1) {
-      const value = values[index]
-      try {
-        const cell = value === null ? null : (readers[index] as MysqlReader)(value)
-        ;(cells[index] as Cell[]).push(cell)
-      } catch (error) {
-        queue.fail(nameRefusal(error, placeOf(queue, read, { index, values })))
-        return
-      }
-      if (typeof value === 'string' || value instanceof Uint8Array) bytes += value.length
-    }
-    queue.rowAdded(bytes)
-  }
-}
-
-function placeOf(
-  queue: BatchQueue,
-  { found, keyIndex, page }: Read,
-  { index, values }: { readonly index: number; readonly values: readonly unknown[] },
-): RefusedValue {
-  const key = keyIndex === null ? undefined : (values[keyIndex] as Cell)
-  return {
-    column: found[index]?.name ?? '',
-    row: page.rowsBefore + queue.rows + 1,
-    keyColumn: keyIndex === null ? null : (found[keyIndex]?.name ?? null),
-    key,
   }
 }

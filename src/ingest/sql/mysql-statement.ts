@@ -41,6 +41,18 @@ export function asTable({ select }: SqlQuery): string {
   return `(${withoutSemicolon(select.query)}\n) AS ${ALIAS}`
 }
 
+/**
+ * What a SELECT may hold whose rows have an order, or which the server cannot merge with the one around
+ * it and would have to store first.
+ */
+const NOT_MERGED =
+  /\b(order|limit|group|distinct|union|intersect|except|having|over|with|rows|fetch|for|lock|procedure)\b/i
+
+/** Whether a query may be wrapped as well as run as it stands: a word too many in it does no harm. */
+export function canBeMerged({ select }: SqlQuery): boolean {
+  return !('query' in select) || !NOT_MERGED.test(select.query)
+}
+
 /** Some rows of it, each value in the form in which it is read; with a key also in its order. */
 export function pageSql(
   source: string,

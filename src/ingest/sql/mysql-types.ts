@@ -18,6 +18,8 @@ export interface MysqlColumn {
   readonly kind: MysqlKind
   /** Whether rows can be paged by it: its values are written as they are compared. */
   readonly canBeKey: boolean
+  /** Of a BIT: how many. */
+  readonly bits?: number
 }
 
 /** How it is asked for, and read. */
@@ -77,7 +79,7 @@ export function mysqlColumn(field: FieldPacket): MysqlColumn {
     case TYPE.newDate:
       return { name, type: 'timestamp', kind: 'time', canBeKey: true }
     case TYPE.bit:
-      return { name, type: 'utf8', kind: 'bits', canBeKey: false }
+      return { name, type: 'utf8', kind: 'bits', canBeKey: false, bits: field.columnLength ?? 1 }
     case TYPE.time:
     case TYPE.json:
     case TYPE.null:
@@ -131,40 +133,43 @@ function stringColumn({ flags, characterSet, extendedFormat }: FieldPacket): Kin
   return { type: 'utf8', kind: 'text', canBeKey: isPlain }
 }
 
-/** How a value of the driver that is not null becomes a cell. @throws {ValueRefusal} */
-export type MysqlReader = (value: unknown) => Cell
-
-export function mysqlReader({ name, kind }: MysqlColumn): MysqlReader {
-  switch (kind) {
-    case 'boolean':
-      return toBoolean
-    case 'integer':
-    case 'float':
-    case 'text':
-    case 'geometry':
-      return asItIs
-    case 'bigint':
-      return toBigint
-    case 'decimal':
-      return Number
-    case 'time':
-      return toMicros
-    case 'bits':
-      return toBits
-    case 'bytes':
-      return toBytes
-    default:
-      throw new Error(`column ${name} is of no kind`)
-  }
-}
-
 export function tableColumn({ name, type, kind }: MysqlColumn, isNullable: boolean): Column {
   // A NOT NULL date may be the zero date, which is none.
   return { name, type, nullable: isNullable || kind === 'time' }
 }
 
-function asItIs(value: unknown): Cell {
-  return value as Cell
+/** A row as the driver gives it. */
+export type MysqlRow = readonly unknown[]
+
+/** The cells of a column, one for each row. @throws {ValueRefusal} for one that has no place in it. */
+export function mysqlCells(
+  { kind, bits = 1 }: MysqlColumn,
+  rows: readonly MysqlRow[],
+  index: number,
+): readonly Cell[] {
+  switch (kind) {
+    case 'integer':
+    case 'float':
+    case 'text':
+    case 'geometry':
+      return rows.map((row) => row[index] as Cell)
+    case 'boolean':
+      return rows.map((row) => orNull(row[index], toBoolean))
+    case 'bigint':
+      return rows.map((row) => orNull(row[index], toBigint))
+    case 'decimal':
+      return rows.map((row) => orNull(row[index], Number))
+    case 'time':
+      return rows.map((row) => orNull(row[index], toMicros))
+    case 'bits':
+      return rows.map((row) => orNull(row[index], (value) => toBits(value, bits)))
+    case 'bytes':
+      return rows.map((row) => orNull(row[index], toBytes))
+  }
+}
+
+function orNull(value: unknown, read: (value: unknown) => Cell): Cell {
+  return value === null ? null : read(value)
 }
 
 function toBoolean(value: unknown): Cell {
@@ -186,8 +191,9 @@ function toMicros(value: unknown): Cell {
   return text.charCodeAt(4) === 45 && text.length >= 10 ? microsOfText(text) : BigInt(text)
 }
 
-function toBits(value: unknown): Cell {
-  return Array.from(value as Uint8Array, (byte) => byte.toString(2).padStart(8, '0')).join('')
+function toBits(value: unknown, bits: number): Cell {
+  const bytes = Array.from(value as Uint8Array, (byte) => byte.toString(2).padStart(8, '0'))
+  return bytes.join('').slice(-bits)
 }
 
 /** A copy: the driver's bytes are a part of what it received. */

@@ -5,6 +5,7 @@
 import pg from 'pg'
 import type { SqlDsn } from './dsn.ts'
 import {
+  asError,
   type DriverError,
   isCertificateError,
   isDriverError,
@@ -102,8 +103,8 @@ function tlsOptions({ verifies, verifiesHost, ca }: TlsSettings): pg.ClientConfi
 }
 
 /** What the driver or the network says, as an error of vectord. Others stay what they are. */
-export function postgresError(error: unknown, phase: SqlPhase, dsn: SqlDsn): unknown {
-  return isDriverError(error) ? sqlError(codeOf(error, phase), error, dsn) : error
+export function postgresError(error: unknown, phase: SqlPhase, dsn: SqlDsn): Error {
+  return isDriverError(error) ? sqlError(codeOf(error, phase), error, dsn) : asError(error)
 }
 
 /** By SQLSTATE: no such database, schema, table, column. */

@@ -77,9 +77,11 @@ export class Description extends Conversation {
 }
 
 export interface CopyListener {
-  /** The columns of one row begin at `offset`, behind their number. */
-  row(bytes: Buffer, offset: number): void
-  /** Once. @param error null: all rows came. */
+  readonly rows: {
+    /** A row whose first column begins at `offset`. */
+    add(bytes: Buffer, offset: number): void
+  }
+  /** The first call counts. @param error null: all rows came. */
   end(error: Error | null): void
 }
 
@@ -114,7 +116,7 @@ export class BinaryCopy extends Conversation {
       if (offset === chunk.length) return
     }
     // Behind the last row stands a number of columns that is none.
-    if (chunk.readInt16BE(offset) >= 0) this.#listener.row(chunk, offset + COUNT_BYTES)
+    if (chunk.readInt16BE(offset) >= 0) this.#listener.rows.add(chunk, offset + COUNT_BYTES)
   }
 
   handleError(error: Error): void {

@@ -4,13 +4,14 @@
  */
 
 import type pg from 'pg'
-import type { Cell, Column } from '../../domain/table.ts'
+import type { Column } from '../../domain/table.ts'
 import { abortable } from '../../lib/abortable.ts'
 import { VectordError } from '../../lib/errors.ts'
 import { BatchQueue, type BatchStream } from './batch-queue.ts'
 import type { SqlDsn } from './dsn.ts'
 import { beginPostgres, connectPostgres, postgresError } from './postgres-connection.ts'
 import { BinaryCopy, Description } from './postgres-protocol.ts'
+import { type PostgresRead, PostgresRows } from './postgres-rows.ts'
 import {
   asTable,
   catalogueSql,
@@ -21,14 +22,7 @@ import {
 } from './postgres-statement.ts'
 import { type PostgresColumn, postgresColumn } from './postgres-types.ts'
 import { checkNames, keyIndexOf, refusedKey } from './sql-keys.ts'
-import {
-  nameRefusal,
-  type Page,
-  type RefusedValue,
-  type SqlSession,
-  type SqlStatement,
-  type SqlSystem,
-} from './sql-session.ts'
+import type { Page, SqlSession, SqlStatement, SqlSystem } from './sql-session.ts'
 import type { SqlQuery } from './sql-source.ts'
 
 /** How long a second connection may take that ends a query. */
@@ -83,7 +77,7 @@ class PostgresSession implements SqlSession {
   }
 
   async close(): Promise<void> {
-    this.#queue?.fail(new VectordError('operation_cancelled', 'The read was ended.'))
+    this.#queue?.end(new VectordError('operation_cancelled', 'The read was ended.'))
     // First: a server that is busy with a query does not notice that its client is gone.
     if (this.#isBusy) await this.#cancel()
     this.#client.connection.stream.destroy()
@@ -109,7 +103,8 @@ class PostgresSession implements SqlSession {
     const open = (page: Page): BatchStream => {
       const paged = key === null ? null : { column: key, page }
       const sql = isPlain && key === null ? plain : pageSql(source, found, paged)
-      const read = { found, columns, keyIndex, page, batchRows: query.batchRows }
+      const { rowsBefore } = page
+      const read = { found, columns, keyIndex, rowsBefore, batchRows: query.batchRows }
       return this.#run(sql, read, page.isInclusive ? null : nullKey)
     }
     return { columns, keyIndex, open }
@@ -141,33 +136,22 @@ class PostgresSession implements SqlSession {
     }
   }
 
-  #run(sql: string, read: Read, nullKey: string | null): BatchStream {
-    const { stream } = this.#client.connection
-    const queue = new BatchQueue({
-      columns: read.columns,
-      batchRows: read.batchRows,
-      pause: () => stream.pause(),
-      resume: () => stream.resume(),
-    })
-    const end = (error: Error | null): void => {
+  #run(sql: string, read: PostgresRead, nullKey: string | null): BatchStream {
+    const queue = new BatchQueue(this.#client.connection.stream)
+    const rows = new PostgresRows(queue, read)
+    const end = (error: unknown): void => {
       this.#isBusy = false
-      if (error === null) queue.end()
-      else queue.fail(postgresError(error, 'read', this.#dsn))
+      if (error === null) rows.flush()
+      queue.end(error === null ? null : postgresError(error, 'read', this.#dsn))
     }
     this.#queue = queue
     this.#isBusy = true
-    const copy = new BinaryCopy(copySql(sql), { row: rowAdder(queue, read), end })
-    void this.#checkNullKey(nullKey, read).then(
-      () => this.#client.query(copy),
-      (error: unknown) => {
-        this.#isBusy = false
-        queue.fail(postgresError(error, 'read', this.#dsn))
-      },
-    )
+    const copy = new BinaryCopy(copySql(sql), { rows, end })
+    void this.#checkNullKey(nullKey, read).then(() => this.#client.query(copy), end)
     return queue
   }
 
-  async #checkNullKey(nullKey: string | null, { found, keyIndex }: Read): Promise<void> {
+  async #checkNullKey(nullKey: string | null, { found, keyIndex }: PostgresRead): Promise<void> {
     if (nullKey === null) return
     const { rows } = await this.#client.query(nullKey)
     if (rows.length > 0) throw refusedKey(found[keyIndex ?? 0]?.name ?? '', 'is NULL in some rows')
@@ -200,67 +184,4 @@ function checkKey({ name, keyType }: PostgresColumn, facts: TableFacts | null): 
   if (facts?.isKnown !== true) return
   if (!facts.notNull.has(name)) throw refusedKey(name, 'may be NULL')
   if (!facts.unique.has(name)) throw refusedKey(name, 'is not the only column of a unique index')
-}
-
-interface Read {
-  readonly found: readonly PostgresColumn[]
-  readonly columns: readonly Column[]
-  readonly keyIndex: number | null
-  readonly page: Page
-  readonly batchRows: number
-}
-
-/** Called for each row: where time is spent. */
-function rowAdder(queue: BatchQueue, read: Read): (bytes: Buffer, offset: number) => void {
-  const readers = read.found.map((column) => column.read)
-  const count = readers.length
-  return (bytes, start) => {
-    if (queue.hasEnded) return
-    const { cells } = queue
-    let offset = start
-    for (let index = 0; index < count; index += 1) {
-      const length = bytes.readInt32BE(offset)
-      offset += 4
-      const column = cells[index] as Cell[]
-      if (length < 0) {
-        column.push(null)
-        continue
-      }
-      try {
-        column.push((readers[index] as PostgresColumn['read'])(bytes, offset, length))
-      } catch (error) {
-        queue.fail(nameRefusal(error, placeOf(queue, read, { index, bytes, start })))
-        return
-      }
-      offset += length
-    }
-    queue.rowAdded(bytes.length)
-  }
-}
-
-function placeOf(
-  queue: BatchQueue,
-  { found, keyIndex, page }: Read,
-  {
-    index,
-    bytes,
-    start,
-  }: { readonly index: number; readonly bytes: Buffer; readonly start: number },
-): RefusedValue {
-  let key: Cell | undefined
-  let offset = start
-  for (let column = 0; column <= (keyIndex ?? -1); column += 1) {
-    const length = bytes.readInt32BE(offset)
-    // The key itself may be what is refused.
-    if (column === keyIndex && column !== index && length >= 0) {
-      key = found[column]?.read(bytes, offset + 4, length)
-    }
-    offset += 4 + Math.max(length, 0)
-  }
-  return {
-    column: found[index]?.name ?? '',
-    row: page.rowsBefore + queue.rows + 1,
-    keyColumn: keyIndex === null ? null : (found[keyIndex]?.name ?? null),
-    key,
-  }
 }

@@ -117,7 +117,7 @@ function readUuid(bytes: Buffer, offset: number): Cell {
 }
 
 function readNumeric(bytes: Buffer, offset: number, length: number): Cell {
-  const text = bytes.latin1Slice(offset, offset + length)
+  const text = bytes.toString('latin1', offset, offset + length)
   const value = Number(text)
   if (Number.isFinite(value) || /^-?(NaN|Infinity)$/.test(text)) return value
   throw new ValueRefusal('is larger than a float64')

@@ -45,8 +45,10 @@ export function isDriverError(error: unknown): error is DriverError {
   return error instanceof Error && !(error instanceof VectordError)
 }
 
-export function isCertificateError({ code }: DriverError): boolean {
-  return code !== undefined && CERTIFICATE_CODES.test(code)
+/** The driver of MySQL puts a code of its own in the place of that of Node. */
+export function isCertificateError({ code = '', message }: DriverError): boolean {
+  if (code === 'HANDSHAKE_SSL_ERROR') return /certificate|altname|ssl routines/i.test(message)
+  return CERTIFICATE_CODES.test(code)
 }
 
 export function sqlError(code: SqlErrorCode, error: DriverError, dsn: SqlDsn): VectordError {
@@ -62,7 +64,7 @@ export function sqlError(code: SqlErrorCode, error: DriverError, dsn: SqlDsn): V
   })
 }
 
-/** The reply where a server without TLS is asked for it. */
-export function noTls(dsn: SqlDsn): VectordError {
-  return sqlError('source_tls_failed', new Error('it offers none'), dsn)
+/** What was thrown, as an error. */
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }

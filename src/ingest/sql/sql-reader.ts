@@ -133,8 +133,10 @@ class Reading {
     let overlap: Overlap = this.#rows === 0 ? 'none' : 'may'
     for (;;) {
       const isInclusive = overlap !== 'none'
-      const rowsMax = this.#options.pageRows + (isInclusive ? 1 : 0)
-      const page = { from: order.last, isInclusive, rowsMax, rowsBefore: this.#rows }
+      const repeated = isInclusive ? 1 : 0
+      const rowsMax = this.#options.pageRows + repeated
+      const rowsBefore = this.#rows - repeated
+      const page = { from: order.last, isInclusive, rowsMax, rowsBefore }
       const ofFirst = overlap
       const read = yield* this.#page(statement.open(page), (batch, isFirst) =>
         order.take(batch, isFirst ? ofFirst : 'none'),

@@ -53,19 +53,18 @@ export interface RefusedValue {
   /** Counted from 1 in what was read. */
   readonly row: number
   readonly keyColumn: string | null
-  readonly key: Cell | undefined
+  readonly key: unknown
 }
 
-/** `error` with the name of its row and column, where it is a refusal; else itself. */
-export function nameRefusal(error: unknown, place: RefusedValue): unknown {
-  if (!(error instanceof ValueRefusal)) return error
+/** A refusal with the name of its row and column. */
+export function nameRefusal(refusal: ValueRefusal, place: RefusedValue): VectordError {
   const { column, row, keyColumn, key } = place
   const isNamed = keyColumn !== null && ['string', 'number', 'bigint'].includes(typeof key)
   const keyText = isNamed ? String(key).slice(0, 100) : null
   const name = keyText === null ? `Row ${row}` : `Row ${row} (${String(keyColumn)} = ${keyText})`
   return new VectordError(
     'source_value_refused',
-    `${name}, column "${column}": the value ${error.message}.`,
+    `${name}, column "${column}": the value ${refusal.message}.`,
     { details: { row, column, key: keyText } },
   )
 }
