@@ -164,7 +164,7 @@ for (const [name, system] of Object.entries(ingestSystems(ROWS))) {
 
     test('a lost connection is gone on behind the last row: none is missing and none twice', async (t) => {
       await newIndex(service, 'lost')
-      const way = await brittleWay(t, server.port, { bytes: 300_000, breaks: 2 })
+      const way = await brittleWay(t, server.port, { bytes: 150_000, breaks: 2 })
       const dsn = server.dsn().replace(`:${server.port}/`, `:${way.port}/`)
       const body = { table: 'items', dataset: 'lost', index: { name: 'lost', ...INDEX } }
       const done = await request({ ...body, key: 'id', batch_rows: 500 }, { dsn })
@@ -175,7 +175,7 @@ for (const [name, system] of Object.entries(ingestSystems(ROWS))) {
     })
 
     test('without a key a lost connection fails it: no half dataset, and the repeat works', async (t) => {
-      const way = await brittleWay(t, server.port, { bytes: 300_000, breaks: 1 })
+      const way = await brittleWay(t, server.port, { bytes: 150_000, breaks: 1 })
       const dsn = server.dsn().replace(`:${server.port}/`, `:${way.port}/`)
       const body = { table: 'items', dataset: 'unkeyed' }
       const lost = await request(body, { dsn })
