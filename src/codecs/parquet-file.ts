@@ -193,9 +193,17 @@ export class ParquetReader {
     }
   }
 
-  /** All batches, once. @throws {ArrowFault} where there are fewer rows than the file says. */
-  async *batches(batchRows: number): AsyncGenerator<ParquetBatch, undefined> {
-    const options = { batchSize: batchRows, concurrency: 1 }
+  /**
+   * All batches, once. @throws {ArrowFault} where there are fewer rows than the file says.
+   *
+   * @param columns names of those to read, in the order of the file; all where left out.
+   */
+  async *batches(
+    batchRows: number,
+    columns?: readonly string[],
+  ): AsyncGenerator<ParquetBatch, undefined> {
+    const some = columns === undefined ? {} : { columns: [...columns] }
+    const options = { batchSize: batchRows, concurrency: 1, ...some }
     const stream = await this.#blob.orFailure(this.#file.stream(options))
     const reader = (stream as ReadableStream<RecordBatch>).getReader()
     let rows = 0
