@@ -18,7 +18,8 @@ import { collect } from '../support/collect.ts'
 import { Harness, type LivePoint, type ModelPoint } from './harness.ts'
 
 const DIMENSION = 3
-const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+/** The last four are of `BASE`. */
+const IDS = ['a', 'b', 'c', 'd', 'e', 'p0', 'p1', 'p2', 'p3']
 const TAG = 'model@1/3/raw'
 
 function scratchOf(t: TestContext): string {
@@ -28,6 +29,11 @@ function scratchOf(t: TestContext): string {
   })
   return join(folder, 'scratch')
 }
+
+/** So many that a few dead rows among them stay in their part. */
+const BASE: readonly ModelPoint[] = Array.from({ length: 60 }, (_, n) => ({
+  ...{ id: `p${n}`, vector: Float32Array.of(n, 0, 1), text: null, metadata: null },
+}))
 
 interface FlatPoint extends ModelPoint {
   readonly version: number
@@ -131,6 +137,8 @@ it('gives the live rows of any history, in order, whatever is kept beside them',
           spec: { keepLastVersions },
         })
         await harness.open()
+        harness.upsert(BASE)
+        await harness.shard.checkpoint('if_worth')
         await play(harness, steps)
         const content = await harness.shard.checkpoint('if_worth')
         assert.deepEqual(await read(harness, content, scratch), modelOf(harness.live))
