@@ -19,6 +19,9 @@ export const ENDED_MAX = 1000
 /** Milliseconds after its end at which an operation is forgotten. */
 export const ENDED_AGE_MS = 24 * 3600 * 1000
 
+/** Kinds that hear of the deletion of their index by other means. */
+const ENDING_THEMSELVES = ['move', 'snapshot_restore']
+
 /** Milliseconds since the epoch in hexadecimal, then randomness: younger ids sort behind. */
 const ID = /^[0-9a-f]{12}-[0-9a-f]{16}$/
 
@@ -108,11 +111,12 @@ export class Operations {
 
   /**
    * Cancels what is open of an index that is being deleted, and waits until it has ended: what it
-   * still wrote would stay for ever. A move ends by itself, when it finds the index deleted.
+   * still wrote would stay for ever. A move ends by itself, when it finds the index deleted; a restore
+   * is what deletes an index that did not come about.
    */
   async endOf(index: string): Promise<void> {
     const open = [...this.#open.values()].filter(
-      ({ info }) => info.index === index && info.kind !== 'move',
+      ({ info }) => info.index === index && !ENDING_THEMSELVES.includes(info.kind),
     )
     const message = `Index "${index}" was deleted.`
     const gone = new VectordError('operation_cancelled', message, { details: { index } })
