@@ -8,10 +8,10 @@
  * asker has done before. So the number of open operations is bounded by that of the subjects. Nothing outlives the process.
  */
 
-import { randomBytes } from 'node:crypto'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
+import { newTimeId, TIME_ID_PATTERN } from '../lib/time-id.ts'
 import { Operation, type OperationInfo, type OperationWork } from './operation.ts'
 
 /** Ended operations that can still be looked at. */
@@ -22,8 +22,8 @@ export const ENDED_AGE_MS = 24 * 3600 * 1000
 /** Kinds that hear of the deletion of their index by other means. */
 const ENDING_THEMSELVES = ['move', 'snapshot_restore']
 
-/** Milliseconds since the epoch in hexadecimal, then randomness: younger ids sort behind. */
-const ID = /^[0-9a-f]{12}-[0-9a-f]{16}$/
+/** Younger ids sort behind. */
+const ID = new RegExp(TIME_ID_PATTERN)
 
 export interface OperationsOptions {
   readonly nowMs: () => number
@@ -144,7 +144,7 @@ export class Operations {
   #add<T extends object>(kind: string, index: string): Operation<T> {
     if (this.#isClosed) throw shuttingDown()
     const { nowMs } = this.#options
-    const id = newId(nowMs())
+    const id = newTimeId(nowMs())
     const onEnd = (): void => {
       this.#keep(operation)
     }
@@ -220,10 +220,6 @@ export class OperationKind<T extends object> {
     if (open === 0) this.#open.delete(index)
     else this.#open.set(index, open)
   }
-}
-
-function newId(nowMs: number): string {
-  return `${nowMs.toString(16).padStart(12, '0')}-${randomBytes(8).toString('hex')}`
 }
 
 function shuttingDown(): VectordError {
