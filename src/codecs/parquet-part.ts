@@ -21,6 +21,7 @@ import {
   Schema,
   Struct,
   Table,
+  tableToIPC,
   Uint32,
   Utf8,
   vectorFromArray,
@@ -30,7 +31,8 @@ import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { bitmap } from './batch-writer.ts'
 import { hashFile, type FileHash } from './file-hash.ts'
-import { ParquetReader, writeParquet } from './parquet-file.ts'
+import { ParquetReader } from './parquet-file.ts'
+import { writeParquet } from './parquet-writer.ts'
 import { PartBatch, type RowOriginColumns } from './part-batch.ts'
 
 /** The highest number that is written: where no row needs it, a part has format 1. */
@@ -65,6 +67,8 @@ type Batches<T> = Iterable<T> | AsyncIterable<T>
 /** Numbers in the vectors of one row group: about 10 ms of encoding, and 4 MiB. */
 const GROUP_FLOATS = 1 << 20
 const GROUP_ROWS_MAX = 8192
+/** Rows with long texts make smaller groups. */
+const GROUP_BYTES_MAX = 32 * 1024 * 1024
 /** Strings that are encoded in one go, in UTF-16 units: rows with long texts are cut up. */
 const PIECE_CHARS_MAX = 4 * 1024 * 1024
 
@@ -137,11 +141,20 @@ async function writePart(
 ): Promise<WrittenPart> {
   const metadata = new Map([[FORMAT_KEY, String(format)]])
   try {
-    const rows = await writeParquet(path, tables, { groupRows: rowsOfGroup, metadata })
+    const rows = await writeParquet(path, streamsOf(tables), {
+      groupRows: rowsOfGroup,
+      groupBytes: GROUP_BYTES_MAX,
+      metadata,
+      compression: 'none',
+    })
     return { rows, ...(await hashFile(path)) }
   } catch (error) {
     throw ioFault(path, 'written', error) ?? error
   }
+}
+
+async function* streamsOf(tables: AsyncIterable<Table>): AsyncGenerator<Uint8Array, undefined> {
+  for await (const table of tables) if (table.numRows > 0) yield tableToIPC(table, 'stream')
 }
 
 async function* readPart<T>(
