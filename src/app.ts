@@ -14,6 +14,7 @@ import { datasetRoutes } from '../routes/datasets.ts'
 import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
+import { exportRoutes } from '../routes/export.ts'
 import { generationRoutes } from '../routes/generations.ts'
 import { ingestRoutes } from '../routes/ingest.ts'
 import { indexRoutes } from '../routes/indexes.ts'
@@ -27,6 +28,7 @@ import { promotionRoutes } from '../routes/promotions.ts'
 import { recallRoutes } from '../routes/recall.ts'
 import { searchGroupRoutes } from '../routes/search-groups.ts'
 import { searchRoutes } from '../routes/search.ts'
+import { snapshotRoutes } from '../routes/snapshots.ts'
 import { storageRoutes } from '../routes/storage.ts'
 import { streamRoutes } from '../routes/streams.ts'
 import { trialRoutes } from '../routes/trials.ts'
@@ -59,6 +61,7 @@ import { projectionGauges } from './projection/projection-gauges.ts'
 import { agentGauges } from './services/agent-gauges.ts'
 import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
+import { snapshotParts, type SnapshotParts } from './snapshot-parts.ts'
 import { TextParts } from './text-parts.ts'
 import { TuningParts } from './tuning-parts.ts'
 
@@ -105,8 +108,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     ...{ config, log, nowMs, parts, operations },
     onFilled: (index) => tuning.agent.enqueue(index, 'appended'),
   })
+  const backups = snapshotParts({ ...options, parts, promotions: tuning.promotions })
   const metrics = new Metrics()
-  const mounted = { options, parts, tuning, operations, streams, texts, data, metrics }
+  const mounted = { options, parts, tuning, operations, streams, texts, data, backups, metrics }
   installGauges(mounted)
   const http = await openHttp(options, metrics)
   let isClosing = false
@@ -130,7 +134,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       isClosing = true
       // Together: requests that wait for an operation or in a stream are answered when it has ended.
       const { projection } = texts
-      const closing = [http, operations, streams, projection, data]
+      const closing = [http, operations, streams, projection, data, backups.exports]
       await Promise.all(closing.map((part) => part.close()))
       await texts.close()
       const { memory, ...others } = timers
@@ -156,6 +160,7 @@ interface Mounted {
   readonly streams: Streams
   readonly texts: TextParts
   readonly data: DataParts
+  readonly backups: SnapshotParts
   readonly metrics: Metrics
 }
 
@@ -173,7 +178,7 @@ function installGauges({ parts, tuning, streams, texts, data, metrics }: Mounted
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, texts, data, metrics } = mounted
+  const { options, parts, tuning, operations, streams, texts, data, backups, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
@@ -216,6 +221,9 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(datasetRoutes, { datasets })
   await http.register(ingestRoutes, { ingests, fileBytesMax: options.config.ingest.fileBytesMax })
   await http.register(watchRoutes, { watches })
+  const { snapshots, exports } = backups
+  await http.register(snapshotRoutes, { indexes, operations, snapshots })
+  await http.register(exportRoutes, { indexes, exports })
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })

@@ -52,7 +52,8 @@ export interface PointRows {
   readonly origins?: RowOriginColumns
 }
 
-export interface DeleteRows {
+/** Rows of a deletes part; of a points part, what says which point a row is of, and since when. */
+export interface RowKeys {
   readonly ids: readonly string[]
   readonly lsns: Float64Array
 }
@@ -94,7 +95,7 @@ export function writePointsPart(
 }
 
 /** As `writePointsPart`. */
-export function writeDeletesPart(path: string, batches: Batches<DeleteRows>): Promise<WrittenPart> {
+export function writeDeletesPart(path: string, batches: Batches<RowKeys>): Promise<WrittenPart> {
   return writePart(path, deleteTables(batches), { groupRows: GROUP_ROWS_MAX, format: 1 })
 }
 
@@ -119,9 +120,18 @@ export async function* readPointsPart(path: string): AsyncGenerator<PointRows, u
   }))
 }
 
+/** The ids and lsn of a points part alone, which takes a fraction of the time. As `readPointsPart`. */
+export async function* readPointKeys(path: string): AsyncGenerator<RowKeys, undefined> {
+  yield* readPart(path, [KEY_COLUMNS], keysOf, KEY_COLUMNS)
+}
+
 /** As `readPointsPart`. */
-export async function* readDeletesPart(path: string): AsyncGenerator<DeleteRows, undefined> {
-  yield* readPart(path, [DELETE_COLUMNS], (batch) => ({ ids: batch.ids(0), lsns: batch.lsns(1) }))
+export async function* readDeletesPart(path: string): AsyncGenerator<RowKeys, undefined> {
+  yield* readPart(path, [KEY_COLUMNS], keysOf)
+}
+
+function keysOf(batch: PartBatch): RowKeys {
+  return { ids: batch.ids(0), lsns: batch.lsns(1) }
 }
 
 async function writePart(
@@ -151,12 +161,14 @@ async function* readPart<T>(
   path: string,
   columns: readonly (readonly string[])[],
   decode: (batch: PartBatch) => T,
+  only?: readonly string[],
 ): AsyncGenerator<T, undefined> {
   let reader: ParquetReader | null = null
   try {
     reader = await ParquetReader.open(path)
     const expected = columns[formatOf(reader, path) - 1] ?? columns[0] ?? []
-    for await (const batch of reader.batches(GROUP_ROWS_MAX)) {
+    const selection = only === undefined ? {} : { columns: only }
+    for await (const batch of reader.batches(GROUP_ROWS_MAX, selection)) {
       yield decode(new PartBatch(batch, expected))
     }
   } catch (error) {
@@ -169,7 +181,7 @@ async function* readPart<T>(
 
 const POINT_COLUMNS = ['id', 'lsn', 'row', 'vector', 'text', 'metadata']
 const ORIGIN_COLUMNS = [...POINT_COLUMNS, 'version', 'embedder']
-const DELETE_COLUMNS = ['id', 'lsn']
+const KEY_COLUMNS = ['id', 'lsn']
 
 function formatOf({ metadata }: ParquetReader, path: string): number {
   const format = Number(metadata.get(FORMAT_KEY))
@@ -271,7 +283,7 @@ function originColumns({ versions, embedders }: RowOriginColumns): [Field, Data]
   ]
 }
 
-async function* deleteTables(batches: Batches<DeleteRows>): AsyncGenerator<Table, undefined> {
+async function* deleteTables(batches: Batches<RowKeys>): AsyncGenerator<Table, undefined> {
   for await (const { ids, lsns } of batches) {
     yield tableOf(ids.length, [
       [ID_FIELD, strings(ids)],

@@ -64,6 +64,8 @@ export const ERROR_KINDS = {
   document_not_found: { status: 404, retryable: false },
   watch_not_found: { status: 404, retryable: false },
   ingest_under_way: { status: 409, retryable: true },
+  snapshot_not_found: { status: 404, retryable: false },
+  snapshot_in_use: { status: 409, retryable: true },
   document_conflict: { status: 409, retryable: false },
   source_not_found: { status: 404, retryable: false },
   index_exists: { status: 409, retryable: false },
@@ -87,6 +89,7 @@ export const ERROR_KINDS = {
   // The service is not ready for it now.
   delta_full: { status: 429, retryable: true },
   stream_buffer_full: { status: 429, retryable: true },
+  too_many_exports: { status: 429, retryable: true },
   core_suspended: { status: 429, retryable: true },
   core_degraded: { status: 503, retryable: true },
   builder_failed: { status: 503, retryable: true },

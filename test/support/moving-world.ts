@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { ListOptions, ObjectInfo, ObjectStore } from '../../src/buckets/object-store.ts'
 import type { BucketSpec } from '../../src/domain/shard-spec.ts'
+import { IndexArrivals } from '../../src/indexes/index-arrivals.ts'
 import { IndexMoves } from '../../src/indexes/index-moves.ts'
 import { IndexRegistry } from '../../src/indexes/index-registry.ts'
 import { metaDocument } from '../../src/indexes/index-meta.ts'
@@ -96,10 +97,12 @@ export class MovingWorld {
   evalsOf: (bucket: string) => boolean = () => true
   /** How often a shard was loaded. */
   loads = 0
+  /** How much later it is than at the start. */
+  laterMs = 0
 
   constructor(inner: ObjectStore, { scratch, server = 'one', names = [HOT, COLD] }: WorldOptions) {
     this.store = new FaultyStore(inner)
-    const nowMs = (): number => 1e9 - PATIENCE_MS
+    const nowMs = (): number => 1e9 - PATIENCE_MS + this.laterMs
     const onTrouble = (error: unknown): void => {
       this.troubles.push(error instanceof VectordError ? error.code : String(error))
     }
@@ -137,6 +140,10 @@ export class MovingWorld {
       buckets: { names: () => names, store },
       indexesMax: 10,
       makeRunner: (meta, revision) => makeRunner(open, meta, revision),
+      arrivals: new IndexArrivals({
+        ...{ server, nowMs, onTrouble },
+        beginLog: (meta, lsn) => beginLog(open, meta, lsn),
+      }),
       moves: new IndexMoves({
         ...{ store, server, scratch, nowMs, onTrouble, evalKeys },
         dropCopy: async (_, { store: left, objects }) => {
