@@ -18,7 +18,7 @@ import {
   parseJson,
   RawBody,
 } from '../src/http/body-parsers.ts'
-import { fromCursor, toCursor } from '../src/http/cursor.ts'
+import { CURSOR_CHARS_MAX, fromCursor, toCursor } from '../src/http/cursor.ts'
 import { parseDelete } from '../src/http/delete-body.ts'
 import {
   deadlineOf,
@@ -149,7 +149,7 @@ const ScrollQuery = Type.Object(
   {
     ...ReadQuery,
     limit: Type.Integer({ minimum: 1, default: PAGE_DEFAULT }),
-    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: CURSOR_CHARS_MAX })),
     filter: Type.Optional(Type.String({ description: 'A filter as JSON text.' })),
   },
   STRICT,
@@ -196,6 +196,7 @@ const SCROLL = {
   schema: {
     tags: TAGS,
     summary: 'Scroll through the points in the order of their writes',
+    description: 'A Lance index gives them in the order of their ids.',
     params: IndexParams,
     querystring: ScrollQuery,
     response: replies({ 200: Type.Unsafe<string>(ScrollJson) }),

@@ -73,6 +73,11 @@ export function notWrittenYet(asOf: number, lsn: number): VectordError {
   })
 }
 
+/** Of a page that starts where pages of this index never end. */
+export function invalidCursor(): VectordError {
+  return new VectordError('invalid_cursor', 'The cursor is not one of ours: start from none.')
+}
+
 export function indexExists(name: string): VectordError {
   return new VectordError('index_exists', `There is an index "${name}" already.`, {
     details: { index: name },
