@@ -19,6 +19,8 @@ import { Dataplane } from './dataplane/dataplane.ts'
 import { CheckpointSchedule } from './indexes/checkpoint-schedule.ts'
 import { GraphCache } from './indexes/graph-cache.ts'
 import type { EffectiveConfig } from './indexes/index-api.ts'
+import { IndexArrivals } from './indexes/index-arrivals.ts'
+import type { IndexMeta } from './indexes/index-meta.ts'
 import { IndexRegistry } from './indexes/index-registry.ts'
 import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
 import { HomeStores } from './indexes/home-stores.ts'
@@ -84,18 +86,20 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     lockFolder: (root: string) => locks.lock(root),
     ...openBounds(config),
   }
+  const beginning = (meta: IndexMeta, baseLsn: number) => beginLog(open, meta, baseLsn)
   const bucketNames = (): string[] =>
     buckets.list().flatMap(({ name, role }) => (role === 'rescue' ? [] : [name]))
   const indexes: IndexRegistry = new IndexRegistry({
     buckets: { names: bucketNames, store: (name) => buckets.get(name) },
     indexesMax: config.limits.indexesMax,
     makeRunner: (meta, revision) => makeRunner(open, meta, revision),
+    arrivals: new IndexArrivals({ server: serverId, nowMs, onTrouble, beginLog: beginning }),
     moves: new IndexMoves({
       ...{ server: serverId, scratch: open.scratch, nowMs, onTrouble },
       store: (name) => buckets.get(name),
       evalKeys: options.evalKeys,
       dropCopy: (index, copy) => drops.moved(index, copy),
-      beginLog: (meta, baseLsn) => beginLog(open, meta, baseLsn),
+      beginLog: beginning,
     }),
     onRetention: (index, keepLastVersions) => drops.retained(index, keepLastVersions),
     onDelete: async (index, bucket) => {

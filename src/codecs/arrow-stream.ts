@@ -99,6 +99,13 @@ export class ArrowStream {
     this.end = message.end
   }
 
+  /** Where the schema message ends. @throws {ArrowFault} */
+  static schemaEnd(bytes: Uint8Array): number {
+    const message = readMessage(bytes, 0)
+    if (message?.kind !== HEADER_SCHEMA) throw new ArrowFault('the first message is no schema')
+    return message.end
+  }
+
   /** The record batches that follow, in order. @throws {ArrowFault} */
   *batches(): Generator<ArrowBatch, undefined> {
     for (;;) {

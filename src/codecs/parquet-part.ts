@@ -21,6 +21,7 @@ import {
   Schema,
   Struct,
   Table,
+  tableToIPC,
   Uint32,
   Utf8,
   vectorFromArray,
@@ -30,7 +31,8 @@ import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { bitmap } from './batch-writer.ts'
 import { hashFile, type FileHash } from './file-hash.ts'
-import { ParquetReader, writeParquet } from './parquet-file.ts'
+import { ParquetReader } from './parquet-file.ts'
+import { writeParquet } from './parquet-writer.ts'
 import { PartBatch, type RowOriginColumns } from './part-batch.ts'
 
 /** The highest number that is written: where no row needs it, a part has format 1. */
@@ -50,7 +52,8 @@ export interface PointRows {
   readonly origins?: RowOriginColumns
 }
 
-export interface DeleteRows {
+/** Rows of a deletes part; of a points part, what says which point a row is of, and since when. */
+export interface RowKeys {
   readonly ids: readonly string[]
   readonly lsns: Float64Array
 }
@@ -64,6 +67,8 @@ type Batches<T> = Iterable<T> | AsyncIterable<T>
 /** Numbers in the vectors of one row group: about 10 ms of encoding, and 4 MiB. */
 const GROUP_FLOATS = 1 << 20
 const GROUP_ROWS_MAX = 8192
+/** Rows with long texts make smaller groups. */
+const GROUP_BYTES_MAX = 32 * 1024 * 1024
 /** Strings that are encoded in one go, in UTF-16 units: rows with long texts are cut up. */
 const PIECE_CHARS_MAX = 4 * 1024 * 1024
 
@@ -90,7 +95,7 @@ export function writePointsPart(
 }
 
 /** As `writePointsPart`. */
-export function writeDeletesPart(path: string, batches: Batches<DeleteRows>): Promise<WrittenPart> {
+export function writeDeletesPart(path: string, batches: Batches<RowKeys>): Promise<WrittenPart> {
   return writePart(path, deleteTables(batches), { groupRows: GROUP_ROWS_MAX, format: 1 })
 }
 
@@ -115,9 +120,18 @@ export async function* readPointsPart(path: string): AsyncGenerator<PointRows, u
   }))
 }
 
+/** The ids and lsn of a points part alone, which takes a fraction of the time. As `readPointsPart`. */
+export async function* readPointKeys(path: string): AsyncGenerator<RowKeys, undefined> {
+  yield* readPart(path, [KEY_COLUMNS], keysOf, KEY_COLUMNS)
+}
+
 /** As `readPointsPart`. */
-export async function* readDeletesPart(path: string): AsyncGenerator<DeleteRows, undefined> {
-  yield* readPart(path, [DELETE_COLUMNS], (batch) => ({ ids: batch.ids(0), lsns: batch.lsns(1) }))
+export async function* readDeletesPart(path: string): AsyncGenerator<RowKeys, undefined> {
+  yield* readPart(path, [KEY_COLUMNS], keysOf)
+}
+
+function keysOf(batch: PartBatch): RowKeys {
+  return { ids: batch.ids(0), lsns: batch.lsns(1) }
 }
 
 async function writePart(
@@ -127,23 +141,33 @@ async function writePart(
 ): Promise<WrittenPart> {
   const metadata = new Map([[FORMAT_KEY, String(format)]])
   try {
-    const rows = await writeParquet(path, tables, { groupRows: rowsOfGroup, metadata })
+    const rows = await writeParquet(path, streamsOf(tables), {
+      groupRows: rowsOfGroup,
+      groupBytes: GROUP_BYTES_MAX,
+      metadata,
+      compression: 'none',
+    })
     return { rows, ...(await hashFile(path)) }
   } catch (error) {
     throw ioFault(path, 'written', error) ?? error
   }
 }
 
+async function* streamsOf(tables: AsyncIterable<Table>): AsyncGenerator<Uint8Array, undefined> {
+  for await (const table of tables) if (table.numRows > 0) yield tableToIPC(table, 'stream')
+}
+
 async function* readPart<T>(
   path: string,
   columns: readonly (readonly string[])[],
   decode: (batch: PartBatch) => T,
+  only?: readonly string[],
 ): AsyncGenerator<T, undefined> {
   let reader: ParquetReader | null = null
   try {
     reader = await ParquetReader.open(path)
     const expected = columns[formatOf(reader, path) - 1] ?? columns[0] ?? []
-    for await (const batch of reader.batches(GROUP_ROWS_MAX)) {
+    for await (const batch of reader.batches(GROUP_ROWS_MAX, only)) {
       yield decode(new PartBatch(batch, expected))
     }
   } catch (error) {
@@ -156,7 +180,7 @@ async function* readPart<T>(
 
 const POINT_COLUMNS = ['id', 'lsn', 'row', 'vector', 'text', 'metadata']
 const ORIGIN_COLUMNS = [...POINT_COLUMNS, 'version', 'embedder']
-const DELETE_COLUMNS = ['id', 'lsn']
+const KEY_COLUMNS = ['id', 'lsn']
 
 function formatOf({ metadata }: ParquetReader, path: string): number {
   const format = Number(metadata.get(FORMAT_KEY))
@@ -258,7 +282,7 @@ function originColumns({ versions, embedders }: RowOriginColumns): [Field, Data]
   ]
 }
 
-async function* deleteTables(batches: Batches<DeleteRows>): AsyncGenerator<Table, undefined> {
+async function* deleteTables(batches: Batches<RowKeys>): AsyncGenerator<Table, undefined> {
   for await (const { ids, lsns } of batches) {
     yield tableOf(ids.length, [
       [ID_FIELD, strings(ids)],

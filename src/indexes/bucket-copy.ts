@@ -114,7 +114,7 @@ async function fetched(getting: Promise<void>, mayBeGone: boolean): Promise<bool
 }
 
 /** Waits for all, so that nothing of it goes on after a failure. @throws the first failure. */
-async function settled(work: readonly Promise<void>[]): Promise<void> {
+export async function settled(work: readonly Promise<void>[]): Promise<void> {
   const outcomes = await Promise.allSettled(work)
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
 }

@@ -7,8 +7,9 @@
  * being written are named by no manifest yet.
  */
 
-import type { Clearance } from '../domain/checkpoint.ts'
+import type { CheckpointContent, Clearance } from '../domain/checkpoint.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
+import { COPY_VERSION } from '../versions/object-drops.ts'
 import type { Pins } from '../versions/pins.ts'
 import type { IndexStorage } from './index-storage.ts'
 import type { ShardClient } from './shard-client.ts'
@@ -30,6 +31,13 @@ export interface Checkpointed {
   readonly lsn: number
   /** False where the last one holds everything. */
   readonly written: boolean
+}
+
+/** A checkpoint that nobody drops before it is let go. */
+export interface HeldCheckpoint {
+  /** Null where nothing was ever written. */
+  readonly content: CheckpointContent | null
+  readonly release: () => void
 }
 
 type MakeCheckpoint = (graph: 'always' | 'if_worth', force: boolean) => Promise<Checkpointed>
@@ -82,6 +90,26 @@ export class IndexCheckpoints {
   pin(): () => void {
     const { index, held, drops } = this.#options
     return drops?.pins.pinReader(index, held()?.checkpointLsn ?? 0) ?? (() => undefined)
+  }
+
+  /**
+   * One of everything that was written so far, for whoever reads its parts. It stays where it lies,
+   * also while the index moves to another bucket.
+   *
+   * @throws {VectordError} as `between`, and what making it fails with.
+   */
+  async hold(graph: 'always' | 'if_worth'): Promise<HeldCheckpoint> {
+    await this.make(graph, { force: false })
+    const { index, owned, drops } = this.#options
+    const content = owned().checkpoint
+    const kept = this.pin()
+    const copy = { kind: 'moved_copies', key: index, version: COPY_VERSION } as const
+    const left = drops?.pins.pin(copy)
+    const release = (): void => {
+      kept()
+      left?.()
+    }
+    return { content, release }
   }
 
   /** Runs `work` while none is made. @throws what keeps the index from serving, `not_owner`. */

@@ -9,7 +9,8 @@
  *     to                  arriving ───────────────────▶ active
  *                            ╰──▶ abandoned ─▶ removed                    the move was called off
  *
- * An index is served from an `active` document alone, so never from two places.
+ * An index is served from an `active` document alone, so never from two places. One that is restored
+ * begins as `restoring`, see `index-arrivals.ts`.
  */
 
 import type { ObjectStore } from '../buckets/object-store.ts'
@@ -37,9 +38,11 @@ export interface IndexMeta extends IndexSettings {
   /** Told apart from an earlier index of the same name by this. */
   readonly incarnation: string
   readonly createdMs: number
-  readonly state: 'active' | 'deleting' | 'arriving' | 'abandoned' | 'moved'
+  readonly state: 'active' | 'deleting' | 'arriving' | 'abandoned' | 'moved' | 'restoring'
   /** The move under way, or that which brought it into this state. */
   readonly move?: IndexMove
+  /** Id of the server that restores it, while it does. */
+  readonly restoredBy?: string
 }
 
 export interface IndexMove {
@@ -58,7 +61,7 @@ export function withoutMove(meta: IndexMeta): IndexMeta {
   return rest
 }
 
-const STATES = ['active', 'deleting', 'arriving', 'abandoned', 'moved'] as const
+const STATES = ['active', 'deleting', 'arriving', 'abandoned', 'moved', 'restoring'] as const
 
 /** Revisions kept: settings change rarely, and each is half a kilobyte. */
 const REVISIONS_KEPT = 100
@@ -107,6 +110,7 @@ export function metaToJson(meta: IndexMeta): JsonObject {
     shards: meta.shards,
     retention: { keep_last_versions: meta.keepLastVersions },
     ...(meta.move !== undefined && { move: { ...meta.move } }),
+    ...(meta.restoredBy !== undefined && { restored_by: meta.restoredBy }),
     ...(meta.stream !== undefined && { stream: streamToJson(meta.stream) }),
     ...(meta.embedder !== undefined && { embedder: { ...meta.embedder } }),
   }
@@ -139,6 +143,8 @@ export function metaFromJson(index: string, json: unknown): IndexMeta {
     shards: field('shards', isIntegerIn(1, 1024)),
     keepLastVersions: retention('keep_last_versions', isIntegerIn(1, 1_000_000)),
     ...moveOf(index, json),
+    ...(isObject(json) &&
+      json['restored_by'] !== undefined && { restoredBy: field('restored_by', isString) }),
     // Older metadata has no embedder, and neither has an index whose points all need vectors.
     ...(isObject(json) &&
       json['embedder'] !== undefined && { embedder: embedderFrom(index, json) }),

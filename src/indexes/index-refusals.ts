@@ -89,3 +89,22 @@ export function indexNotFound(name: string): VectordError {
     details: { index: name },
   })
 }
+
+/** Whether it exists is not known: a bucket could not be listed yet. */
+export function notListedYet(name: string, bucket: string, cause: unknown): VectordError {
+  return new VectordError(
+    'bucket_unreachable',
+    `Whether index "${name}" exists is not known: bucket "${bucket}" could not be listed yet.`,
+    { details: { index: name, bucket }, retryAfterS: 2, cause },
+  )
+}
+
+/** @throws {VectordError} `revision_mismatch` where `ifRevision` is another one; null takes any. */
+export function checkRevision(name: string, revision: number, ifRevision: number | null): void {
+  if (ifRevision === null || ifRevision === revision) return
+  throw new VectordError(
+    'revision_mismatch',
+    `Index "${name}" is at revision ${revision}, not ${ifRevision}.`,
+    { details: { index: name, revision } },
+  )
+}

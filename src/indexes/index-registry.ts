@@ -7,7 +7,8 @@
  *
  * A deletion is durable once the meta says `deleting`; the objects go afterwards, and whoever finds
  * such a meta at a start finishes the work before the name can be taken again. An index that moves
- * has a meta in two buckets: `index-moves.ts` says what each of them means.
+ * has a meta in two buckets: `index-moves.ts` says what each of them means; `index-arrivals.ts` is about
+ * those that are brought from elsewhere.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -18,37 +19,18 @@ import { checkName } from '../domain/names.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import { indexMoving } from './entry-gate.ts'
+import type { ArrivalHands, BringIndex } from './index-arrivals.ts'
 import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } from './index-api.ts'
 import { callOffMove, metaDocument, withStream, type IndexMeta } from './index-meta.ts'
-import type { IndexMoves, MoveControl } from './index-moves.ts'
+import type { MoveControl } from './index-moves.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
-import { indexExists, indexNotFound } from './index-refusals.ts'
+import { checkRevision, indexExists, indexNotFound, notListedYet } from './index-refusals.ts'
+import type { IndexRegistryOptions } from './index-registry-options.ts'
 import type { IndexRunner } from './index-runner.ts'
 import type { ServedIndex } from './served-index.ts'
 
 /** How long a creation waits for the new index to serve. */
 const SETTLE_MS_MAX = 5000
-
-/** The buckets, as far as indexes need them. */
-export interface IndexBuckets {
-  names(): readonly string[]
-  /** @throws {VectordError} `bucket_not_found`. */
-  store(bucket: string): ObjectStore
-}
-
-export interface IndexRegistryOptions {
-  readonly buckets: IndexBuckets
-  readonly indexesMax: number
-  readonly nowMs: () => number
-  /** Makes what serves an index; the registry starts and closes it. */
-  readonly makeRunner: (meta: IndexMeta, revision: number) => IndexRunner
-  readonly moves: IndexMoves
-  readonly onTrouble: (error: unknown, what: string) => void
-  /** Told how many versions of points an index keeps, when that was set. */
-  readonly onRetention: (index: string, keepLastVersions: number) => Promise<void>
-  /** Clears away what others keep of an index, before its meta goes. */
-  readonly onDelete: (index: string, bucket: string) => Promise<void>
-}
 
 export class IndexRegistry implements Indexes {
   readonly #options: IndexRegistryOptions
@@ -59,6 +41,15 @@ export class IndexRegistry implements Indexes {
   /** Names of which it cannot be told yet where they live, and why. */
   readonly #unsettled = new Map<string, { readonly bucket: string; readonly why: VectordError }>()
   readonly #moving = new Map<string, { readonly abort: AbortController; ended: Promise<unknown> }>()
+  readonly #hands: ArrivalHands = {
+    turn: (name, work) => this.#changes.run(name, work),
+    checkFree: (name) => {
+      this.#checkFree(name)
+    },
+    homeStore: (bucket) => this.#homeStore(bucket),
+    serve: (stored) => this.#serveSoon(stored),
+    finishDeletion: (store, stored) => this.#finishDeletion(store, stored),
+  }
   #closed = false
 
   constructor(options: IndexRegistryOptions) {
@@ -94,11 +85,13 @@ export class IndexRegistry implements Indexes {
       }
       const document = metaDocument(store, settings.name)
       const stored = await this.#createMeta(document, meta, createdBy)
-      const runner = this.#serve(stored)
-      // Whoever creates an index writes to it next: answer when it can, if that is soon.
-      await Promise.race([runner.settled, sleep(SETTLE_MS_MAX, undefined, { ref: false })])
-      return runner.index
+      return this.#serveSoon(stored)
     })
+  }
+
+  /** Creates an index of what `bring` brings: it is there whole, or not at all. */
+  restore(bring: BringIndex): Promise<ManagedIndex> {
+    return this.#options.arrivals.bring(bring, this.#hands)
   }
 
   list(): readonly ServedIndex[] {
@@ -166,7 +159,7 @@ export class IndexRegistry implements Indexes {
    */
   async checkMove(name: string, bucket: string, condition: WriteCondition): Promise<void> {
     const { index } = this.#runner(name)
-    checkRevision(name, index.info.revision, condition)
+    checkRevision(name, index.info.revision, condition.ifRevision)
     this.#homeStore(bucket)
     if (bucket !== index.meta.bucket) await this.#options.moves.check(index, bucket)
   }
@@ -212,7 +205,7 @@ export class IndexRegistry implements Indexes {
   namesIn(bucket: string): readonly string[] {
     const metas = [...this.#runners.values()].map((runner) => runner.index.meta)
     const here = metas.filter((meta) => meta.bucket === bucket || meta.move?.to === bucket)
-    return here.map((meta) => meta.name)
+    return [...here.map((meta) => meta.name), ...this.#options.arrivals.namesIn(bucket)]
   }
 
   /** Checkpoints what changed and takes every index out of service. */
@@ -237,8 +230,8 @@ export class IndexRegistry implements Indexes {
   }
 
   async #refreshIndex(store: ObjectStore, bucket: string, name: string): Promise<void> {
-    // A move in this process sees to both of its buckets by itself.
-    if (this.#closed || this.#moving.has(name)) return
+    // A move in this process sees to both of its buckets by itself, and so does a restore.
+    if (this.#closed || this.#moving.has(name) || this.#options.arrivals.isAlive(name)) return
     const runner = this.#runners.get(name)
     if (runner?.index.meta.bucket === bucket) await this.#refreshKnown(store, runner)
     else await this.#discover(store, bucket, name)
@@ -250,7 +243,8 @@ export class IndexRegistry implements Indexes {
     if (this.#unsettled.get(name)?.bucket === bucket) this.#unsettled.delete(name)
     if (stored === null) return
     const { state } = stored.document
-    if (state !== 'active' && state !== 'deleting') await this.#settle(stored, bucket)
+    if (state === 'restoring') await this.#options.arrivals.settle(store, stored, this.#hands)
+    else if (state !== 'active' && state !== 'deleting') await this.#settle(stored, bucket)
     else if (!this.#runners.has(name)) {
       if (state === 'deleting') await this.#finishDeletion(store, stored)
       else this.#serve(stored)
@@ -302,6 +296,13 @@ export class IndexRegistry implements Indexes {
     return runner
   }
 
+  /** Whoever creates an index writes to it next: answers when that is possible, if it is soon. */
+  async #serveSoon(stored: Revision<IndexMeta>): Promise<ServedIndex> {
+    const runner = this.#serve(stored)
+    await Promise.race([runner.settled, sleep(SETTLE_MS_MAX, undefined, { ref: false })])
+    return runner.index
+  }
+
   async #createMeta(
     document: RevisionedDocument<IndexMeta>,
     meta: IndexMeta,
@@ -324,7 +325,7 @@ export class IndexRegistry implements Indexes {
     const document = metaDocument(this.#options.buckets.store(meta.bucket), name)
     return document.modify((current) => {
       if (current === null) throw indexNotFound(name)
-      checkRevision(name, current.revision, condition)
+      checkRevision(name, current.revision, condition.ifRevision)
       return { document: change(current.document), author: condition.by, reason }
     })
   }
@@ -351,7 +352,7 @@ export class IndexRegistry implements Indexes {
 
   #checkFree(name: string): void {
     if (this.#closed) throw new VectordError('shutting_down', 'The service is shutting down.')
-    if (this.#runners.has(name)) throw indexExists(name)
+    if (this.#runners.has(name) || this.#options.arrivals.isAlive(name)) throw indexExists(name)
     this.#checkAllRead(name)
     const unsettled = this.#unsettled.get(name)
     if (unsettled !== undefined) throw unsettled.why
@@ -377,24 +378,11 @@ export class IndexRegistry implements Indexes {
   #checkAllRead(name: string): void {
     const [bucket] = this.#unread.keys()
     if (bucket === undefined) return
-    throw new VectordError(
-      'bucket_unreachable',
-      `Whether index "${name}" exists is not known: bucket "${bucket}" could not be listed yet.`,
-      { details: { index: name, bucket }, retryAfterS: 2, cause: this.#unread.get(bucket) },
-    )
+    throw notListedYet(name, bucket, this.#unread.get(bucket))
   }
 }
 
 /** True where the index is still the one that is known, and lives in the same bucket. */
 function isSame(stored: IndexMeta, known: IndexMeta): boolean {
   return stored.state === 'active' && stored.incarnation === known.incarnation
-}
-
-function checkRevision(name: string, revision: number, { ifRevision }: WriteCondition): void {
-  if (ifRevision === null || ifRevision === revision) return
-  throw new VectordError(
-    'revision_mismatch',
-    `Index "${name}" is at revision ${revision}, not ${ifRevision}.`,
-    { details: { index: name, revision } },
-  )
 }

@@ -33,10 +33,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
     index,
     incarnation,
     created_at: new Date(createdMs).toISOString(),
-    lsn: content.lsn,
-    parts: content.parts.map(partToJson),
-    graphs: content.graphs.map(graphToJson),
-    retention: content.retention.map(retentionToJson),
+    ...contentToJson(content),
   }
   return Buffer.from(`${JSON.stringify({ ...body, sha256: digest(body) }, null, 1)}\n`)
 }
@@ -62,11 +59,31 @@ export function decodeManifest(key: string, bytes: Uint8Array): Manifest {
     index: read.text('index'),
     incarnation: read.text('incarnation'),
     createdMs: Date.parse(read.text('created_at')),
-    content: contentFromJson(read),
+    content: contentFrom(read),
   }
 }
 
-function contentFromJson(read: Reader): CheckpointContent {
+/** The fields that say what a checkpoint consists of. */
+export function contentToJson(content: CheckpointContent): Record<string, unknown> {
+  return {
+    lsn: content.lsn,
+    parts: content.parts.map(partToJson),
+    graphs: content.graphs.map(graphToJson),
+    retention: content.retention.map(retentionToJson),
+  }
+}
+
+/**
+ * As `contentToJson` wrote it into another object than a manifest.
+ *
+ * @throws {VectordError} `object_corrupt` with the key.
+ */
+export function contentFromJson(key: string, json: unknown): CheckpointContent {
+  if (!isObject(json)) throw corrupt(key, 'checkpoint')
+  return contentFrom(new Reader(key, json))
+}
+
+function contentFrom(read: Reader): CheckpointContent {
   return {
     lsn: read.integer('lsn'),
     parts: read.list('parts').map(partFromJson),

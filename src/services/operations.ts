@@ -8,10 +8,10 @@
  * asker has done before. So the number of open operations is bounded by that of the subjects. Nothing outlives the process.
  */
 
-import { randomBytes } from 'node:crypto'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
+import { newTimeId, TIME_ID_PATTERN } from '../lib/time-id.ts'
 import { Operation, type OperationInfo, type OperationWork } from './operation.ts'
 
 /** Ended operations that can still be looked at. */
@@ -19,8 +19,11 @@ export const ENDED_MAX = 1000
 /** Milliseconds after its end at which an operation is forgotten. */
 export const ENDED_AGE_MS = 24 * 3600 * 1000
 
-/** Milliseconds since the epoch in hexadecimal, then randomness: younger ids sort behind. */
-const ID = /^[0-9a-f]{12}-[0-9a-f]{16}$/
+/** Kinds that hear of the deletion of their index by other means. */
+const ENDING_THEMSELVES = ['move', 'snapshot_restore']
+
+/** Younger ids sort behind. */
+const ID = new RegExp(TIME_ID_PATTERN)
 
 export interface OperationsOptions {
   readonly nowMs: () => number
@@ -108,11 +111,12 @@ export class Operations {
 
   /**
    * Cancels what is open of an index that is being deleted, and waits until it has ended: what it
-   * still wrote would stay for ever. A move ends by itself, when it finds the index deleted.
+   * still wrote would stay for ever. A move ends by itself, when it finds the index deleted; a restore
+   * is what deletes an index that did not come about.
    */
   async endOf(index: string): Promise<void> {
     const open = [...this.#open.values()].filter(
-      ({ info }) => info.index === index && info.kind !== 'move',
+      ({ info }) => info.index === index && !ENDING_THEMSELVES.includes(info.kind),
     )
     const message = `Index "${index}" was deleted.`
     const gone = new VectordError('operation_cancelled', message, { details: { index } })
@@ -140,7 +144,7 @@ export class Operations {
   #add<T extends object>(kind: string, index: string): Operation<T> {
     if (this.#isClosed) throw shuttingDown()
     const { nowMs } = this.#options
-    const id = newId(nowMs())
+    const id = newTimeId(nowMs())
     const onEnd = (): void => {
       this.#keep(operation)
     }
@@ -216,10 +220,6 @@ export class OperationKind<T extends object> {
     if (open === 0) this.#open.delete(index)
     else this.#open.set(index, open)
   }
-}
-
-function newId(nowMs: number): string {
-  return `${nowMs.toString(16).padStart(12, '0')}-${randomBytes(8).toString('hex')}`
 }
 
 function shuttingDown(): VectordError {

@@ -5,7 +5,7 @@
  * end of a kept one. Lsn of an id ascend.
  */
 
-import type { DeleteRows } from '../codecs/parquet-part.ts'
+import type { RowKeys } from '../codecs/parquet-part.ts'
 
 /** Map entry and string of an id, or the place of a further lsn. */
 const ENTRY_BYTES = 96
@@ -96,7 +96,7 @@ export function joinDeleted(
 const DELETE_ROWS = 8192
 
 /** In the batches that a deletes part is written from. */
-export function* deleteRows(deletes: DeletedIds): Generator<DeleteRows> {
+export function* deleteRows(deletes: DeletedIds): Generator<RowKeys> {
   let ids: string[] = []
   let lsns: number[] = []
   for (const [id, lsn] of deletes) {

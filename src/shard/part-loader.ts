@@ -14,7 +14,7 @@ import { hashFile } from '../codecs/file-hash.ts'
 import {
   readDeletesPart,
   readPointsPart,
-  type DeleteRows,
+  type RowKeys,
   type PointRows,
 } from '../codecs/parquet-part.ts'
 import type { PartRef, StoredFile } from '../domain/checkpoint.ts'
@@ -76,18 +76,34 @@ export async function loadPoints(
   parts: readonly PartRef[],
   target: PartTarget,
 ): Promise<void> {
+  for await (const { part, path } of partFiles(fetcher, parts)) {
+    for await (const rows of readPointsPart(path)) await addRows(target, part, rows)
+  }
+}
+
+/**
+ * Each part with the path of its file, checked; the next is fetched while one is used. A file is
+ * removed when the next is asked for, and at the end in whatever way that comes.
+ *
+ * @throws {VectordError} as `Fetcher.fetch`.
+ */
+export async function* partFiles(
+  fetcher: Fetcher,
+  parts: readonly PartRef[],
+): AsyncGenerator<{ readonly part: PartRef; readonly path: string }, undefined> {
   let next = startFetch(fetcher, parts[0])
-  for (const [i, part] of parts.entries()) {
-    const path = await next()
-    next = startFetch(fetcher, parts[i + 1])
-    try {
-      for await (const rows of readPointsPart(path)) await addRows(target, part, rows)
-    } catch (error) {
-      await removeFetched(next)
-      throw error
-    } finally {
-      await rm(path, { force: true })
+  try {
+    for (const [i, part] of parts.entries()) {
+      const path = await next()
+      next = startFetch(fetcher, parts[i + 1])
+      try {
+        yield { part, path }
+      } finally {
+        await rm(path, { force: true })
+      }
     }
+  } finally {
+    await removeFetched(next)
   }
 }
 
@@ -98,22 +114,15 @@ export async function loadDeletes(
   kind: { readonly only: boolean },
 ): Promise<DeletedIds> {
   const deleted = new DeletedIds()
-  for (const part of parts) {
-    const path = await fetcher.fetch(part)
-    try {
-      for await (const { ids, lsns } of readDeletesPart(path)) {
-        noteAll(deleted, { ids, lsns }, kind)
-      }
-    } finally {
-      await rm(path, { force: true })
-    }
+  for await (const { path } of partFiles(fetcher, parts)) {
+    for await (const rows of readDeletesPart(path)) noteAll(deleted, rows, kind)
   }
   return deleted
 }
 
 function noteAll(
   deleted: DeletedIds,
-  { ids, lsns }: DeleteRows,
+  { ids, lsns }: RowKeys,
   kind: { readonly only: boolean },
 ): void {
   for (const [i, id] of ids.entries()) deleted.note(id, lsns[i] ?? 0, kind)

@@ -3,7 +3,7 @@
  * must always open, and mean the same.
  */
 
-import type { DeleteRows, PointRows } from '../../src/codecs/parquet-part.ts'
+import type { RowKeys, PointRows } from '../../src/codecs/parquet-part.ts'
 import type { PartRef, StoredFile } from '../../src/domain/checkpoint.ts'
 import type { DeleteBatch, UpsertBatch } from '../../src/domain/write-batch.ts'
 import type { Manifest } from '../../src/log/checkpoint-manifest.ts'
@@ -28,7 +28,7 @@ export const POINTS: PointRows = {
   metadata: UPSERT.metadata,
 }
 
-export const DELETES: DeleteRows = { ids: DELETE.ids, lsns: Float64Array.of(2, 3, 2 ** 53 - 1) }
+export const DELETES: RowKeys = { ids: DELETE.ids, lsns: Float64Array.of(2, 3, 2 ** 53 - 1) }
 
 export interface PartFiles {
   readonly points: Omit<StoredFile, 'key'>

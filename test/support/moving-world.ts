@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { ListOptions, ObjectInfo, ObjectStore } from '../../src/buckets/object-store.ts'
 import type { BucketSpec } from '../../src/domain/shard-spec.ts'
+import { IndexArrivals } from '../../src/indexes/index-arrivals.ts'
 import { IndexMoves } from '../../src/indexes/index-moves.ts'
 import { IndexRegistry } from '../../src/indexes/index-registry.ts'
 import { metaDocument } from '../../src/indexes/index-meta.ts'
@@ -137,6 +138,10 @@ export class MovingWorld {
       buckets: { names: () => names, store },
       indexesMax: 10,
       makeRunner: (meta, revision) => makeRunner(open, meta, revision),
+      arrivals: new IndexArrivals({
+        ...{ server, nowMs, onTrouble },
+        beginLog: (meta, lsn) => beginLog(open, meta, lsn),
+      }),
       moves: new IndexMoves({
         ...{ store, server, scratch, nowMs, onTrouble, evalKeys },
         dropCopy: async (_, { store: left, objects }) => {
