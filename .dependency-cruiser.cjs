@@ -37,7 +37,7 @@ const DOORS = {
   '@smithy/node-http-handler': '^src/buckets/s3-[a-z-]+\\.ts$',
   'hnswlib-node': '^src/engines/hnsw/',
   '@lancedb/lancedb': '^src/engines/lance/',
-  'apache-arrow': '^src/codecs/',
+  'apache-arrow': '^src/(codecs|engines/lance)/',
   'parquet-wasm': '^src/codecs/',
   '@energetic-ai/[a-z-]+': '^src/embedders/local-embedder-main\\.ts$',
   mysql2: '^src/ingest/sql/',

@@ -19,6 +19,7 @@ import type { CoreRequest } from './core-request.ts'
 import type { DataplaneLog } from './core-status.ts'
 import { errorFields, fromWireError, type WireError } from './error-codec.ts'
 import { FRAME, type Frame } from './frame.ts'
+import type { LanceArguments } from './lance-messages.ts'
 import { PendingRequests, type Pending } from './pending-requests.ts'
 import { RemoteLanceTable } from './remote-lance-table.ts'
 import { readJson } from './shard-codec.ts'
@@ -39,6 +40,8 @@ export interface LanceCoreOptions {
   /** The wait before a process that died may be started again: doubled, up to the maximum. */
   readonly restartMinMs?: number
   readonly restartMaxMs?: number
+  /** What its process may keep in memory. */
+  readonly caches?: LanceArguments['caches']
   /** Milliseconds of a clock that never runs backwards. */
   readonly nowMs?: () => number
   readonly log?: DataplaneLog
@@ -49,6 +52,7 @@ const DEFAULTS = {
   silenceMaxMs: 30_000,
   restartMinMs: 100,
   restartMaxMs: 10_000,
+  caches: { indexBytes: 1024 * 1024 * 1024, metadataBytes: 256 * 1024 * 1024 },
   nowMs: () => performance.now(),
   log: () => undefined,
 } satisfies Required<LanceCoreOptions>
@@ -156,7 +160,7 @@ export class LanceCore {
     this.#state = 'starting'
     this.#process = new CoreProcess({
       module: ENTRY,
-      argument: {},
+      argument: { caches: this.#options.caches } satisfies LanceArguments,
       silenceMaxMs: this.#options.silenceMaxMs,
       onUp: () => this.#up(),
       onFrame: (frame) => this.#receive(frame),

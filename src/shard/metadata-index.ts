@@ -8,7 +8,7 @@ import { parseFilter, type Filter } from '../domain/filter.ts'
 import { VectordError } from '../lib/errors.ts'
 import { Bitmap } from '../engines/bitmap.ts'
 import { FieldPostings } from './field-postings.ts'
-import { fieldsOf, type FieldValue } from './metadata-fields.ts'
+import { fieldsOf, type FieldValue } from '../domain/metadata-fields.ts'
 
 /** Filters whose matches are kept until the next write. */
 const CACHED_FILTERS_MAX = 16

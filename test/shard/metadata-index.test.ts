@@ -10,7 +10,7 @@ import { it } from 'node:test'
 import fc from 'fast-check'
 import { parseFilter, type Filter, type Scalar } from '../../src/domain/filter.ts'
 import { Bitmap } from '../../src/engines/bitmap.ts'
-import { FIELD_DEPTH_MAX } from '../../src/shard/metadata-fields.ts'
+import { FIELD_DEPTH_MAX } from '../../src/domain/metadata-fields.ts'
 import { MetadataIndex, parseMetadata } from '../../src/shard/metadata-index.ts'
 import { seededRandom } from '../support/vectors.ts'
 

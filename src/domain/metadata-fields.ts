@@ -8,7 +8,7 @@
  * the depth.
  */
 
-import type { Scalar } from '../domain/filter.ts'
+import type { Scalar } from './filter.ts'
 
 export const FIELD_DEPTH_MAX = 16
 

@@ -1,0 +1,184 @@
+/**
+ * What the Lance core does with a request: it starts each at once, and LanceDB runs them on its own
+ * threads. Tables put their writes into turns themselves.
+ */
+
+import type { LanceIndexKind, LanceTableSpec } from '../domain/lance-table.ts'
+import { VectordError } from '../lib/errors.ts'
+import type { LanceDataset } from '../engines/lance/lance-dataset.ts'
+import type { LanceEngine } from '../engines/lance/lance-engine.ts'
+import { BodyReader } from './body-reader.ts'
+import { toWireError } from './error-codec.ts'
+import type { FrameChannel } from './frame-channel.ts'
+import { FRAME, type Frame } from './frame.ts'
+import type { FrameWriter } from './frame-writer.ts'
+import {
+  readLanceFetch,
+  readLanceHead,
+  readLanceScroll,
+  readLanceSearch,
+  readRows,
+  writeLanceAnswer,
+  writeLancePage,
+  writeLancePoints,
+  writeLanceSample,
+  type LanceVerb,
+} from './lance-codec.ts'
+import { readJson, writeJson } from './shard-codec.ts'
+
+/** Writes the body of an answer. */
+type Reply = (writer: FrameWriter) => void
+
+export class LanceServer {
+  readonly #channel: FrameChannel
+  readonly #engine: LanceEngine
+  /** Specs as they came, so that one that comes again is not parsed again. */
+  readonly #specs = new Map<string, LanceTableSpec>()
+  #waiting = 0
+
+  constructor(channel: FrameChannel, engine: LanceEngine) {
+    this.#channel = channel
+    this.#engine = engine
+  }
+
+  /** Requests that are under way. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  receive(frame: Frame): void {
+    this.#waiting += 1
+    void this.#serve(frame)
+  }
+
+  async #serve(frame: Frame): Promise<void> {
+    try {
+      const reply = await this.#answer(frame)
+      this.#write(frame.id, FRAME.answer, reply)
+    } catch (error) {
+      const wire = toWireError(error, `lance-${frame.id}`)
+      this.#write(frame.id, FRAME.failure, (writer) => writeJson(writer, wire))
+    } finally {
+      this.#waiting -= 1
+    }
+  }
+
+  async #answer({ type, body, deadlineMs }: Frame): Promise<Reply> {
+    if (type !== FRAME.lance) throw new TypeError(`frame type ${type} is for a Lance core`)
+    if (deadlineMs < Date.now()) {
+      throw new VectordError('deadline_exceeded', 'The deadline passed in the queue.')
+    }
+    const reader = new BodyReader(body)
+    const { verb, spec } = readLanceHead(reader)
+    return answerTo(verb, this.#engine.table(this.#specOf(spec)), { reader, deadlineMs })
+  }
+
+  #specOf(json: string): LanceTableSpec {
+    const known = this.#specs.get(json)
+    if (known !== undefined) return known
+    if (this.#specs.size >= SPECS_MAX) this.#specs.clear()
+    const spec = JSON.parse(json) as LanceTableSpec
+    this.#specs.set(json, spec)
+    return spec
+  }
+
+  #write(id: number, type: typeof FRAME.answer | typeof FRAME.failure, reply: Reply): void {
+    const { writer } = this.#channel
+    writer.begin({ type, id, flags: 0, shard: 0, deadlineMs: Infinity })
+    try {
+      reply(writer)
+      writer.end()
+    } catch (error) {
+      // Such as one that is too long: the failure in its place is short.
+      writer.rollback()
+      const wire = toWireError(error, `lance-${id}`)
+      writer.begin({ type: FRAME.failure, id, flags: 0, shard: 0, deadlineMs: Infinity })
+      writeJson(writer, wire)
+      writer.end()
+    }
+    this.#channel.flushSoon()
+  }
+}
+
+/** Specs that are kept parsed; one more, and all are parsed again. */
+const SPECS_MAX = 1024
+
+interface Asked {
+  readonly reader: BodyReader
+  readonly deadlineMs: number
+}
+
+async function answerTo(verb: LanceVerb, table: LanceDataset, asked: Asked): Promise<Reply> {
+  const { reader, deadlineMs } = asked
+  const bounds = { deadlineMs }
+  switch (verb) {
+    case 'upsert':
+    case 'append': {
+      const { version } = await table[verb](readRows(reader))
+      return (writer) => writer.f64(version)
+    }
+    case 'search': {
+      const answer = await table.search(readLanceSearch(reader), bounds)
+      return (writer) => writeLanceAnswer(writer, answer)
+    }
+    case 'fetch': {
+      const { ids, include, asOf } = readLanceFetch(reader)
+      const points = await table.fetch(ids, include, asOf, bounds)
+      return (writer) => writeLancePoints(writer, points)
+    }
+    case 'scroll': {
+      const page = await table.scroll(readLanceScroll(reader), bounds)
+      return (writer) => writeLancePage(writer, page)
+    }
+    case 'sample': {
+      const { rows, seed } = readJson(reader.rest()) as { rows: number; seed: number }
+      const sample = await table.sample(rows, seed, bounds)
+      return (writer) => writeLanceSample(writer, sample)
+    }
+    default: {
+      const answer = await rareAnswer(verb, table, asked)
+      return (writer) => writeJson(writer, answer ?? null)
+    }
+  }
+}
+
+/** Verbs whose question and answer are JSON. */
+type RareVerb = Exclude<LanceVerb, 'upsert' | 'append' | 'search' | 'fetch' | 'scroll' | 'sample'>
+
+async function rareAnswer(
+  verb: RareVerb,
+  table: LanceDataset,
+  { reader, deadlineMs }: Asked,
+): Promise<unknown> {
+  const question = readJson(reader.rest()) as RareQuestion | null
+  switch (verb) {
+    case 'create':
+      return table.create()
+    case 'drop':
+      return table.drop()
+    case 'delete':
+      return table.delete(question?.ids ?? [])
+    case 'deleteMatching':
+      return table.deleteMatching(question?.filter ?? '')
+    case 'count':
+      return table.count(question?.filter ?? null, { deadlineMs })
+    case 'buildIndex':
+      return table.buildIndex(question?.kind ?? 'ivf_pq')
+    case 'buildScalarIndex':
+      return table.buildScalarIndex()
+    case 'optimize':
+      return table.optimize(question?.olderThanMs ?? Infinity)
+    case 'versions':
+      return table.versions()
+    case 'stats':
+      return table.stats()
+  }
+}
+
+/** Each verb sends the fields that it takes. */
+interface RareQuestion {
+  readonly ids?: readonly string[]
+  readonly filter?: string | null
+  readonly kind?: LanceIndexKind
+  readonly olderThanMs?: number
+}

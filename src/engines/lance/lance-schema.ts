@@ -1,0 +1,59 @@
+/**
+ * The columns of a Lance table of ours; see `docs/formats/lance.md`.
+ */
+
+import {
+  Field,
+  FixedSizeList,
+  Float32,
+  Int64,
+  Schema,
+  Utf8,
+  type DataType,
+  type Schema as ArrowSchema,
+} from 'apache-arrow'
+import { VectordError } from '../../lib/errors.ts'
+
+const FORMAT_KEY = 'vectord.format'
+const FORMAT = '1'
+
+export const VECTOR_COLUMN = 'vector'
+export const ID_COLUMN = 'id'
+
+/** A vector column holds no nulls, although LanceDB writes its elements as nullable. */
+export function vectorType(dimension: number): FixedSizeList<Float32> {
+  return new FixedSizeList(dimension, new Field('item', new Float32(), true))
+}
+
+export function tableSchema(dimension: number): ArrowSchema {
+  return new Schema(
+    [
+      new Field(ID_COLUMN, new Utf8(), false),
+      // The version of the table whose commit wrote the row.
+      new Field('version', new Int64(), false),
+      new Field<DataType>(VECTOR_COLUMN, vectorType(dimension), false),
+      new Field('text', new Utf8(), true),
+      new Field('metadata', new Utf8(), true),
+      // Derived from `metadata`, for filters.
+      new Field('terms', new Utf8(), false),
+    ],
+    new Map([[FORMAT_KEY, FORMAT]]),
+  )
+}
+
+/** @throws {VectordError} `object_corrupt`, `format_too_new` where the table is not one of ours. */
+export function checkSchema(schema: ArrowSchema, index: string, dimension: number): void {
+  const format = schema.metadata.get(FORMAT_KEY)
+  if (format !== undefined && Number(format) > Number(FORMAT)) {
+    const text = `The Lance table "${index}" has format ${format}, which this version cannot read.`
+    throw new VectordError('format_too_new', text, { details: { format } })
+  }
+  const found = new Map(schema.fields.map((field) => [field.name, field.type.toString()]))
+  for (const field of tableSchema(dimension).fields) {
+    const type = found.get(field.name) ?? null
+    if (type === field.type.toString()) continue
+    const text = `The column "${field.name}" of the Lance table "${index}" is not what it should be.`
+    const details = { column: field.name, expected: field.type.toString(), found: type }
+    throw new VectordError('object_corrupt', text, { details })
+  }
+}
