@@ -81,6 +81,8 @@ const JOURNALS_MS = 10_000
 /** How often it is looked whether a rollout is to be ended. */
 const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
+/** At shutdown: how long commits under way may take. */
+const LANCE_CLOSE_MS = 10_000
 /** How often it is looked whether an index came into service, which may have something to sweep. */
 const SWEEPS_MS = 1000
 
@@ -92,13 +94,14 @@ export async function buildApp(options: AppOptions): Promise<App> {
     promoted: (index) => tuning.promoted(index),
     onDelete: (index, bucket) => tuning.forget(index, bucket),
     evalKeys: (index, bucket) => tuning.evals.keysOf(index, bucket),
+    embed: (stamp, list, deadlineMs) => texts.embed(stamp, list, deadlineMs),
   })
   const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
   const texts = new TextParts({ ...options, parts })
   const metrics = new Metrics()
-  coreGauges(metrics, parts.dataplane, parts.indexes)
+  coreGauges(metrics, parts.dataplane, parts.indexes.all)
   memoryGauges(metrics, parts.memory)
   dropGauges(metrics, parts.drops.worker)
   liveRecallGauges(metrics, tuning.recall)
@@ -138,6 +141,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await memory.close()
       await parts.drops.close()
       await parts.indexes.close()
+      await parts.lance.close(LANCE_CLOSE_MS)
       await parts.dataplane.close()
       await parts.buckets.close()
       await parts.locks.release()
@@ -160,7 +164,8 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
-  const forIndexes = { indexes, metrics, limits, nowMs: options.nowMs }
+  const forIndexes = { indexes: indexes.all, metrics, limits, nowMs: options.nowMs }
+  const forGraphs = { ...forIndexes, indexes }
   const moves = new Moves({ operations, indexes })
   await http.register(indexRoutes, {
     ...forIndexes,
@@ -178,17 +183,17 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   }
   await http.register(searchRoutes, forSearches)
   await http.register(searchGroupRoutes, forSearches)
-  await http.register(documentRoutes, { ...forIndexes, documents: texts.documents })
-  await http.register(projectionRoutes, { ...forIndexes, projection: texts.projection })
+  await http.register(documentRoutes, { ...forGraphs, documents: texts.documents })
+  await http.register(projectionRoutes, { ...forGraphs, projection: texts.projection })
   const { profiles } = texts
   await http.register(profileRoutes, { ...forSearches, profiles })
   await http.register(adminRoutes, { models: () => profiles.models, gpus: () => listGpus() })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
   const { drops, reports } = parts
   await http.register(dropRoutes, { indexes, drops: drops.worker, reports })
-  await http.register(generationRoutes, { ...forIndexes, rebuilds })
+  await http.register(generationRoutes, { ...forGraphs, rebuilds })
   await http.register(promotionRoutes, { indexes, promotions, changes })
-  await http.register(evalRoutes, { ...forIndexes, evals, evalSets })
+  await http.register(evalRoutes, { ...forGraphs, evals, evalSets })
   await http.register(trialRoutes, { indexes, trials, decisions })
   await http.register(tuningRoutes, { indexes, tuning: tuning.tuning })
   const { agent, proposals, recall } = tuning
@@ -197,13 +202,15 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(recallRoutes, { ...forIndexes, recall, trialCurve })
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
-  await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
+  await http.register(operationRoutes, {
+    ...{ operations: operationsOf(parts), indexes: indexes.all, metrics },
+  })
 }
 
 function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Streams {
   return new Streams({
-    ...{ indexes, nowMs, onTrouble: troubleLog(log) },
-    storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),
+    ...{ indexes: indexes.all, nowMs, onTrouble: troubleLog(log) },
+    storeOf: (index) => homes.of(index, indexes.all.get(index).info.bucket),
   })
 }
 

@@ -16,6 +16,7 @@ import { DropParts } from './drop-parts.ts'
 import { Builders } from './dataplane/builders.ts'
 import type { DataplaneLog } from './dataplane/core-status.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
+import { LanceCore } from './dataplane/lance-core.ts'
 import { CheckpointSchedule } from './indexes/checkpoint-schedule.ts'
 import { GraphCache } from './indexes/graph-cache.ts'
 import type { EffectiveConfig } from './indexes/index-api.ts'
@@ -25,7 +26,9 @@ import { IndexRegistry } from './indexes/index-registry.ts'
 import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
 import { HomeStores } from './indexes/home-stores.ts'
 import { IndexMoves } from './indexes/index-moves.ts'
+import type { EmbedTexts } from './indexes/lance-rows.ts'
 import { beginLog, makeRunner, type OpenIndexOptions } from './indexes/open-index.ts'
+import { beginTable, endTable, makeLanceRunner } from './indexes/open-lance.ts'
 import { StorageReports } from './indexes/storage-report.ts'
 import { VectordError } from './lib/errors.ts'
 import { FolderLocks } from './log/folder-locks.ts'
@@ -40,6 +43,7 @@ export interface PartsOptions {
   readonly onDelete: (index: string, bucket: string) => Promise<void>
   /** Keys of the eval sets of an index in a bucket. */
   readonly evalKeys: (index: string, bucket: string) => Promise<readonly string[]>
+  readonly embed: EmbedTexts
 }
 
 export interface Parts {
@@ -50,6 +54,8 @@ export interface Parts {
   /** The buckets, as those write to them who keep something of an index there. */
   readonly homes: HomeStores
   readonly dataplane: Dataplane
+  /** One process for all Lance tables. */
+  readonly lance: LanceCore
   readonly builders: Builders
   readonly graphs: GraphCache
   readonly drops: DropParts
@@ -86,14 +92,23 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     lockFolder: (root: string) => locks.lock(root),
     ...openBounds(config),
   }
+  const lance = new LanceCore({ log: dataplaneLog(log) })
+  const openLance = { ...open, tables: lance, embed: options.embed }
   const beginning = (meta: IndexMeta, baseLsn: number) => beginLog(open, meta, baseLsn)
   const bucketNames = (): string[] =>
     buckets.list().flatMap(({ name, role }) => (role === 'rescue' ? [] : [name]))
   const indexes: IndexRegistry = new IndexRegistry({
     buckets: { names: bucketNames, store: (name) => buckets.get(name) },
     indexesMax: config.limits.indexesMax,
-    makeRunner: (meta, revision) => makeRunner(open, meta, revision),
-    arrivals: new IndexArrivals({ server: serverId, nowMs, onTrouble, beginLog: beginning }),
+    makeRunner: (meta, revision) =>
+      meta.backend === 'lance'
+        ? makeLanceRunner(openLance, meta, revision)
+        : makeRunner(open, meta, revision),
+    arrivals: new IndexArrivals({
+      ...{ server: serverId, nowMs, onTrouble, beginLog: beginning },
+      beginTable: (meta) => beginTable(openLance, meta),
+    }),
+    endTable: (meta) => endTable(openLance, meta),
     moves: new IndexMoves({
       ...{ server: serverId, scratch: open.scratch, nowMs, onTrouble },
       store: (name) => buckets.get(name),
@@ -115,7 +130,7 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     indexesIn: (bucket) => indexes.namesIn(bucket),
   })
   const later = laterParts(options, { buckets, indexes, homes, drops })
-  const serving = { buckets, bucketNames, indexes, homes, dataplane, builders, drops }
+  const serving = { buckets, bucketNames, indexes, homes, dataplane, lance, builders, drops }
   return { ...serving, ...later, memory, locks }
 }
 

@@ -48,14 +48,13 @@ const NOTHING: Include = { metadata: false, vector: false, text: false }
 export interface LanceIndexOptions {
   readonly meta: IndexMeta
   readonly revision: number
-  readonly table: LanceTable
+  readonly table: () => LanceTable
   readonly embed: EmbedTexts
   readonly nowMs: () => number
 }
 
 export class LanceIndex implements ManagedIndex {
-  readonly table: LanceTable
-  readonly #options: Pick<LanceIndexOptions, 'embed' | 'nowMs'>
+  readonly #options: Pick<LanceIndexOptions, 'table' | 'embed' | 'nowMs'>
   readonly #writes: LanceWrites
   #meta: IndexMeta
   #revision: number
@@ -64,13 +63,17 @@ export class LanceIndex implements ManagedIndex {
   #trouble: VectordError | null = null
   #holding: LanceHolding = NOBODY
   #counting: Promise<void> | null = null
+  #isCountedLate = false
 
   constructor({ meta, revision, table, embed, nowMs }: LanceIndexOptions) {
     this.#meta = meta
     this.#revision = revision
-    this.table = table
-    this.#options = { embed, nowMs }
-    this.#writes = new LanceWrites((rows) => this.#commit(() => table.upsert(rows)))
+    this.#options = { table, embed, nowMs }
+    this.#writes = new LanceWrites((rows) => this.#commit(() => this.table.upsert(rows)))
+  }
+
+  get table(): LanceTable {
+    return this.#options.table()
   }
 
   get meta(): IndexMeta {
@@ -264,14 +267,20 @@ export class LanceIndex implements ManagedIndex {
   #advance(version: number): void {
     if (version <= this.appliedLsn) return
     this.#seen = { version, rows: this.#seen?.rows ?? 0 }
-    // How many rows there are by now is told by the table, soon.
+    this.#recount()
+  }
+
+  /** Asks the table how many rows it has by now, once for all that is written meanwhile. */
+  #recount(): void {
+    this.#isCountedLate = this.#counting !== null
     this.#counting ??= this.look()
       .catch((error: unknown) => {
-        if (error instanceof VectordError) this.failed(error)
+        // The next look of the runner tells what is wrong, if it still is.
+        if (!(error instanceof VectordError)) throw error
       })
       .finally(() => {
         this.#counting = null
-        if (this.#seen !== null && this.#seen.version > version) this.#advance(this.#seen.version)
+        if (this.#isCountedLate) this.#recount()
       })
   }
 
