@@ -14,7 +14,15 @@
 
 import { parseFilter, type Filter } from '../../domain/filter.ts'
 import { VectordError } from '../../lib/errors.ts'
-import { END, headOf, MOVED_FROM, numberText, SHIFT, unitsText, valueText } from './metadata-terms.ts'
+import {
+  END,
+  headOf,
+  MOVED_FROM,
+  numberText,
+  SHIFT,
+  unitsText,
+  valueText,
+} from './metadata-terms.ts'
 
 /** Characters of alternatives in one pattern: what it compiles to is bounded. */
 const PATTERN_CHARS_MAX = 32 * 1024
@@ -98,7 +106,7 @@ function conditions(leaf: Leaf): string[] {
       return grouped(entries.map(literal)).map((any) => matches(`${literal(head)}(?:${any})${END}`))
     }
     case 'range':
-      return rangePatterns(leaf).map((pattern) => matches(literal(head) + pattern))
+      return rangeConditions(leaf, head)
   }
 }
 
@@ -106,6 +114,10 @@ function contains(text: string): string {
   return `contains(terms, ${quoted(text)})`
 }
 
+/**
+ * A mere text is to be asked for by `contains`: DataFusion turns such a pattern into a LIKE, where a
+ * backslash means something else.
+ */
 function matches(pattern: string): string {
   return `regexp_like(terms, ${quoted(pattern)})`
 }
@@ -125,8 +137,10 @@ function grouped(alternatives: readonly string[]): string[] {
   return groups.map((group) => group.join('|'))
 }
 
-function rangePatterns({ op, bound }: Range): string[] {
-  if (typeof bound === 'number') return [`n(?:${numberAlternatives(op, numberText(bound))})`]
+function rangeConditions({ op, bound }: Range, head: string): string[] {
+  if (typeof bound === 'number') {
+    return [matches(`${literal(head)}n(?:${numberAlternatives(op, numberText(bound))})`)]
+  }
   const characters = [...unitsText(bound)]
   if (characters.length > BOUND_CHARS_MAX) {
     const problem = `a bound of a range has at most ${BOUND_CHARS_MAX} characters`
@@ -134,7 +148,7 @@ function rangePatterns({ op, bound }: Range): string[] {
       details: { problem },
     })
   }
-  return stringPatterns(op, characters)
+  return stringConditions(op, characters, `${head}s`)
 }
 
 /** All numbers have the same length: the first digit that differs decides. */
@@ -162,9 +176,9 @@ function next(digit: string, by: number): string {
 }
 
 /** Alternatives by the first character that differs, a few characters of the bound a pattern. */
-function stringPatterns(op: Range['op'], bound: readonly string[]): string[] {
+function stringConditions(op: Range['op'], bound: readonly string[], head: string): string[] {
   const isUpper = op === '$gt' || op === '$gte'
-  const patterns: string[] = []
+  const all: string[] = []
   for (let from = 0; from < bound.length; from += BOUND_STEP) {
     const alternatives: string[] = []
     const step = bound.slice(from, from + BOUND_STEP)
@@ -172,14 +186,14 @@ function stringPatterns(op: Range['op'], bound: readonly string[]): string[] {
       const other = isUpper ? charactersAfter(character) : charactersBefore(character)
       if (other !== null) alternatives.push(literal(step.slice(0, i).join('')) + other)
     }
-    const before = literal(bound.slice(0, from).join(''))
-    if (alternatives.length > 0) patterns.push(`s${before}(?:${alternatives.join('|')})`)
+    const before = literal(head + bound.slice(0, from).join(''))
+    if (alternatives.length > 0) all.push(matches(`${before}(?:${alternatives.join('|')})`))
   }
-  const whole = `s${literal(bound.join(''))}`
-  if (op === '$gte') patterns.push(whole)
-  if (op === '$gt') patterns.push(`${whole}[^${END}]`)
-  if (op === '$lte') patterns.push(whole + END)
-  return patterns
+  const whole = head + bound.join('')
+  if (op === '$gte') all.push(contains(whole))
+  if (op === '$gt') all.push(matches(`${literal(whole)}[^${END}]`))
+  if (op === '$lte') all.push(contains(whole + END))
+  return all
 }
 
 /** Characters of strings that come after this one; never a mark. */

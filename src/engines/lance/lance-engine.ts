@@ -5,6 +5,7 @@
  * for the writes that others began. One process has the tables of a local bucket open.
  */
 
+import './native-settings.ts'
 import { Session } from '@lancedb/lancedb'
 import type { LanceTableSpec } from '../../domain/lance-table.ts'
 import { LanceDataset } from './lance-dataset.ts'

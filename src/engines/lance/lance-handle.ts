@@ -142,7 +142,10 @@ async function opened(connection: Connection, index: string): Promise<Table> {
 }
 
 /** Removes the table of the spec, durably; nothing happens where there is none. */
-export async function dropTable({ bucket, index }: LanceTableSpec, session: Session): Promise<void> {
+export async function dropTable(
+  { bucket, index }: LanceTableSpec,
+  session: Session,
+): Promise<void> {
   const connection = await connectTo(bucket, session)
   try {
     await connection.dropTable(index)

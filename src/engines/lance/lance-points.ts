@@ -2,7 +2,7 @@
  * Rows of LanceDB's answers as points: no Arrow type leaves this folder.
  */
 
-import { FixedSizeList, type RecordBatch, type Vector } from 'apache-arrow'
+import { DataType, type RecordBatch, type Vector } from 'apache-arrow'
 import type { Hit, Include, StoredPoint } from '../../domain/search.ts'
 import { invariant } from '../../lib/invariant.ts'
 import { ID_COLUMN, VECTOR_COLUMN } from './lance-schema.ts'
@@ -90,12 +90,15 @@ function textAt(column: Vector | null, row: number): string | null {
 function vectorReader(column: Vector): (row: number) => Float32Array {
   const [data] = column.data
   invariant(data !== undefined && column.data.length === 1, 'a batch is in one piece')
-  invariant(data.type instanceof FixedSizeList, 'vectors are lists of a fixed size')
-  const { listSize } = data.type
+  // LanceDB has its own copy of Arrow's classes: `instanceof` would not know them.
+  const type: DataType = data.type
+  invariant(DataType.isFixedSizeList(type), 'vectors are lists of a fixed size')
+  const { listSize } = type
   const [child] = data.children
   const values: unknown = child?.values
   invariant(values instanceof Float32Array, 'vectors are of float32')
-  return (row) => values.subarray((data.offset + row) * listSize, (data.offset + row + 1) * listSize)
+  return (row) =>
+    values.subarray((data.offset + row) * listSize, (data.offset + row + 1) * listSize)
 }
 
 function columnOf(batch: RecordBatch, name: string): Vector {

@@ -101,7 +101,10 @@ export async function scroll(view: ReadView, asked: LanceScroll): Promise<LanceP
     ...(after === null ? [] : [`id > ${quoted(after)}`]),
     ...(sql === null ? [] : [sql]),
   ]
-  const query = view.table.query().select([ID_COLUMN]).limit(limit + 1)
+  const query = view.table
+    .query()
+    .select([ID_COLUMN])
+    .limit(limit + 1)
   query.orderBy({ columnName: ID_COLUMN, ascending: true })
   if (conditions.length > 0) query.where(conditions.join(' AND '))
   const ids = idsOf(await batchesOf(view, query))

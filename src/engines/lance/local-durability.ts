@@ -12,11 +12,10 @@
  * without. So a file whose name was seen before needs no sync.
  */
 
-import { constants } from 'node:fs'
-import * as files from 'node:fs/promises'
+import * as nodeFiles from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { hasErrno } from '../../buckets/errno.ts'
-import { localFault, removeQuietly, syncFolder, writeDurable } from '../../buckets/local-files.ts'
+import { localFault, syncFolder, writeDurable, type FileSystem } from '../../buckets/local-files.ts'
 
 const MARKER = '_synced'
 /** Within one sector of a disk, so that it is never torn. */
@@ -31,11 +30,13 @@ const FOLDERS = ['data', '_deletions', '_transactions', VERSIONS_FOLDER]
 const MANIFEST_TOP = 2n ** 64n - 1n
 
 export class LocalDurability {
+  readonly #files: FileSystem
   readonly #folder: string
-  /** Names that were synced, or were there before, by folder. */
-  readonly #known = new Map<string, Set<string>>()
+  /** Names that were synced, by folder. */
+  #known: ReadonlyMap<string, ReadonlySet<string>> = new Map()
 
-  private constructor(folder: string) {
+  private constructor(files: FileSystem, folder: string) {
+    this.#files = files
     this.#folder = folder
   }
 
@@ -43,12 +44,11 @@ export class LocalDurability {
    * Takes on a table that nobody has open, or that is not there yet, and drops the commits that were
    * never acknowledged.
    */
-  static async open(folder: string): Promise<LocalDurability> {
-    const durability = new LocalDurability(folder)
+  static async open(folder: string, files: FileSystem = nodeFiles): Promise<LocalDurability> {
+    const durability = new LocalDurability(files, folder)
     await guarded(folder, async () => {
       // Without a marker nobody knows what was synced: the next commit syncs all of it.
-      if (!(await dropUnsynced(folder))) return
-      for (const [where, names] of await durability.#list()) durability.#known.set(where, names)
+      if (await dropUnsynced(files, folder)) durability.#known = await durability.#list()
     })
     return durability
   }
@@ -60,44 +60,40 @@ export class LocalDurability {
    */
   async synced(version: number): Promise<void> {
     await guarded(this.#folder, async () => {
-      await this.#syncNew()
-      await writeMarker(this.#folder, version)
+      const listed = await this.#list()
+      const changed = [...listed].map(([where, names]) => this.#syncFolder(where, names))
+      await Promise.all(changed)
+      if ([...listed.keys()].some((where) => !this.#known.has(where))) await this.#syncAbove()
+      await writeMarker(this.#files, this.#folder, version)
+      this.#known = listed
     })
   }
 
-  async #syncNew(): Promise<void> {
-    const folders = [...(await this.#list())]
-    const isNewFolder = folders.some(([where]) => !this.#known.has(where))
-    await Promise.all(folders.map(([where, names]) => this.#syncFolder(where, names)))
-    if (!isNewFolder) return
-    await syncWhereThere(join(this.#folder, INDICES_FOLDER))
-    // The table itself may be new, and so may the folder of all tables.
-    const above = [this.#folder, dirname(this.#folder), dirname(dirname(this.#folder))]
-    for (const folder of above) await syncFolder(files, folder)
-  }
-
-  async #syncFolder(where: string, names: Set<string>): Promise<void> {
+  async #syncFolder(where: string, names: ReadonlySet<string>): Promise<void> {
     const known = this.#known.get(where)
     const added = [...names].filter((name) => known?.has(name) !== true)
-    this.#known.set(where, names)
     if (added.length === 0) return
-    try {
-      await Promise.all(added.map((name) => syncFile(join(where, name))))
-      await syncWhereThere(where)
-    } catch (error) {
-      // They are to be synced again by the next commit.
-      this.#known.set(where, known ?? new Set())
-      throw error
+    await Promise.all(added.map((name) => syncFile(this.#files, join(where, name))))
+    await whereThere(() => syncFolder(this.#files, where))
+  }
+
+  /** The table itself may be new, and so may the folder of all tables. */
+  async #syncAbove(): Promise<void> {
+    const indices = join(this.#folder, INDICES_FOLDER)
+    await whereThere(() => syncFolder(this.#files, indices))
+    const tables = dirname(this.#folder)
+    for (const folder of [this.#folder, tables, dirname(tables)]) {
+      await syncFolder(this.#files, folder)
     }
   }
 
-  async #list(): Promise<Map<string, Set<string>>> {
+  async #list(): Promise<Map<string, ReadonlySet<string>>> {
     const folders = FOLDERS.map((name) => join(this.#folder, name))
     const indices = join(this.#folder, INDICES_FOLDER)
-    for (const name of await namesIn(indices)) folders.push(join(indices, name))
-    const listed = new Map<string, Set<string>>()
+    for (const name of await namesIn(this.#files, indices)) folders.push(join(indices, name))
+    const listed = new Map<string, ReadonlySet<string>>()
     for (const folder of folders) {
-      const names = await namesIn(folder)
+      const names = await namesIn(this.#files, folder)
       if (names.length > 0) listed.set(folder, new Set(names.filter(isKept)))
     }
     return listed
@@ -117,50 +113,45 @@ async function guarded<T>(folder: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function namesIn(folder: string): Promise<string[]> {
+/** Names in a folder; none where it is not there. */
+async function namesIn(files: FileSystem, folder: string): Promise<string[]> {
+  return (await whereThere(() => files.readdir(folder))) ?? []
+}
+
+/** Undefined where the file is gone again: LanceDB tidies up after itself. */
+async function whereThere<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await files.readdir(folder)
+    return await work()
   } catch (error) {
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return []
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
     throw error
   }
 }
 
-/** A file that is gone again was of no commit: LanceDB tidies up after itself. */
-async function syncFile(path: string): Promise<void> {
-  try {
-    const handle = await files.open(path, constants.O_RDONLY)
+async function syncFile(files: FileSystem, path: string): Promise<void> {
+  await whereThere(async () => {
+    const handle = await files.open(path, 'r')
     try {
       await handle.datasync()
     } finally {
       await handle.close()
     }
-  } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw error
-  }
-}
-
-async function syncWhereThere(folder: string): Promise<void> {
-  try {
-    await syncFolder(files, folder)
-  } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw error
-  }
+  })
 }
 
 /** @returns whether all that is left was synced. */
-async function dropUnsynced(folder: string): Promise<boolean> {
-  const synced = await readMarker(folder)
+async function dropUnsynced(files: FileSystem, folder: string): Promise<boolean> {
+  const synced = await readMarker(files, folder)
   if (synced === null) return false
   const versions = join(folder, VERSIONS_FOLDER)
-  const names = await namesIn(versions)
+  const names = await namesIn(files, versions)
   if (!names.includes(manifestOf(synced))) return false
   const unsynced = names.filter((name) => (versionOf(name) ?? 0) > synced)
   if (unsynced.length === 0) return true
   // The newest first, so that a crash in between leaves no gap.
   unsynced.sort((a, b) => (versionOf(b) ?? 0) - (versionOf(a) ?? 0))
   for (const name of unsynced) await files.unlink(join(versions, name))
-  await removeQuietly(files, join(versions, HINT))
+  await whereThere(() => files.unlink(join(versions, HINT)))
   await syncFolder(files, versions)
   return true
 }
@@ -174,32 +165,35 @@ function versionOf(name: string): number | null {
   return digits === undefined ? null : Number(MANIFEST_TOP - BigInt(digits))
 }
 
-async function readMarker(folder: string): Promise<number | null> {
-  let text: string
-  try {
-    text = await files.readFile(join(folder, MARKER), 'utf8')
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return null
-    throw error
-  }
-  const version = /^vectord 1 (\d+) *\n$/.exec(text)?.[1]
-  return version === undefined ? null : Number(version)
-}
-
-async function writeMarker(folder: string, version: number): Promise<void> {
-  const path = join(folder, MARKER)
-  const body = Buffer.from(`${`vectord 1 ${version}`.padEnd(MARKER_BYTES - 1)}\n`)
-  try {
-    const handle = await files.open(path, 'r+')
+async function readMarker(files: FileSystem, folder: string): Promise<number | null> {
+  const text = await whereThere(async () => {
+    const handle = await files.open(join(folder, MARKER), 'r')
     try {
-      await handle.write(body, 0, body.length, 0)
-      await handle.datasync()
+      return await handle.readFile('utf8')
     } finally {
       await handle.close()
     }
-  } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw error
-    await writeDurable(files, path, body)
-    await syncFolder(files, folder)
-  }
+  })
+  const version = /^vectord 1 (\d+) *\n$/.exec(text ?? '')?.[1]
+  return version === undefined ? null : Number(version)
+}
+
+async function writeMarker(files: FileSystem, folder: string, version: number): Promise<void> {
+  const path = join(folder, MARKER)
+  const body = Buffer.from(`${`vectord 1 ${version}`.padEnd(MARKER_BYTES - 1)}\n`)
+  const wasThere = await whereThere(async () => {
+    const handle = await files.open(path, 'r+')
+    try {
+      await handle.write(body, 0, body.length, 0)
+      // Also of its length, where something else had that name.
+      await handle.truncate(body.length)
+      await handle.datasync()
+      return true
+    } finally {
+      await handle.close()
+    }
+  })
+  if (wasThere === true) return
+  await writeDurable(files, path, body)
+  await syncFolder(files, folder)
 }
