@@ -115,7 +115,7 @@ const DeleteReply = Type.Union([
   Type.Object({ lsn: Lsn, deleted: Type.Integer({ minimum: 0 }) }, STRICT),
 ])
 
-const StoredPointJson = Type.Object(
+export const StoredPointJson = Type.Object(
   {
     id: Type.String(),
     version: Lsn,

@@ -15,6 +15,8 @@ import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
 import { generationRoutes } from '../routes/generations.ts'
 import { indexRoutes } from '../routes/indexes.ts'
+import { lanceRoutes } from '../routes/lance.ts'
+import { lanceWorkRoutes } from '../routes/lance-work.ts'
 import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
@@ -48,6 +50,7 @@ import { buildHttp } from './http/build-http.ts'
 import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
+import { LanceParts } from './lance-parts.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
 import { listGpus } from './profiles/gpus.ts'
@@ -104,7 +107,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   coreGauges(metrics, parts.dataplane, parts.indexes.all)
   memoryGauges(metrics, parts.memory)
   dropGauges(metrics, parts.drops.worker)
-  liveRecallGauges(metrics, tuning.recall)
+  const lance = new LanceParts({ ...options, parts, operations })
+  liveRecallGauges(metrics, lance.recallOfAll(tuning.recall))
+  lance.gauges(metrics)
   compactionGauges(metrics, tuning.compactions)
   streamGauges(metrics, streams)
   embedderGauges(metrics, texts.embedders)
@@ -117,7 +122,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, streams, texts, metrics })
+  await mountRoutes(http, { options, parts, tuning, operations, streams, texts, lance, metrics })
   const timers = periodicWork(parts, tuning, log)
   return {
     http,
@@ -126,6 +131,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       parts.schedule.start()
       tuning.start()
       texts.projection.start()
+      lance.start()
     },
     close: async () => {
       isClosing = true
@@ -135,6 +141,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await texts.close()
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
+      await lance.close()
       await tuning.stop()
       await parts.builders.close()
       await tuning.close()
@@ -156,11 +163,12 @@ interface Mounted {
   readonly operations: Operations
   readonly streams: Streams
   readonly texts: TextParts
+  readonly lance: LanceParts
   readonly metrics: Metrics
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, texts, metrics } = mounted
+  const { options, parts, tuning, operations, streams, texts, lance, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
@@ -178,7 +186,9 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(versionRoutes, forIndexes)
   const forSearches = {
     ...forIndexes,
-    observe: tuning.observe.bind(tuning),
+    observe: lance.observer((seen) => {
+      tuning.observe(seen)
+    }),
     embedderOf: (index: string) => texts.embedderOf(index),
   }
   await http.register(searchRoutes, forSearches)
@@ -196,10 +206,16 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(evalRoutes, { ...forGraphs, evals, evalSets })
   await http.register(trialRoutes, { indexes, trials, decisions })
   await http.register(tuningRoutes, { indexes, tuning: tuning.tuning })
-  const { agent, proposals, recall } = tuning
+  const { agent, proposals } = tuning
   await http.register(agentRoutes, { indexes, agent, proposals, decisions })
   const trialCurve = (index: string) => tuning.promotedCurve(index)
-  await http.register(recallRoutes, { ...forIndexes, recall, trialCurve })
+  const recall = lance.recallOfAll(tuning.recall)
+  await http.register(recallRoutes, { ...forIndexes, graphs: indexes, recall, trialCurve })
+  await http.register(lanceRoutes, { ...forSearches, lanceIndex: lance.index })
+  const { goal } = options.config.recall
+  await http.register(lanceWorkRoutes, {
+    ...{ indexes: indexes.all, lanceIndex: lance.index, work: lance.work, goal },
+  })
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, {
@@ -261,7 +277,7 @@ function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
     await tuning.refresh()
   }
   const observe = async (): Promise<void> => {
-    memory.observe(residenceOf(dataplane))
+    memory.observe(residenceOf(dataplane, parts.lance))
   }
   return {
     refresh: new Periodic(refresh, lookTrouble),

@@ -201,6 +201,8 @@ export interface WriteCondition {
   /** The revision that the caller has seen; null takes any. */
   readonly ifRevision: number | null
   readonly by: string
+  /** Why; what is done says it where this is left out. */
+  readonly reason?: string
 }
 
 export interface Indexes {

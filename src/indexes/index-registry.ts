@@ -358,7 +358,8 @@ export class IndexRegistry implements Indexes {
     return document.modify((current) => {
       if (current === null) throw indexNotFound(name)
       checkRevision(name, current.revision, condition.ifRevision)
-      return { document: change(current.document), author: condition.by, reason }
+      const why = condition.reason ?? reason
+      return { document: change(current.document), author: condition.by, reason: why }
     })
   }
 

@@ -205,8 +205,18 @@ export class LanceIndex implements ManagedIndex {
     include: Include,
     options: ReadOptions,
   ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly lsn: number }> {
+    return this.fetchAsOf(ids, include, options, null)
+  }
+
+  /** @param asOf a version of the table; null is the newest. @throws also `lance_version_gone`. */
+  async fetchAsOf(
+    ids: readonly string[],
+    include: Include,
+    options: ReadOptions,
+    asOf: number | null,
+  ): Promise<{ readonly points: readonly (StoredPoint | null)[]; readonly lsn: number }> {
     await this.#saw(options)
-    const { points, version } = await this.table.fetch(ids, include, null, options)
+    const { points, version } = await this.table.fetch(ids, include, asOf, options)
     return { points, lsn: version }
   }
 
