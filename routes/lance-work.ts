@@ -3,7 +3,11 @@
  * `?wait=true` what comes of it.
  */
 
-import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import {
+  Type,
+  type FastifyPluginCallbackTypebox,
+  type Static,
+} from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { LANCE_INDEX_KINDS } from '../src/domain/lance-table.ts'
 import { checkTouch } from '../src/http/auth.ts'
@@ -84,7 +88,9 @@ const RecallJson = Type.Object(
     solved: Nullable(
       Type.Object(
         {
-          reached: Type.Boolean({ description: 'The lower bound of what is kept is at the floor.' }),
+          reached: Type.Boolean({
+            description: 'The lower bound of what is kept is at the floor.',
+          }),
           changed: Type.Boolean({ description: 'false: the settings before are as good.' }),
           kept: PointJson,
           tried: Type.Array(PointJson, { description: 'On the half that chooses.' }),
@@ -193,17 +199,8 @@ export const lanceWorkRoutes: FastifyPluginCallbackTypebox<LanceWorkRoutesOption
   { indexes, lanceIndex, work, goal },
   done,
 ) => {
-  const checked = (request: FastifyRequest, name: string): string => {
-    findIndex(indexes, request, name)
-    lanceIndex(name).checkWritable()
-    return name
-  }
-  const recallOf = (
-    { queries, k, min_recall, solve }: Omit<LanceRecallWish, 'minRecall' | 'by'> & {
-      readonly min_recall?: number
-    },
-    by: string,
-  ): LanceRecallWish => ({ queries, k, solve, minRecall: min_recall ?? goal, by })
+  const checked = checker({ indexes, lanceIndex })
+  const recallOf = recallWish(goal)
 
   app.post('/vectors/lance/index/:index', BUILD, async (request, reply) => {
     const name = checked(request, request.params.index)
@@ -246,3 +243,25 @@ export const lanceWorkRoutes: FastifyPluginCallbackTypebox<LanceWorkRoutesOption
   done()
 }
 
+/** Of an index that can be worked on here. */
+function checker({
+  indexes,
+  lanceIndex,
+}: Pick<LanceWorkRoutesOptions, 'indexes' | 'lanceIndex'>): (
+  request: FastifyRequest,
+  name: string,
+) => string {
+  return (request, name) => {
+    findIndex(indexes, request, name)
+    lanceIndex(name).checkWritable()
+    return name
+  }
+}
+
+type RecallFields = Static<typeof RecallBody>
+
+function recallWish(goal: number): (fields: RecallFields, by: string) => LanceRecallWish {
+  return ({ queries, k, min_recall, solve }, by) => {
+    return { queries, k, solve, minRecall: min_recall ?? goal, by }
+  }
+}

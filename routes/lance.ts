@@ -88,10 +88,9 @@ const StatsJson = Type.Object(
 const VersionsJson = Type.Object(
   {
     index: Name,
-    versions: Type.Array(
-      Type.Object({ version: Lsn, created_at: Type.String() }, STRICT),
-      { description: 'Those that can still be read, oldest first.' },
-    ),
+    versions: Type.Array(Type.Object({ version: Lsn, created_at: Type.String() }, STRICT), {
+      description: 'Those that can still be read, oldest first.',
+    }),
   },
   STRICT,
 )
@@ -112,7 +111,7 @@ const SEARCH = {
   config: { role: 'read' },
   schema: {
     tags: TAGS,
-    summary: 'Search a Lance index with settings of one\'s own',
+    summary: "Search a Lance index with settings of one's own",
     params: IndexParams,
     querystring: NoQuery,
     body: documentOnly(LanceSearchBody),
@@ -223,8 +222,10 @@ const searches: FastifyPluginCallbackTypebox<LanceRoutesOptions> = (app, options
     const wanted = parseSearch(search, rules)
     const { minLsn, timeoutMs, asBase64, include, highlighted } = wanted
     const startMs = performance.now()
-    const tuned = { search: (...asked: Parameters<LanceIndex['search']>) =>
-      index.search(asked[0], asked[1], settings) }
+    const tuned = {
+      search: (...asked: Parameters<LanceIndex['search']>) =>
+        index.search(asked[0], asked[1], settings),
+    }
     const answer = await searchText(tuned, wanted, {
       ...{ minLsn, deadlineMs: nowMs() + timeoutMs, requestId: request.id },
       onNeighbours: (seen) => {
@@ -282,7 +283,7 @@ function parseSettings(body: unknown): {
   readonly search: unknown
 } {
   if (!isObject(body)) throw badField('', 'must be an object')
-  const { nprobes, refine_factor, ...search } = body as Record<string, unknown>
+  const { nprobes, refine_factor, ...search }: Record<string, unknown> = body
   return {
     settings: {
       ...(nprobes !== undefined && { nprobes: setting(nprobes, 'nprobes', LANCE_BOUNDS.nprobes) }),

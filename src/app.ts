@@ -104,17 +104,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const streams = openStreams(options, parts)
   const texts = new TextParts({ ...options, parts })
   const metrics = new Metrics()
-  coreGauges(metrics, parts.dataplane, parts.indexes.all)
-  memoryGauges(metrics, parts.memory)
-  dropGauges(metrics, parts.drops.worker)
   const lance = new LanceParts({ ...options, parts, operations })
-  liveRecallGauges(metrics, lance.recallOfAll(tuning.recall))
-  lance.gauges(metrics)
-  compactionGauges(metrics, tuning.compactions)
-  streamGauges(metrics, streams)
-  embedderGauges(metrics, texts.embedders)
-  for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
-  for (const gauge of projectionGauges(texts.projection)) metrics.gauge(gauge)
+  openGauges(metrics, { parts, tuning, streams, texts, lance })
   const http = await openHttp(options, metrics)
   let isClosing = false
   // A connection that outlives its answer would keep `http.close` waiting for the client.
@@ -154,6 +145,28 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await parts.locks.release()
     },
   }
+}
+
+function openGauges(
+  metrics: Metrics,
+  {
+    parts,
+    tuning,
+    streams,
+    texts,
+    lance,
+  }: Pick<Mounted, 'parts' | 'tuning' | 'streams' | 'texts' | 'lance'>,
+): void {
+  coreGauges(metrics, parts.dataplane, parts.indexes.all)
+  memoryGauges(metrics, parts.memory)
+  dropGauges(metrics, parts.drops.worker)
+  liveRecallGauges(metrics, lance.recallOfAll(tuning.recall))
+  lance.gauges(metrics)
+  compactionGauges(metrics, tuning.compactions)
+  streamGauges(metrics, streams)
+  embedderGauges(metrics, texts.embedders)
+  for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
+  for (const gauge of projectionGauges(texts.projection)) metrics.gauge(gauge)
 }
 
 interface Mounted {
@@ -226,7 +239,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
 function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Streams {
   return new Streams({
     ...{ indexes: indexes.all, nowMs, onTrouble: troubleLog(log) },
-    storeOf: (index) => homes.of(index, indexes.all.get(index).info.bucket),
+    storeOf: (index) => homes.of(index, indexes.homeOf(index)),
   })
 }
 

@@ -23,6 +23,7 @@ import type { EffectiveConfig } from './indexes/index-api.ts'
 import { IndexArrivals } from './indexes/index-arrivals.ts'
 import type { IndexMeta } from './indexes/index-meta.ts'
 import { IndexRegistry } from './indexes/index-registry.ts'
+import type { AnyRunner } from './indexes/known-indexes.ts'
 import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
 import { HomeStores } from './indexes/home-stores.ts'
 import { IndexMoves } from './indexes/index-moves.ts'
@@ -93,28 +94,21 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     ...openBounds(config),
   }
   const lance = new LanceCore({ log: dataplaneLog(log) })
-  const openLance = { ...open, tables: lance, embed: options.embed }
-  const beginning = (meta: IndexMeta, baseLsn: number) => beginLog(open, meta, baseLsn)
+  const opening = indexOpening(open, lance, options.embed)
   const bucketNames = (): string[] =>
     buckets.list().flatMap(({ name, role }) => (role === 'rescue' ? [] : [name]))
   const indexes: IndexRegistry = new IndexRegistry({
     buckets: { names: bucketNames, store: (name) => buckets.get(name) },
     indexesMax: config.limits.indexesMax,
-    makeRunner: (meta, revision) =>
-      meta.backend === 'lance'
-        ? makeLanceRunner(openLance, meta, revision)
-        : makeRunner(open, meta, revision),
-    arrivals: new IndexArrivals({
-      ...{ server: serverId, nowMs, onTrouble, beginLog: beginning },
-      beginTable: (meta) => beginTable(openLance, meta),
-    }),
-    endTable: (meta) => endTable(openLance, meta),
+    makeRunner: opening.makeRunner,
+    endTable: opening.endTable,
+    arrivals: new IndexArrivals({ server: serverId, nowMs, onTrouble, ...opening }),
     moves: new IndexMoves({
       ...{ server: serverId, scratch: open.scratch, nowMs, onTrouble },
       store: (name) => buckets.get(name),
       evalKeys: options.evalKeys,
       dropCopy: (index, copy) => drops.moved(index, copy),
-      beginLog: beginning,
+      beginLog: opening.beginLog,
     }),
     onRetention: (index, keepLastVersions) => drops.retained(index, keepLastVersions),
     onDelete: async (index, bucket) => {
@@ -134,6 +128,27 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
   return { ...serving, ...later, memory, locks }
 }
 
+interface IndexOpening {
+  readonly makeRunner: (meta: IndexMeta, revision: number) => AnyRunner
+  readonly beginLog: (meta: IndexMeta, baseLsn: number) => Promise<void>
+  readonly beginTable: (meta: IndexMeta) => Promise<void>
+  readonly endTable: (meta: IndexMeta) => Promise<void>
+}
+
+/** How an index is opened, by its backend. */
+function indexOpening(open: OpenIndexOptions, lance: LanceCore, embed: EmbedTexts): IndexOpening {
+  const tables = { ...open, tables: lance, embed }
+  return {
+    makeRunner: (meta, revision) =>
+      meta.backend === 'lance'
+        ? makeLanceRunner(tables, meta, revision)
+        : makeRunner(open, meta, revision),
+    beginLog: (meta, baseLsn) => beginLog(open, meta, baseLsn),
+    beginTable: (meta) => beginTable(tables, meta),
+    endTable: (meta) => endTable(tables, meta),
+  }
+}
+
 /** What stands on the indexes. */
 function laterParts(
   { config, log, nowMs }: PartsOptions,
@@ -147,7 +162,7 @@ function laterParts(
     ...{ nowMs, onTrouble },
   })
   const graphs: GraphCache = new GraphCache({
-    storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),
+    storeOf: (index) => homes.of(index, indexes.homeOf(index)),
     bytesMax: config.generations.cacheBytes,
     onStored: (index) => drops.graphStored(index),
   })

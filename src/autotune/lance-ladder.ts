@@ -38,6 +38,12 @@ export function laddersOf(
   )
 }
 
+/** A rung that was measured, and its place in its ladder. */
+export interface Passed<M> {
+  readonly place: number
+  readonly measured: M
+}
+
 /**
  * The first rung whose measure passes; null where the last one does not. Measures the last rung, and
  * then as many as halving needs.
@@ -46,21 +52,18 @@ export async function firstPassing<M>(
   ladder: Ladder,
   measure: (rung: LanceSearchSettings) => Promise<M>,
   passes: (measured: M) => boolean,
-): Promise<M | null> {
+): Promise<Passed<M> | null> {
   const last = ladder.at(-1)
   if (last === undefined) return null
-  let best = await measure(last)
-  if (!passes(best)) return null
-  let [low, high] = [0, ladder.length - 1]
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2)
+  let best = { place: ladder.length - 1, measured: await measure(last) }
+  if (!passes(best.measured)) return null
+  for (let low = 0; low < best.place;) {
+    const middle = Math.floor((low + best.place) / 2)
     const rung = ladder[middle]
     if (rung === undefined) break
     const measured = await measure(rung)
-    if (passes(measured)) {
-      best = measured
-      high = middle
-    } else low = middle + 1
+    if (passes(measured)) best = { place: middle, measured }
+    else low = middle + 1
   }
   return best
 }

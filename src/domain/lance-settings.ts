@@ -2,11 +2,7 @@
  * How a Lance index is searched where the request says nothing else, and what that was shown to find.
  */
 
-import {
-  LANCE_INDEX_KINDS,
-  type LanceIndexKind,
-  type LanceSearchSettings,
-} from './lance-table.ts'
+import { LANCE_INDEX_KINDS, type LanceIndexKind, type LanceSearchSettings } from './lance-table.ts'
 
 /** What was measured of settings, on queries that they were not chosen by. */
 export interface LanceShown {
@@ -78,10 +74,10 @@ export function lanceFromJson(json: unknown): LanceSettings | null {
   const refineFactor = json['refine_factor']
   const { ef } = json
   const shown = json['shown'] === null ? null : shownFrom(json['shown'])
-  const isKnownKind = indexKind !== null || json['index_kind'] === null
-  const isWhole = isIn(nprobes, LANCE_BOUNDS.nprobes) && isIn(ef, LANCE_BOUNDS.ef)
-  if (!isKnownKind || !isWhole || !isIn(refineFactor, LANCE_BOUNDS.refineFactor)) return null
-  if (shown === null && json['shown'] !== null) return null
+  // Null alone stands for none; what is not known does not.
+  if (indexKind !== json['index_kind'] || (shown === null && json['shown'] !== null)) return null
+  if (!isIn(nprobes, LANCE_BOUNDS.nprobes) || !isIn(ef, LANCE_BOUNDS.ef)) return null
+  if (!isIn(refineFactor, LANCE_BOUNDS.refineFactor)) return null
   return { indexKind, nprobes, refineFactor, ef, shown }
 }
 
@@ -96,7 +92,9 @@ function shownFrom(json: unknown): LanceShown | null {
   return { recall, recallLcb, minRecall, k, queries, version, atMs }
 }
 
-function isObject(value: unknown): value is Record<'ef' | 'recall' | 'k' | 'queries' | 'version' | 'at', unknown> &
+function isObject(
+  value: unknown,
+): value is Record<'ef' | 'recall' | 'k' | 'queries' | 'version' | 'at', unknown> &
   Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -90,8 +90,9 @@ export class IndexArrivals {
     this.#options = options
   }
 
-  isAlive(name: string): boolean {
-    return this.#alive.has(name)
+  /** The bucket of an index that is being brought; null for any other. */
+  bucketOf(name: string): string | null {
+    return this.#alive.get(name) ?? null
   }
 
   /** Names of those that are being brought into `bucket`. */

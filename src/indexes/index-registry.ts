@@ -22,13 +22,7 @@ import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import { changedSettings } from './changed-settings.ts'
 import { indexMoving } from './entry-gate.ts'
 import type { ArrivalHands, BringIndex } from './index-arrivals.ts'
-import type {
-  IndexChange,
-  Indexes,
-  ManagedIndex,
-  NewIndex,
-  WriteCondition,
-} from './index-api.ts'
+import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } from './index-api.ts'
 import { callOffMove, metaDocument, type IndexMeta } from './index-meta.ts'
 import type { MoveControl } from './index-moves.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
@@ -233,6 +227,11 @@ export class IndexRegistry implements Indexes {
     }
   }
 
+  /** The home of an index, also of one that nobody sees yet. @throws as `get`. */
+  homeOf(name: string): string {
+    return this.#options.arrivals.bucketOf(name) ?? this.#known.get(name).index.meta.bucket
+  }
+
   /** Names of the indexes whose home `bucket` is, or is about to be. */
   namesIn(bucket: string): readonly string[] {
     const metas = this.#known.runners.map((runner) => runner.index.meta)
@@ -243,9 +242,7 @@ export class IndexRegistry implements Indexes {
   /** Checkpoints what changed and takes every index out of service. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.all(
-      this.#known.runners.map((runner) => runner.close({ checkpoint: true })),
-    )
+    await Promise.all(this.#known.runners.map((runner) => runner.close({ checkpoint: true })))
   }
 
   async #refreshBucket(bucket: string): Promise<void> {
@@ -263,7 +260,8 @@ export class IndexRegistry implements Indexes {
 
   async #refreshIndex(store: ObjectStore, bucket: string, name: string): Promise<void> {
     // A move in this process sees to both of its buckets by itself, and so does a restore.
-    if (this.#closed || this.#moving.has(name) || this.#options.arrivals.isAlive(name)) return
+    if (this.#closed || this.#moving.has(name) || this.#options.arrivals.bucketOf(name) !== null)
+      return
     const runner = this.#known.find(name)
     if (runner?.index.meta.bucket === bucket) await this.#refreshKnown(store, runner)
     else await this.#discover(store, bucket, name)
@@ -379,7 +377,7 @@ export class IndexRegistry implements Indexes {
 
   #checkFree(name: string): void {
     if (this.#closed) throw new VectordError('shutting_down', 'The service is shutting down.')
-    if (this.#options.arrivals.isAlive(name)) throw indexExists(name)
+    if (this.#options.arrivals.bucketOf(name) !== null) throw indexExists(name)
     this.#known.checkFree(name)
   }
 

@@ -103,7 +103,9 @@ export class LanceIndex implements ManagedIndex {
   }
 
   /** None ever waits: they are embedded before they are written. */
-  readonly texts = { count: () => Promise.resolve({ writes: 0, backfill: 0 }) }
+  readonly texts: ManagedIndex['texts'] = {
+    count: () => Promise.resolve({ writes: 0, backfill: 0 }),
+  }
 
   changeMeta(meta: IndexMeta, revision: number): void {
     this.#meta = meta

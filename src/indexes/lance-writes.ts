@@ -70,18 +70,23 @@ export class LanceWrites {
 
   /** The first one that waits, and those right behind it that may go with it. */
   #take(): Waiting[] {
-    const [first] = this.#waiting
-    let taken = 1
-    let rows = first?.rows?.ids.length ?? Infinity
-    let numbers = first?.rows?.vectors.length ?? Infinity
-    for (const { rows: more } of this.#waiting.slice(1)) {
-      rows += more?.ids.length ?? Infinity
-      numbers += more?.vectors.length ?? Infinity
-      if (rows > GROUP_ROWS_MAX || numbers > GROUP_NUMBERS_MAX) break
+    let taken = 0
+    let [rows, numbers] = [0, 0]
+    for (const waiting of this.#waiting) {
+      const size = sizeOf(waiting)
+      rows += size.rows
+      numbers += size.numbers
+      if (taken > 0 && (rows > GROUP_ROWS_MAX || numbers > GROUP_NUMBERS_MAX)) break
       taken += 1
     }
     return this.#waiting.splice(0, taken)
   }
+}
+
+/** What shares its turn with nothing is larger than any bound. */
+function sizeOf({ rows }: Waiting): { readonly rows: number; readonly numbers: number } {
+  if (rows === null) return { rows: Infinity, numbers: Infinity }
+  return { rows: rows.ids.length, numbers: rows.vectors.length }
 }
 
 function commitOf(
@@ -105,7 +110,10 @@ export function joined(writes: readonly LanceRows[]): LanceRows {
   const texts: (string | null)[] = []
   const metadata: (string | null)[] = []
   for (const { of, row } of last.values()) {
-    vectors.set(of.vectors.subarray(row * dimension, (row + 1) * dimension), texts.length * dimension)
+    vectors.set(
+      of.vectors.subarray(row * dimension, (row + 1) * dimension),
+      texts.length * dimension,
+    )
     texts.push(of.texts[row] ?? null)
     metadata.push(of.metadata[row] ?? null)
   }

@@ -26,8 +26,7 @@ export interface PointCopyJob {
 
 /** What the front sends: what to read first, then a word for each batch. */
 export type PointCopyRequest =
-  | { readonly kind: 'read'; readonly job: PointCopyJob }
-  | { readonly kind: 'next' }
+  { readonly kind: 'read'; readonly job: PointCopyJob } | { readonly kind: 'next' }
 
 export type PointCopyReply =
   | { readonly kind: 'count'; readonly points: number }

@@ -15,7 +15,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { LANCE_DEFAULTS } from '../domain/lance-settings.ts'
 import type { BucketSpec } from '../domain/shard-spec.ts'
 import { upsertOf, type UpsertBatch } from '../domain/write-batch.ts'
-import type { IndexBackend, IndexSettings, ManagedIndex, ScrollPlace } from '../indexes/index-api.ts'
+import type {
+  IndexBackend,
+  IndexSettings,
+  ManagedIndex,
+  ScrollPlace,
+} from '../indexes/index-api.ts'
 import type { IndexRegistry } from '../indexes/index-registry.ts'
 import { LanceIndex } from '../indexes/lance-index.ts'
 import { PointCopy } from '../indexes/point-copy.ts'
@@ -57,8 +62,6 @@ export interface Migrated {
   readonly sourceLsn: number
 }
 
-type Progress = OperationControl['progress']
-
 export class LanceMigrations {
   readonly #options: LanceMigrationsOptions
 
@@ -84,7 +87,11 @@ export class LanceMigrations {
       : this.#toHnsw(indexes.lanceIndex(source), wish, control)
   }
 
-  async #toLance(source: ServedIndex, wish: Migration, control: OperationControl): Promise<Migrated> {
+  async #toLance(
+    source: ServedIndex,
+    wish: Migration,
+    control: OperationControl,
+  ): Promise<Migrated> {
     const { signal, progress } = control
     progress('checkpoint')
     const { content, release } = await source.checkpoints.hold('if_worth')

@@ -104,7 +104,10 @@ export class LanceRecall {
       },
     }
     const solved = await solveLance(scale, halves, goal)
-    return { ...report, solved: await this.#keep(index, { wish, halves, current, solved, version }) }
+    return {
+      ...report,
+      solved: await this.#keep(index, { wish, halves, current, solved, version }),
+    }
   }
 
   async #keep(

@@ -58,10 +58,14 @@ export async function solveLance(
   const reaches = ({ lcb }: LanceMeasured): boolean => lcb >= minRecall
   const ladders = laddersOf(kind, { rows, k: scale.k })
   const passed: LanceMeasured[] = []
+  let rungs = Infinity
   for (const [i, ladder] of ladders.entries()) {
     onProgress(i, ladders.length)
-    const first = await firstPassing(ladder, measure, reaches)
-    if (first !== null) passed.push(first)
+    const first = await firstPassing(ladder.slice(0, rungs), measure, reaches)
+    if (first === null) continue
+    passed.push(first.measured)
+    // More is refined at a rung that is no lower: that costs more and is not needed.
+    rungs = first.place
   }
   const [cheapest] = passed.toSorted((a, b) => a.tookUsP50 - b.tookUsP50)
   const best = tried.reduce((a, b) => (isBetter(b, a) ? b : a))
