@@ -5,11 +5,13 @@
 
 import { Type, type Static } from '@fastify/type-provider-typebox'
 import { configToJson, HNSW_BOUNDS } from '../src/domain/hnsw-config.ts'
+import { LANCE_BOUNDS, lanceToJson } from '../src/domain/lance-settings.ts'
+import { LANCE_INDEX_KINDS } from '../src/domain/lance-table.ts'
 import { METRICS } from '../src/domain/metric.ts'
 import type { ShardStats } from '../src/domain/search.ts'
 import { STREAM_BOUNDS, STREAM_DEFAULTS, streamToJson } from '../src/domain/stream-settings.ts'
 import { Lsn, Name, Nullable } from '../src/http/schemas.ts'
-import type { IndexInfo } from '../src/indexes/index-api.ts'
+import { INDEX_BACKENDS, type IndexInfo } from '../src/indexes/index-api.ts'
 import { deadShareOf } from '../src/services/compaction-cycle.ts'
 
 const STRICT = { additionalProperties: false } as const
@@ -43,6 +45,7 @@ export const StreamJson = Type.Object(
 )
 
 const Count = Type.Integer({ minimum: 0 })
+const Share = Type.Number({ minimum: 0, maximum: 1 })
 
 const CompactionJson = Type.Object(
   {
@@ -94,17 +97,45 @@ const EmbedderJson = Type.Object(
   STRICT,
 )
 
+const LanceShownJson = Type.Object(
+  {
+    recall: Share,
+    recall_lcb: { ...Share, description: 'One-sided lower 95 % bound.' },
+    min_recall: { ...Share, description: 'What was asked for.' },
+    k: Type.Integer({ minimum: 1 }),
+    queries: Type.Integer({ minimum: 1, description: 'That the settings were not chosen by.' }),
+    version: Lsn,
+    at: Type.String(),
+  },
+  STRICT,
+)
+
+/** How a Lance index is searched, as answers show it. */
+export const LanceJson = Type.Object(
+  {
+    index_kind: Nullable(
+      Type.Enum([...LANCE_INDEX_KINDS], { description: 'null: every row is compared.' }),
+    ),
+    nprobes: Nullable(Type.Integer(bounds(LANCE_BOUNDS.nprobes))),
+    refine_factor: Nullable(Type.Integer(bounds(LANCE_BOUNDS.refineFactor))),
+    ef: Nullable(Type.Integer({ ...bounds(LANCE_BOUNDS.ef), description: 'Of ivf_hnsw_sq.' })),
+    shown: Nullable(LanceShownJson),
+  },
+  STRICT,
+)
+
 export const IndexJson = Type.Object(
   {
     name: Name,
     dimension: Type.Integer(),
     metric: Type.Enum([...METRICS]),
     bucket: Name,
-    backend: Type.Literal('hnsw'),
+    backend: Type.Enum([...INDEX_BACKENDS]),
     hnsw: Type.Object(
       { m: M, ef_construction: EfConstruction, ef_search: EfSearch, seed: Seed },
       STRICT,
     ),
+    lance: Nullable(LanceJson),
     shards: Type.Integer(),
     embedder: Nullable(EmbedderJson),
     retention: Type.Object({ keep_last_versions: Versions }, STRICT),
@@ -138,6 +169,7 @@ export function indexJson(info: IndexInfo): IndexAnswer {
   return {
     ...{ name, dimension, metric, bucket, backend },
     hnsw: configToJson(hnsw),
+    lance: info.lance === undefined ? null : lanceToJson(info.lance),
     shards,
     embedder: info.embedder === undefined ? null : { ...info.embedder },
     retention: { keep_last_versions: info.keepLastVersions },

@@ -11,6 +11,7 @@ import {
   type Static,
 } from '@fastify/type-provider-typebox'
 import { HNSW_BOUNDS, HNSW_DEFAULTS } from '../src/domain/hnsw-config.ts'
+import type { LanceSettings } from '../src/domain/lance-settings.ts'
 import { METRICS } from '../src/domain/metric.ts'
 import type { EmbedderStamp } from '../src/domain/pending-text.ts'
 import { changedStream, type StreamSettings } from '../src/domain/stream-settings.ts'
@@ -38,6 +39,7 @@ import {
   EfSearch,
   IndexJson,
   indexJson,
+  LanceJson,
   StreamJson,
   Versions,
   type IndexAnswer,
@@ -49,6 +51,13 @@ const SHARDS_MAX = 64
 
 const Embedder = Type.String({ minLength: 1, maxLength: 128 })
 const StreamBody = Type.Partial(StreamJson, STRICT)
+
+/** Settings given by hand are shown to find nothing: `shown` is null then. */
+const LanceBody = Type.Partial(Type.Pick(LanceJson, ['nprobes', 'refine_factor', 'ef']), {
+  ...STRICT,
+  minProperties: 1,
+  description: 'Of an index of the backend lance; POST /vectors/lance/recall/{index} solves them.',
+})
 
 const CreateBody = Type.Object(
   {
@@ -88,6 +97,7 @@ const PatchBody = Type.Object(
     hnsw: Type.Optional(Type.Object({ ef_search: EfSearch }, STRICT)),
     retention: Type.Optional(Type.Object({ keep_last_versions: Versions }, STRICT)),
     stream: Type.Optional(Nullable(StreamBody)),
+    lance: Type.Optional(LanceBody),
     embedder: Type.Optional(Embedder),
     acknowledge_rebuild: Type.Optional(
       Type.Boolean({
@@ -255,11 +265,25 @@ async function embedderOf(
   return { embedder: await embedderFor(index.info, wish, { identityOf, count }) }
 }
 
-function toChange({ hnsw, retention, stream }: Settings): IndexChange {
+function toChange({ hnsw, retention, stream, lance }: Settings): IndexChange {
   return {
+    ...(lance !== undefined && { lance: lanceSettings(lance) }),
     ...(hnsw !== undefined && { efSearch: hnsw.ef_search }),
     ...(retention !== undefined && { keepLastVersions: retention.keep_last_versions }),
     ...(stream !== undefined && { stream: stream && streamSettings(stream) }),
+  }
+}
+
+function lanceSettings({
+  nprobes,
+  refine_factor,
+  ef,
+}: Static<typeof LanceBody>): Partial<LanceSettings> {
+  return {
+    ...(nprobes !== undefined && { nprobes }),
+    ...(refine_factor !== undefined && { refineFactor: refine_factor }),
+    ...(ef !== undefined && { ef }),
+    shown: null,
   }
 }
 
@@ -270,9 +294,7 @@ function toSettings(
 ): Omit<NewIndex, 'createdBy'> {
   const { name, metric, bucket, backend, hnsw, shards, retention } = body
   const { stream } = body
-  if (backend !== 'hnsw') {
-    throw new VectordError('not_configured', `The backend "${backend}" is not available here.`)
-  }
+  if (backend === 'lance') checkLance(body)
   const dimension = dimensionOf(body.dimension, embedder)
   if (dimension > dimensionMax) {
     throw new VectordError('limit_exceeded', `"dimension" must be at most ${dimensionMax}.`, {
@@ -280,7 +302,7 @@ function toSettings(
     })
   }
   return {
-    ...{ name, dimension, metric, bucket, shards },
+    ...{ name, dimension, metric, bucket, backend, shards },
     ...(embedder !== null && { embedder }),
     hnsw: {
       m: hnsw.m,
@@ -291,6 +313,14 @@ function toSettings(
     keepLastVersions: retention.keep_last_versions,
     ...(stream !== undefined && { stream: changedStream(null, streamSettings(stream)) }),
   }
+}
+
+/** A table has no shards, and keeps its versions by their age. */
+function checkLance({ shards, retention }: Static<typeof CreateBody>): void {
+  if (shards !== 1) throw badField('shards', 'must be 1 for the backend "lance"')
+  if (retention.keep_last_versions === 1) return
+  const problem = 'must be 1 for the backend "lance", which keeps versions by their age'
+  throw badField('retention.keep_last_versions', problem)
 }
 
 /** The embedder brings it; one that is given must be the same. */

@@ -12,7 +12,7 @@ import {
 } from '@fastify/type-provider-typebox'
 import type { onRequestHookHandler } from 'fastify'
 import { ARROW_TYPE, installLateJson, NDJSON_TYPE, RawBody } from '../src/http/body-parsers.ts'
-import { fromCursor, toCursor } from '../src/http/cursor.ts'
+import { CURSOR_CHARS_MAX, fromCursor, toCursor } from '../src/http/cursor.ts'
 import { parseDelete } from '../src/http/delete-body.ts'
 import {
   deadlineOf,
@@ -109,7 +109,7 @@ const DeleteReply = Type.Union([
   Type.Object({ lsn: Lsn, deleted: Type.Integer({ minimum: 0 }) }, STRICT),
 ])
 
-const StoredPointJson = Type.Object(
+export const StoredPointJson = Type.Object(
   {
     id: Type.String(),
     version: Lsn,
@@ -143,7 +143,7 @@ const ScrollQuery = Type.Object(
   {
     ...ReadQuery,
     limit: Type.Integer({ minimum: 1, default: PAGE_DEFAULT }),
-    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: CURSOR_CHARS_MAX })),
     filter: Type.Optional(Type.String({ description: 'A filter as JSON text.' })),
   },
   STRICT,
@@ -190,6 +190,7 @@ const SCROLL = {
   schema: {
     tags: TAGS,
     summary: 'Scroll through the points in the order of their writes',
+    description: 'A Lance index gives them in the order of their ids.',
     params: IndexParams,
     querystring: ScrollQuery,
     response: replies({ 200: Type.Unsafe<string>(ScrollJson) }),

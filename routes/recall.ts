@@ -11,6 +11,7 @@ import type { EfEstimate } from '../src/autotune/recall-window.ts'
 import type { CurvePoint } from '../src/domain/trial.ts'
 import { findIndex, type IndexRoutesOptions } from '../src/http/index-access.ts'
 import { IndexParams, Name, NoQuery, Nullable, replies } from '../src/http/schemas.ts'
+import type { Indexes } from '../src/indexes/index-api.ts'
 import type { StratumReport } from '../src/services/index-recall.ts'
 import type { LiveRecallWatch } from '../src/services/live-recall-watch.ts'
 import type { RecallReport } from '../src/services/recall-report.ts'
@@ -24,6 +25,8 @@ export interface TrialCurve {
 
 export interface RecallRoutesOptions extends IndexRoutesOptions {
   readonly recall: Pick<LiveRecallWatch, 'report' | 'curve'>
+  /** Those with a graph, which alone have a curve. */
+  readonly graphs: Indexes
   /** Null where nothing is promoted, or its trial is not in the journal. */
   readonly trialCurve: (index: string) => Promise<TrialCurve | null>
 }
@@ -122,7 +125,7 @@ const RECALL = {
     tags: TAGS,
     summary: 'Recall of live searches, as measured on samples that were run again exactly',
     description:
-      'Of searches that name no ef of their own. Where ef is chosen by k, an ef is that of k = 10,' +
+      'Of searches that name no ef of their own. A Lance index has no ef here but its nprobes, in strata. Where ef is chosen by k, an ef is that of k = 10,' +
       ' and other k have theirs in proportion.',
     params: IndexParams,
     querystring: NoQuery,
@@ -143,7 +146,7 @@ const CURVE = {
 
 export const recallRoutes: FastifyPluginCallbackTypebox<RecallRoutesOptions> = (
   app,
-  { indexes, recall, trialCurve },
+  { indexes, graphs, recall, trialCurve },
   done,
 ) => {
   app.get('/vectors/indexes/:index/recall', RECALL, (request) => {
@@ -154,7 +157,7 @@ export const recallRoutes: FastifyPluginCallbackTypebox<RecallRoutesOptions> = (
 
   app.get('/vectors/hnsw/curve/:index', CURVE, async (request) => {
     const { index } = request.params
-    findIndex(indexes, request, index)
+    findIndex(graphs, request, index)
     const trial = await trialCurve(index)
     const { generation, ef } = recall.report(index)
     return {

@@ -3,7 +3,7 @@
  */
 
 import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import { fromCursor, toCursor } from '../src/http/cursor.ts'
+import { positionFrom, toCursor } from '../src/http/cursor.ts'
 import {
   deadlineOf,
   findIndex,
@@ -91,7 +91,7 @@ export const versionRoutes: FastifyPluginCallbackTypebox<IndexRoutesOptions> = (
       include: includeOf(request.query.include),
       asBase64: vector_encoding === 'base64',
     }
-    const before = cursor === undefined ? null : fromCursor(cursor).lsn
+    const before = cursor === undefined ? null : positionFrom(cursor).lsn
     const read = { minLsn: min_lsn ?? 0, deadlineMs: deadlineOf(options, deadline_ms) }
     const page = await findIndex(indexes, request, name).versions(
       { id, include: form.include, before, limit, only: null },

@@ -18,6 +18,8 @@ import { exportRoutes } from '../routes/export.ts'
 import { generationRoutes } from '../routes/generations.ts'
 import { ingestRoutes } from '../routes/ingest.ts'
 import { indexRoutes } from '../routes/indexes.ts'
+import { lanceRoutes } from '../routes/lance.ts'
+import { lanceWorkRoutes } from '../routes/lance-work.ts'
 import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
@@ -54,6 +56,7 @@ import { buildHttp } from './http/build-http.ts'
 import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
+import { LanceParts } from './lance-parts.ts'
 import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
 import { listGpus } from './profiles/gpus.ts'
@@ -88,6 +91,8 @@ const JOURNALS_MS = 10_000
 /** How often it is looked whether a rollout is to be ended. */
 const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
+/** At shutdown: how long commits under way may take. */
+const LANCE_CLOSE_MS = 10_000
 /** How often it is looked whether an index came into service, which may have something to sweep. */
 const SWEEPS_MS = 1000
 
@@ -99,6 +104,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     promoted: (index) => tuning.promoted(index),
     onDelete: (index, bucket) => tuning.forget(index, bucket),
     evalKeys: (index, bucket) => tuning.evals.keysOf(index, bucket),
+    embed: (stamp, list, deadlineMs) => texts.embed(stamp, list, deadlineMs),
   })
   const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
@@ -106,11 +112,15 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const texts = new TextParts({ ...options, parts })
   const data = new DataParts({
     ...{ config, log, nowMs, parts, operations },
-    onFilled: (index) => tuning.agent.enqueue(index, 'appended'),
+    onFilled: async (index) => {
+      if (parts.indexes.has(index)) await tuning.agent.enqueue(index, 'appended')
+    },
   })
   const backups = snapshotParts({ ...options, parts, promotions: tuning.promotions })
   const metrics = new Metrics()
-  const mounted = { options, parts, tuning, operations, streams, texts, data, backups, metrics }
+  const lance = new LanceParts({ ...options, parts, operations })
+  const serving = { options, parts, tuning, operations, streams, texts, data, backups, lance }
+  const mounted = { ...serving, metrics }
   installGauges(mounted)
   const http = await openHttp(options, metrics)
   let isClosing = false
@@ -129,6 +139,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       tuning.start()
       texts.projection.start()
       data.start()
+      lance.start()
     },
     close: async () => {
       isClosing = true
@@ -139,12 +150,14 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await texts.close()
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
+      await lance.close()
       await tuning.stop()
       await parts.builders.close()
       await tuning.close()
       await memory.close()
       await parts.drops.close()
       await parts.indexes.close()
+      await parts.lance.close(LANCE_CLOSE_MS)
       await parts.dataplane.close()
       await parts.buckets.close()
       await parts.locks.release()
@@ -161,14 +174,17 @@ interface Mounted {
   readonly texts: TextParts
   readonly data: DataParts
   readonly backups: SnapshotParts
+  readonly lance: LanceParts
   readonly metrics: Metrics
 }
 
-function installGauges({ parts, tuning, streams, texts, data, metrics }: Mounted): void {
-  coreGauges(metrics, parts.dataplane, parts.indexes)
+function installGauges(mounted: Mounted): void {
+  const { parts, tuning, streams, texts, data, lance, metrics } = mounted
+  coreGauges(metrics, parts.dataplane, parts.indexes.all)
   memoryGauges(metrics, parts.memory)
   dropGauges(metrics, parts.drops.worker)
-  liveRecallGauges(metrics, tuning.recall)
+  liveRecallGauges(metrics, lance.recallOfAll(tuning.recall))
+  lance.gauges(metrics)
   compactionGauges(metrics, tuning.compactions)
   streamGauges(metrics, streams)
   embedderGauges(metrics, texts.embedders)
@@ -178,11 +194,13 @@ function installGauges({ parts, tuning, streams, texts, data, metrics }: Mounted
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, texts, data, backups, metrics } = mounted
+  const { options, parts, tuning, operations, streams, texts, data, backups, lance, metrics } =
+    mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
-  const forIndexes = { indexes, metrics, limits, nowMs: options.nowMs }
+  const forIndexes = { indexes: indexes.all, metrics, limits, nowMs: options.nowMs }
+  const forGraphs = { ...forIndexes, indexes }
   const moves = new Moves({ operations, indexes })
   await http.register(indexRoutes, {
     ...forIndexes,
@@ -195,28 +213,29 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(versionRoutes, forIndexes)
   const forSearches = {
     ...forIndexes,
-    observe: tuning.observe.bind(tuning),
+    observe: lance.observer((seen) => {
+      tuning.observe(seen)
+    }),
     embedderOf: (index: string) => texts.embedderOf(index),
   }
   await http.register(searchRoutes, forSearches)
   await http.register(searchGroupRoutes, forSearches)
-  await http.register(documentRoutes, { ...forIndexes, documents: texts.documents })
-  await http.register(projectionRoutes, { ...forIndexes, projection: texts.projection })
+  await http.register(documentRoutes, { ...forGraphs, documents: texts.documents })
+  await http.register(projectionRoutes, { ...forGraphs, projection: texts.projection })
   const { profiles } = texts
   await http.register(profileRoutes, { ...forSearches, profiles })
   await http.register(adminRoutes, { models: () => profiles.models, gpus: () => listGpus() })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
   const { drops, reports } = parts
   await http.register(dropRoutes, { indexes, drops: drops.worker, reports })
-  await http.register(generationRoutes, { ...forIndexes, rebuilds })
+  await http.register(generationRoutes, { ...forGraphs, rebuilds })
   await http.register(promotionRoutes, { indexes, promotions, changes })
-  await http.register(evalRoutes, { ...forIndexes, evals, evalSets })
+  await http.register(evalRoutes, { ...forGraphs, evals, evalSets })
   await http.register(trialRoutes, { indexes, trials, decisions })
   await http.register(tuningRoutes, { indexes, tuning: tuning.tuning })
-  const { agent, proposals, recall } = tuning
+  const { agent, proposals } = tuning
   await http.register(agentRoutes, { indexes, agent, proposals, decisions })
   const trialCurve = (index: string) => tuning.promotedCurve(index)
-  await http.register(recallRoutes, { ...forIndexes, recall, trialCurve })
   const { datasets, ingests, watches } = data
   await http.register(datasetRoutes, { datasets })
   await http.register(ingestRoutes, { ingests, fileBytesMax: options.config.ingest.fileBytesMax })
@@ -224,15 +243,24 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const { snapshots, exports } = backups
   await http.register(snapshotRoutes, { indexes, operations, snapshots })
   await http.register(exportRoutes, { indexes, exports })
+  const recall = lance.recallOfAll(tuning.recall)
+  await http.register(recallRoutes, { ...forIndexes, graphs: indexes, recall, trialCurve })
+  await http.register(lanceRoutes, { ...forSearches, lanceIndex: lance.index })
+  const { goal } = options.config.recall
+  await http.register(lanceWorkRoutes, {
+    ...{ indexes: indexes.all, lanceIndex: lance.index, work: lance.work, goal },
+  })
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
-  await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
+  await http.register(operationRoutes, {
+    ...{ operations: operationsOf(parts), indexes: indexes.all, metrics },
+  })
 }
 
 function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Streams {
   return new Streams({
-    ...{ indexes, nowMs, onTrouble: troubleLog(log) },
-    storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),
+    ...{ indexes: indexes.all, nowMs, onTrouble: troubleLog(log) },
+    storeOf: (index) => homes.of(index, indexes.homeOf(index)),
   })
 }
 
@@ -283,7 +311,7 @@ function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
     await tuning.refresh()
   }
   const observe = async (): Promise<void> => {
-    memory.observe(residenceOf(dataplane))
+    memory.observe(residenceOf(dataplane, parts.lance))
   }
   return {
     refresh: new Periodic(refresh, lookTrouble),

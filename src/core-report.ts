@@ -4,6 +4,7 @@
 
 import { SAMPLES_MIN } from './autotune/live-recall.ts'
 import type { CoreStatus } from './dataplane/core-status.ts'
+import type { LanceCore } from './dataplane/lance-core.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
 import type { Embedders } from './embedders/embedders.ts'
 import type { GaugeSample, Metrics } from './http/metrics.ts'
@@ -75,11 +76,13 @@ export function coreGauges(metrics: Metrics, dataplane: Dataplane, indexes: Inde
 }
 
 /** What the processes of the service take: this one now, the cores at their last beat. */
-export function residenceOf(dataplane: Dataplane): Residence {
+export function residenceOf(dataplane: Dataplane, lance: LanceCore): Residence {
+  const { pid, rssBytes: lanceBytes } = lance.status
   const cores = dataplane.cores()
+  const own = process.memoryUsage.rss() + lanceBytes
   return {
-    rssBytes: cores.reduce((sum, { rssBytes }) => sum + rssBytes, process.memoryUsage.rss()),
-    processes: 1 + cores.length,
+    rssBytes: cores.reduce((sum, { rssBytes }) => sum + rssBytes, own),
+    processes: 1 + cores.length + (pid === null ? 0 : 1),
   }
 }
 
@@ -116,7 +119,10 @@ export function compactionGauges(
 }
 
 /** Of indexes that were searched since they serve; recall is told once enough was measured. */
-export function liveRecallGauges(metrics: Metrics, watch: LiveRecallWatch): void {
+export function liveRecallGauges(
+  metrics: Metrics,
+  watch: Pick<LiveRecallWatch, 'summaries' | 'dropped' | 'workS'>,
+): void {
   const ofIndexes = (
     name: string,
     help: string,

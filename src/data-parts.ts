@@ -55,7 +55,7 @@ export class DataParts {
       },
     )
     this.ingests = new Ingests({
-      ...{ operations, nowMs, onTrouble, indexes: parts.indexes },
+      ...{ operations, nowMs, onTrouble, indexes: parts.indexes.all },
       bucket: (name) => parts.buckets.get(name),
       datasets: (bucket) => this.datasets.writable(bucket),
       scratch: join(config.storage.root, 'scratch', 'ingest'),

@@ -16,16 +16,20 @@ import { DropParts } from './drop-parts.ts'
 import { Builders } from './dataplane/builders.ts'
 import type { DataplaneLog } from './dataplane/core-status.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
+import { LanceCore } from './dataplane/lance-core.ts'
 import { CheckpointSchedule } from './indexes/checkpoint-schedule.ts'
 import { GraphCache } from './indexes/graph-cache.ts'
 import type { EffectiveConfig } from './indexes/index-api.ts'
 import { IndexArrivals } from './indexes/index-arrivals.ts'
 import type { IndexMeta } from './indexes/index-meta.ts'
 import { IndexRegistry } from './indexes/index-registry.ts'
+import type { AnyRunner } from './indexes/known-indexes.ts'
 import { memoryBound, MemoryQuota } from './indexes/memory-quota.ts'
 import { HomeStores } from './indexes/home-stores.ts'
 import { IndexMoves } from './indexes/index-moves.ts'
+import type { EmbedTexts } from './indexes/lance-rows.ts'
 import { beginLog, makeRunner, type OpenIndexOptions } from './indexes/open-index.ts'
+import { beginTable, endTable, makeLanceRunner } from './indexes/open-lance.ts'
 import { StorageReports } from './indexes/storage-report.ts'
 import { VectordError } from './lib/errors.ts'
 import { FolderLocks } from './log/folder-locks.ts'
@@ -40,6 +44,7 @@ export interface PartsOptions {
   readonly onDelete: (index: string, bucket: string) => Promise<void>
   /** Keys of the eval sets of an index in a bucket. */
   readonly evalKeys: (index: string, bucket: string) => Promise<readonly string[]>
+  readonly embed: EmbedTexts
 }
 
 export interface Parts {
@@ -50,6 +55,8 @@ export interface Parts {
   /** The buckets, as those write to them who keep something of an index there. */
   readonly homes: HomeStores
   readonly dataplane: Dataplane
+  /** One process for all Lance tables. */
+  readonly lance: LanceCore
   readonly builders: Builders
   readonly graphs: GraphCache
   readonly drops: DropParts
@@ -86,20 +93,22 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     lockFolder: (root: string) => locks.lock(root),
     ...openBounds(config),
   }
-  const beginning = (meta: IndexMeta, baseLsn: number) => beginLog(open, meta, baseLsn)
+  const lance = new LanceCore({ log: dataplaneLog(log) })
+  const opening = indexOpening(open, lance, options.embed)
   const bucketNames = (): string[] =>
     buckets.list().flatMap(({ name, role }) => (role === 'rescue' ? [] : [name]))
   const indexes: IndexRegistry = new IndexRegistry({
     buckets: { names: bucketNames, store: (name) => buckets.get(name) },
     indexesMax: config.limits.indexesMax,
-    makeRunner: (meta, revision) => makeRunner(open, meta, revision),
-    arrivals: new IndexArrivals({ server: serverId, nowMs, onTrouble, beginLog: beginning }),
+    makeRunner: opening.makeRunner,
+    endTable: opening.endTable,
+    arrivals: new IndexArrivals({ server: serverId, nowMs, onTrouble, ...opening }),
     moves: new IndexMoves({
       ...{ server: serverId, scratch: open.scratch, nowMs, onTrouble },
       store: (name) => buckets.get(name),
       evalKeys: options.evalKeys,
       dropCopy: (index, copy) => drops.moved(index, copy),
-      beginLog: beginning,
+      beginLog: opening.beginLog,
     }),
     onRetention: (index, keepLastVersions) => drops.retained(index, keepLastVersions),
     onDelete: async (index, bucket) => {
@@ -115,8 +124,29 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
     indexesIn: (bucket) => indexes.namesIn(bucket),
   })
   const later = laterParts(options, { buckets, indexes, homes, drops })
-  const serving = { buckets, bucketNames, indexes, homes, dataplane, builders, drops }
+  const serving = { buckets, bucketNames, indexes, homes, dataplane, lance, builders, drops }
   return { ...serving, ...later, memory, locks }
+}
+
+interface IndexOpening {
+  readonly makeRunner: (meta: IndexMeta, revision: number) => AnyRunner
+  readonly beginLog: (meta: IndexMeta, baseLsn: number) => Promise<void>
+  readonly beginTable: (meta: IndexMeta) => Promise<void>
+  readonly endTable: (meta: IndexMeta) => Promise<void>
+}
+
+/** How an index is opened, by its backend. */
+function indexOpening(open: OpenIndexOptions, lance: LanceCore, embed: EmbedTexts): IndexOpening {
+  const tables = { ...open, tables: lance, embed }
+  return {
+    makeRunner: (meta, revision) =>
+      meta.backend === 'lance'
+        ? makeLanceRunner(tables, meta, revision)
+        : makeRunner(open, meta, revision),
+    beginLog: (meta, baseLsn) => beginLog(open, meta, baseLsn),
+    beginTable: (meta) => beginTable(tables, meta),
+    endTable: (meta) => endTable(tables, meta),
+  }
 }
 
 /** What stands on the indexes. */
@@ -132,7 +162,7 @@ function laterParts(
     ...{ nowMs, onTrouble },
   })
   const graphs: GraphCache = new GraphCache({
-    storeOf: (index) => homes.of(index, indexes.get(index).meta.bucket),
+    storeOf: (index) => homes.of(index, indexes.homeOf(index)),
     bytesMax: config.generations.cacheBytes,
     onStored: (index) => drops.graphStored(index),
   })

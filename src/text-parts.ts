@@ -10,6 +10,7 @@ import { embedderTag, isSameEmbedder, type EmbedderStamp } from './domain/pendin
 import type { EmbedQuery } from './domain/search-target.ts'
 import { Embedders } from './embedders/embedders.ts'
 import { withDeadline } from './indexes/deadline.ts'
+import type { EmbedTexts } from './indexes/lance-rows.ts'
 import { VectordError } from './lib/errors.ts'
 import { invariant } from './lib/invariant.ts'
 import { dataplaneLog, troubleLog, type Parts } from './parts.ts'
@@ -49,7 +50,7 @@ export class TextParts {
     })
     const { root, profileRoot } = config.storage
     this.profiles = new Profiles({
-      ...{ buckets, indexes, models: this.embedders.modelServer },
+      ...{ buckets, indexes: indexes.all, models: this.embedders.modelServer },
       profileRoot: profileRoot === '' ? join(root, 'profiles') : profileRoot,
       warmDeadlineMs: config.search.deadlineMs,
       ...{ nowMs, onTrouble },
@@ -61,9 +62,15 @@ export class TextParts {
     return { name, ...(await this.embedders.get(name).identity()) }
   }
 
+  /** Vectors of texts that a Lance index is to store. */
+  readonly embed: EmbedTexts = (stamp, texts, deadlineMs) => {
+    const message = 'The texts were not embedded in time; nothing was written.'
+    return this.#inTime(deadlineMs, message, (signal) => this.#vectorsOf(stamp, texts, signal))
+  }
+
   /** What makes vectors of the queries of an index; null where it has no embedder. */
   embedderOf(index: string): EmbedQuery | null {
-    const { embedder: stamp } = this.#indexes.get(index).meta
+    const { embedder: stamp } = this.#indexes.all.get(index).info
     if (stamp === undefined) return null
     return (text, deadlineMs) => this.#embedQuery(stamp, text, deadlineMs)
   }
@@ -75,27 +82,37 @@ export class TextParts {
   }
 
   async #embedQuery(stamp: EmbedderStamp, text: string, deadlineMs: number): Promise<Float32Array> {
-    const leftMs = deadlineMs - this.#nowMs()
+    const message = 'The text of the query was not embedded in time.'
+    const [vector] = await this.#inTime(deadlineMs, message, (signal) =>
+      this.#vectorsOf(stamp, [text], signal),
+    )
+    invariant(vector !== undefined, 'a text has a vector')
+    return vector
+  }
+
+  async #inTime<T>(
+    deadlineMs: number,
+    message: string,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const abort = new AbortController()
     try {
-      return await withDeadline(
-        this.#vectorOf(stamp, text, abort.signal),
-        leftMs,
-        'The text of the query was not embedded in time.',
-      )
+      return await withDeadline(work(abort.signal), deadlineMs - this.#nowMs(), message)
     } finally {
       // Nobody waits for it any more.
       abort.abort()
     }
   }
 
-  async #vectorOf(stamp: EmbedderStamp, text: string, signal: AbortSignal): Promise<Float32Array> {
+  async #vectorsOf(
+    stamp: EmbedderStamp,
+    texts: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly Float32Array[]> {
     const { name } = stamp
     const now = await this.identityOf(name)
     if (!isSameEmbedder(stamp, now)) throw mismatch(stamp, now)
-    const [vector] = await this.embedders.get(name).embed([text], signal)
-    invariant(vector !== undefined, 'a text has a vector')
-    return vector
+    return this.embedders.get(name).embed(texts, signal)
   }
 }
 

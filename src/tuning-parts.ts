@@ -299,7 +299,7 @@ export class TuningParts {
   }
 
   #homeOf(index: string): string {
-    return this.#leaving.get(index) ?? this.#parts.indexes.get(index).meta.bucket
+    return this.#leaving.get(index) ?? this.#parts.indexes.homeOf(index)
   }
 }
 

@@ -24,6 +24,7 @@ import {
   type NumberKey,
   type TextsKey,
 } from './key-kinds.ts'
+import { LANCE_KEYS } from './lance-keys.ts'
 import { PROJECTION_KEYS } from './projection-keys.ts'
 
 const KIB = 1024
@@ -309,6 +310,7 @@ export const SCHEMA = {
     ),
   },
   agent: AGENT_KEYS,
+  lance: LANCE_KEYS,
   embedders: EMBEDDERS_KEYS,
   'embedders.ollama': OLLAMA_KEYS,
   'embedders.openai': OPENAI_KEYS,

@@ -110,8 +110,14 @@ export interface TrimmedVersions {
   readonly bytes: number
 }
 
-/** `hybrid` joins the answers of two others; a shard never answers it. */
-export const SEARCH_PATHS = ['exact', 'graph', 'graph_filtered', 'keyword', 'hybrid'] as const
+/**
+ * `hybrid` joins the answers of two others; a shard never answers it. `ivf` and `ivf_filtered` are of
+ * Lance tables.
+ */
+export const SEARCH_PATHS = [
+  ...(['exact', 'graph', 'graph_filtered', 'keyword', 'hybrid'] as const),
+  ...(['ivf', 'ivf_filtered'] as const),
+] as const
 
 export type SearchPath = (typeof SEARCH_PATHS)[number]
 

@@ -5,6 +5,7 @@
  */
 
 import type { HnswConfig } from '../domain/hnsw-config.ts'
+import type { LanceSettings } from '../domain/lance-settings.ts'
 import type { Metric } from '../domain/metric.ts'
 import type { EmbedderStamp } from '../domain/pending-text.ts'
 import type {
@@ -22,13 +23,20 @@ import type { StreamSettings } from '../domain/stream-settings.ts'
 import type { WriteBatch } from '../domain/write-batch.ts'
 import type { IndexTexts } from './index-texts.ts'
 
+export const INDEX_BACKENDS = ['hnsw', 'lance'] as const
+/** `hnsw`: log and graph, in memory. `lance`: a Lance table in the bucket. */
+export type IndexBackend = (typeof INDEX_BACKENDS)[number]
+
 export interface IndexSettings {
   readonly name: string
   readonly dimension: number
   readonly metric: Metric
   readonly bucket: string
-  readonly backend: 'hnsw'
+  readonly backend: IndexBackend
+  /** What an index of the other backend would begin with, where it is migrated. */
   readonly hnsw: HnswConfig
+  /** Of an index of the backend `lance`, and of no other. */
+  readonly lance?: LanceSettings
   readonly shards: number
   readonly keepLastVersions: number
   /** Makes the vectors of texts that come without one. Left out where points need vectors. */
@@ -89,8 +97,11 @@ export interface ReadOptions {
   readonly requestId?: string
 }
 
+/** Where a page of points starts: behind a write, or behind an id, as the backend orders them. */
+export type ScrollPlace = ScrollPosition | { readonly id: string }
+
 export interface ScrollRequest {
-  readonly after: ScrollPosition | null
+  readonly after: ScrollPlace | null
   readonly limit: number
   /** JSON text of a validated filter, or null. */
   readonly filter: string | null
@@ -100,7 +111,7 @@ export interface ScrollRequest {
 export interface ScrollReply {
   readonly points: readonly StoredPoint[]
   /** Where the next page starts; null at the end. */
-  readonly next: ScrollPosition | null
+  readonly next: ScrollPlace | null
   readonly lsn: number
 }
 
@@ -168,7 +179,11 @@ export interface ManagedIndex {
   verify(): Promise<VerifyReport>
 }
 
-export type NewIndex = Omit<IndexSettings, 'backend'> & { readonly createdBy: string }
+export type NewIndex = Omit<IndexSettings, 'backend'> & {
+  /** `hnsw` where it is left out. */
+  readonly backend?: IndexBackend
+  readonly createdBy: string
+}
 
 export interface IndexChange {
   readonly efSearch?: number | null
@@ -177,6 +192,8 @@ export interface IndexChange {
   readonly embedder?: EmbedderStamp
   /** What it leaves out stays as it is, or has its default; null takes no stream any more. */
   readonly stream?: Partial<StreamSettings> | null
+  /** Of an index of the backend `lance`. */
+  readonly lance?: Partial<LanceSettings>
 }
 
 /** What must hold for a change of an index, and who makes it. */
@@ -184,6 +201,8 @@ export interface WriteCondition {
   /** The revision that the caller has seen; null takes any. */
   readonly ifRevision: number | null
   readonly by: string
+  /** Why; what is done says it where this is left out. */
+  readonly reason?: string
 }
 
 export interface Indexes {

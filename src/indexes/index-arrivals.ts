@@ -1,7 +1,8 @@
 /**
- * Indexes whose objects are brought from elsewhere before they serve: restores of snapshots.
+ * Indexes that are there whole or not at all: restores of snapshots, migrations, new Lance tables.
  *
  *     reserve: `restoring` ─▶ parts, graphs ─▶ checkpoint ─▶ log ─▶ ACTIVE ─▶ serves
+ *                   │     ─▶ log or table ─▶ points ───────────▶ ACTIVE: serves already
  *                   ╰───────────┴── failed, crashed ──┴──▶ `deleting` ─▶ its objects go, then the meta
  *
  * The change from `restoring` to `active` is one compare-and-swap: before it there is no index, after
@@ -21,6 +22,9 @@ import type { IndexSettings, ManagedIndex } from './index-api.ts'
 import { metaDocument, type IndexMeta } from './index-meta.ts'
 import { deleteIndexObjects } from './index-objects.ts'
 import { indexExists } from './index-refusals.ts'
+import type { AnyRunner } from './known-indexes.ts'
+import type { LanceIndex } from './lance-index.ts'
+import type { ServedIndex } from './served-index.ts'
 
 /** So long after its begin a restore of another server counts as crashed. */
 const FOREIGN_AGE_MS = 24 * 3600 * 1000
@@ -31,21 +35,33 @@ export interface IndexArrivalsOptions {
   readonly nowMs: () => number
   /** Makes the log of the index that `meta` describes; it goes on after `baseLsn`. */
   readonly beginLog: (meta: IndexMeta, baseLsn: number) => Promise<void>
+  /** Makes the empty table of the Lance index that `meta` describes. */
+  readonly beginTable: (meta: IndexMeta) => Promise<void>
   readonly onTrouble: (error: unknown, what: string) => void
 }
 
-/** An index that is to be, and where it comes from. */
-export interface BringIndex {
+/** An index that is to be, and where it comes from: its objects, or its points. */
+export type BringIndex = ArrivingIndex & (FilledIndex | WrittenIndex)
+
+interface ArrivingIndex {
   readonly settings: IndexSettings
   /** Who asks for it. */
   readonly by: string
   /** Why, for the revisions of its meta. */
   readonly reason: string
+}
+
+interface FilledIndex {
   /**
    * Brings its parts, its graphs and what else belongs to it into its bucket, where nothing of that
    * name is. @returns the checkpoint that names them; null for an empty index that was never written.
    */
   readonly fill: (meta: IndexMeta) => Promise<CheckpointContent | null>
+}
+
+interface WrittenIndex {
+  /** Writes its points into the index itself, which nobody else sees before this resolves. */
+  readonly write: (index: ServedIndex | LanceIndex) => Promise<void>
 }
 
 /** What the registry lends. */
@@ -57,6 +73,10 @@ export interface ArrivalHands {
   /** @throws {VectordError} `bucket_not_found`, `bucket_protected`, `bucket_unreachable`. */
   readonly homeStore: (bucket: string) => ObjectStore
   readonly serve: (stored: Revision<IndexMeta>) => Promise<ManagedIndex>
+  /** Makes what serves it, without letting anybody know; to be started. */
+  readonly makeRunner: (stored: Revision<IndexMeta>) => AnyRunner
+  /** Lets everybody know of what serves. */
+  readonly adopt: (runner: AnyRunner) => void
   /** Clears everything of the index away whose meta is `deleting`. */
   readonly finishDeletion: (store: ObjectStore, stored: Revision<IndexMeta>) => Promise<void>
 }
@@ -70,8 +90,9 @@ export class IndexArrivals {
     this.#options = options
   }
 
-  isAlive(name: string): boolean {
-    return this.#alive.has(name)
+  /** The bucket of an index that is being brought; null for any other. */
+  bucketOf(name: string): string | null {
+    return this.#alive.get(name) ?? null
   }
 
   /** Names of those that are being brought into `bucket`. */
@@ -98,12 +119,10 @@ export class IndexArrivals {
     try {
       // Of an index that had the name before; what another one brought would not be believed.
       await deleteIndexObjects(store, name)
+      if ('write' in wish) return await this.#writeInto(store, reserved, wish, hands)
       await this.#begin(store, reserved.document, await wish.fill(reserved.document))
       return await hands.turn(name, async () => {
-        const stored = await metaDocument(store, name).update(reserved.revision, {
-          ...{ document: activated(reserved.document), author: wish.by, reason: wish.reason },
-        })
-        return hands.serve(stored)
+        return hands.serve(await this.#activate(store, reserved, wish))
       })
     } catch (error) {
       if (error instanceof VectordError) await this.#giveUp(store, reserved, hands)
@@ -123,6 +142,42 @@ export class IndexArrivals {
     const { server, nowMs } = this.#options
     if (restoredBy !== server && nowMs() - createdMs < FOREIGN_AGE_MS) return
     await this.#clear(store, stored, hands)
+  }
+
+  async #writeInto(
+    store: ObjectStore,
+    reserved: Revision<IndexMeta>,
+    wish: ArrivingIndex & WrittenIndex,
+    hands: ArrivalHands,
+  ): Promise<ManagedIndex> {
+    const { name } = wish.settings
+    const { beginLog, beginTable } = this.#options
+    if (reserved.document.backend === 'lance') await beginTable(reserved.document)
+    else await beginLog(reserved.document, 0)
+    const runner = hands.makeRunner(reserved)
+    try {
+      runner.start()
+      await runner.settled
+      await wish.write(runner.index)
+      return await hands.turn(name, async () => {
+        const stored = await this.#activate(store, reserved, wish)
+        runner.index.changeMeta(stored.document, stored.revision)
+        hands.adopt(runner)
+        return runner.index
+      })
+    } catch (error) {
+      await runner.close({ checkpoint: false })
+      throw error
+    }
+  }
+
+  #activate(
+    store: ObjectStore,
+    { document, revision }: Revision<IndexMeta>,
+    { by, reason }: ArrivingIndex,
+  ): Promise<Revision<IndexMeta>> {
+    const change = { document: activated(document), author: by, reason }
+    return metaDocument(store, document.name).update(revision, change)
   }
 
   #reserve(store: ObjectStore, { settings, by, reason }: BringIndex): Promise<Revision<IndexMeta>> {

@@ -17,6 +17,7 @@ import type { ObjectStore } from '../buckets/object-store.ts'
 import type { JsonObject } from '../buckets/revision-codec.ts'
 import { RevisionedDocument, type Revision } from '../buckets/revisioned-document.ts'
 import { configToJson, HNSW_BOUNDS, type HnswConfig } from '../domain/hnsw-config.ts'
+import { lanceFromJson, lanceToJson, type LanceSettings } from '../domain/lance-settings.ts'
 import { METRICS, type Metric } from '../domain/metric.ts'
 import type { EmbedderStamp } from '../domain/pending-text.ts'
 import {
@@ -26,7 +27,12 @@ import {
   type StreamSettings,
 } from '../domain/stream-settings.ts'
 import { VectordError } from '../lib/errors.ts'
-import type { IndexChange, IndexSettings } from './index-api.ts'
+import {
+  INDEX_BACKENDS,
+  type IndexBackend,
+  type IndexChange,
+  type IndexSettings,
+} from './index-api.ts'
 
 export interface IndexMeta extends IndexSettings {
   /** Told apart from an earlier index of the same name by this. */
@@ -100,6 +106,7 @@ export function metaToJson(meta: IndexMeta): JsonObject {
     bucket: meta.bucket,
     backend: meta.backend,
     hnsw: configToJson(meta.hnsw),
+    ...(meta.lance !== undefined && { lance: lanceToJson(meta.lance) }),
     shards: meta.shards,
     retention: { keep_last_versions: meta.keepLastVersions },
     ...(meta.move !== undefined && { move: { ...meta.move } }),
@@ -130,8 +137,9 @@ export function metaFromJson(index: string, json: unknown): IndexMeta {
     metric,
     // Metadata of a single-bucket layout names none: it lives in the primary.
     bucket: isObject(json) && json['bucket'] === undefined ? 'primary' : field('bucket', isString),
-    backend: field('backend', (value): value is 'hnsw' => value === 'hnsw'),
+    backend: field('backend', isBackend),
     hnsw: config,
+    ...lanceOf(index, json),
     shards: field('shards', isIntegerIn(1, 1024)),
     keepLastVersions: retention('keep_last_versions', isIntegerIn(1, 1_000_000)),
     ...moveOf(index, json),
@@ -143,6 +151,15 @@ export function metaFromJson(index: string, json: unknown): IndexMeta {
     // Older metadata has none, and neither has an index that takes no stream.
     ...(isObject(json) && json['stream'] !== undefined && { stream: streamFrom(index, json) }),
   }
+}
+
+/** An index of this backend has settings of it, and no other has. */
+function lanceOf(index: string, json: unknown): { readonly lance?: LanceSettings } {
+  const field = reader(index, json)
+  if (field('backend', isBackend) !== 'lance') return {}
+  const lance = lanceFromJson(field('lance', isObject))
+  if (lance === null) throw badField(index, 'lance')
+  return { lance }
 }
 
 function moveOf(index: string, json: unknown): { readonly move?: IndexMove } {
@@ -185,10 +202,13 @@ function reader(index: string, json: unknown): <T>(name: string, guard: Guard<T>
   return (name, guard) => {
     const value = isObject(json) ? json[name] : undefined
     if (guard(value)) return value
-    throw new VectordError('object_corrupt', `The meta of index "${index}" has a bad "${name}".`, {
-      details: { index, field: name },
-    })
+    throw badField(index, name)
   }
+}
+
+function badField(index: string, field: string): VectordError {
+  const message = `The meta of index "${index}" has a bad "${field}".`
+  return new VectordError('object_corrupt', message, { details: { index, field } })
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -205,6 +225,10 @@ function isTime(value: unknown): value is string {
 
 function isMetric(value: unknown): value is Metric {
   return METRICS.some((metric) => metric === value)
+}
+
+function isBackend(value: unknown): value is IndexBackend {
+  return INDEX_BACKENDS.some((backend) => backend === value)
 }
 
 function isState(value: unknown): value is IndexMeta['state'] {

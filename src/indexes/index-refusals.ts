@@ -3,7 +3,10 @@
  */
 
 import { VectordError } from '../lib/errors.ts'
-import type { IndexState } from './index-api.ts'
+import type { IndexBackend, IndexState } from './index-api.ts'
+
+/** Ids that an error names. */
+const NAMED_MAX = 20
 
 interface Unready {
   readonly index: string
@@ -70,6 +73,33 @@ export function takesNoTexts(index: string): VectordError {
 export function notWrittenYet(asOf: number, lsn: number): VectordError {
   return new VectordError('bad_request', `"as_of" is ${asOf}; the last write is ${lsn}.`, {
     details: { part: 'body', field: 'as_of', problem: 'is after the last write', as_of: asOf, lsn },
+  })
+}
+
+/** Of a page that starts where pages of this index never end. */
+export function invalidCursor(): VectordError {
+  return new VectordError('invalid_cursor', 'The cursor is not one of ours: start from none.')
+}
+
+/** What is for indexes of another backend, and where to look instead. */
+export function wrongBackend(
+  { index, backend }: { readonly index: string; readonly backend: IndexBackend },
+  instead: string,
+): VectordError {
+  const message = `Index "${index}" has the backend "${backend}", which this is not for: ${instead}.`
+  return new VectordError('wrong_backend', message, { details: { index, backend, instead } })
+}
+
+/** The hint for whoever asks a Lance index about graphs, generations, promotions or trials. */
+export const LANCE_INSTEAD =
+  'POST /vectors/lance/index/{index} builds its index, POST /vectors/lance/recall/{index} measures' +
+  ' and solves its settings'
+
+/** Of an append, which takes new points alone; nothing of it was written. */
+export function pointsExist(index: string, ids: readonly string[]): VectordError {
+  const message = `Nothing was appended: the point "${ids[0] ?? ''}" is there already.`
+  return new VectordError('points_exist', message, {
+    details: { index, ids: ids.slice(0, NAMED_MAX), ids_total: ids.length },
   })
 }
 

@@ -15,18 +15,21 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { RevisionedDocument, Revision } from '../buckets/revisioned-document.ts'
+import { LANCE_DEFAULTS } from '../domain/lance-settings.ts'
 import { checkName } from '../domain/names.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
+import { changedSettings } from './changed-settings.ts'
 import { indexMoving } from './entry-gate.ts'
 import type { ArrivalHands, BringIndex } from './index-arrivals.ts'
 import type { IndexChange, Indexes, ManagedIndex, NewIndex, WriteCondition } from './index-api.ts'
-import { callOffMove, metaDocument, withStream, type IndexMeta } from './index-meta.ts'
+import { callOffMove, metaDocument, type IndexMeta } from './index-meta.ts'
 import type { MoveControl } from './index-moves.ts'
 import { deleteIndexObjects, indexNames } from './index-objects.ts'
-import { checkRevision, indexExists, indexNotFound, notListedYet } from './index-refusals.ts'
+import { checkRevision, indexExists, indexNotFound } from './index-refusals.ts'
 import type { IndexRegistryOptions } from './index-registry-options.ts'
-import type { IndexRunner } from './index-runner.ts'
+import { KnownIndexes, type AnyRunner } from './known-indexes.ts'
+import type { LanceIndex } from './lance-index.ts'
 import type { ServedIndex } from './served-index.ts'
 
 /** How long a creation waits for the new index to serve. */
@@ -34,12 +37,8 @@ const SETTLE_MS_MAX = 5000
 
 export class IndexRegistry implements Indexes {
   readonly #options: IndexRegistryOptions
-  readonly #runners = new Map<string, IndexRunner>()
+  readonly #known: KnownIndexes
   readonly #changes = new KeyedMutex()
-  /** Buckets whose indexes are not known yet, and why. */
-  readonly #unread = new Map<string, unknown>()
-  /** Names of which it cannot be told yet where they live, and why. */
-  readonly #unsettled = new Map<string, { readonly bucket: string; readonly why: VectordError }>()
   readonly #moving = new Map<string, { readonly abort: AbortController; ended: Promise<unknown> }>()
   readonly #hands: ArrivalHands = {
     turn: (name, work) => this.#changes.run(name, work),
@@ -48,18 +47,22 @@ export class IndexRegistry implements Indexes {
     },
     homeStore: (bucket) => this.#homeStore(bucket),
     serve: (stored) => this.#serveSoon(stored),
+    makeRunner: ({ document, revision }) => this.#options.makeRunner(document, revision),
+    adopt: (runner) => {
+      this.#known.set(runner.index.meta.name, runner)
+    },
     finishDeletion: (store, stored) => this.#finishDeletion(store, stored),
   }
   #closed = false
 
   constructor(options: IndexRegistryOptions) {
     this.#options = options
-    for (const bucket of options.buckets.names()) this.#unread.set(bucket, null)
+    this.#known = new KnownIndexes(options.indexesMax, options.buckets.names())
   }
 
   /** Buckets whose indexes are not known yet. */
   get unreadBuckets(): readonly string[] {
-    return [...this.#unread.keys()]
+    return this.#known.unreadBuckets
   }
 
   /**
@@ -70,8 +73,19 @@ export class IndexRegistry implements Indexes {
     await Promise.all(this.#options.buckets.names().map((bucket) => this.#refreshBucket(bucket)))
   }
 
+  /** Indexes of every backend; this registry itself is that of those with a graph. */
+  readonly all: Indexes = {
+    create: (settings) => this.create(settings),
+    list: () => this.#known.all(),
+    has: (name) => this.#known.find(name) !== null,
+    get: (name) => this.#known.get(name).index,
+    delete: (name, condition) => this.delete(name, condition),
+    update: (name, change, condition) => this.update(name, change, condition),
+  }
+
   create(settings: NewIndex): Promise<ManagedIndex> {
     checkName('index', settings.name)
+    if (settings.backend === 'lance') return this.#createLance(settings)
     return this.#changes.run(settings.name, async () => {
       this.#checkFree(settings.name)
       const store = this.#homeStore(settings.bucket)
@@ -95,16 +109,25 @@ export class IndexRegistry implements Indexes {
   }
 
   list(): readonly ServedIndex[] {
-    const all = [...this.#runners.values()].map((runner) => runner.index)
-    return all.toSorted((a, b) => (a.meta.name < b.meta.name ? -1 : 1))
+    return this.#known.served()
   }
 
   has(name: string): boolean {
-    return this.#runners.has(name)
+    return this.#known.find(name)?.backend === 'hnsw'
   }
 
+  /** @throws {VectordError} also `wrong_backend`, for an index without a graph. */
   get(name: string): ServedIndex {
-    return this.#runner(name).index
+    return this.#known.graph(name).index
+  }
+
+  lanceIndexes(): readonly LanceIndex[] {
+    return this.#known.lance()
+  }
+
+  /** @throws {VectordError} `index_not_found`, `wrong_backend`. */
+  lanceIndex(name: string): LanceIndex {
+    return this.#known.table(name)
   }
 
   async delete(name: string, condition: WriteCondition): Promise<void> {
@@ -113,7 +136,7 @@ export class IndexRegistry implements Indexes {
     await moving?.ended
     return this.#changes.run(name, async () => {
       if (this.#moving.has(name)) throw indexMoving(name)
-      const runner = this.#runner(name)
+      const runner = this.#known.get(name)
       runner.index.checkOwned()
       const { bucket } = runner.index.meta
       const stored = await this.#changeMeta(name, condition, 'delete', (meta) => ({
@@ -123,7 +146,7 @@ export class IndexRegistry implements Indexes {
       runner.index.changeMeta(stored.document, stored.revision)
       await runner.close({ checkpoint: false })
       await this.#finishDeletion(this.#options.buckets.store(bucket), stored)
-      this.#runners.delete(name)
+      this.#known.remove(name)
     })
   }
 
@@ -133,21 +156,24 @@ export class IndexRegistry implements Indexes {
     condition: WriteCondition,
   ): Promise<ManagedIndex> {
     const index = await this.#change(name, change, condition)
-    if (change.keepLastVersions !== undefined) await this.#retain(index)
+    if (change.keepLastVersions !== undefined) await this.#retain(this.get(name))
     return index
   }
 
-  #change(name: string, change: IndexChange, condition: WriteCondition): Promise<ServedIndex> {
+  /** A table of its own comes first: a Lance index is there with it, or not at all. */
+  #createLance({ createdBy, ...settings }: NewIndex): Promise<ManagedIndex> {
+    return this.restore({
+      settings: { ...settings, backend: 'lance', lance: settings.lance ?? LANCE_DEFAULTS },
+      ...{ by: createdBy, reason: 'create', write: async (index) => index.checkWritable() },
+    })
+  }
+
+  #change(name: string, change: IndexChange, condition: WriteCondition): Promise<ManagedIndex> {
     return this.#changes.run(name, async () => {
-      const { index } = this.#runner(name)
-      const stored = await this.#changeMeta(name, condition, 'change settings', (meta) => ({
-        ...withStream(meta, change.stream),
-        ...(change.efSearch !== undefined && {
-          hnsw: { ...meta.hnsw, efSearch: change.efSearch },
-        }),
-        ...(change.embedder !== undefined && { embedder: change.embedder }),
-        ...(change.keepLastVersions !== undefined && { keepLastVersions: change.keepLastVersions }),
-      }))
+      const { index } = this.#known.get(name)
+      const stored = await this.#changeMeta(name, condition, 'change settings', (meta) =>
+        changedSettings(meta, change),
+      )
       index.changeMeta(stored.document, stored.revision)
       return index
     })
@@ -158,7 +184,7 @@ export class IndexRegistry implements Indexes {
    *   `IndexMoves.check`.
    */
   async checkMove(name: string, bucket: string, condition: WriteCondition): Promise<void> {
-    const { index } = this.#runner(name)
+    const { index } = this.#known.graph(name)
     checkRevision(name, index.info.revision, condition.ifRevision)
     this.#homeStore(bucket)
     if (bucket !== index.meta.bucket) await this.#options.moves.check(index, bucket)
@@ -173,7 +199,7 @@ export class IndexRegistry implements Indexes {
     condition: WriteCondition,
     control: MoveControl,
   ): Promise<ManagedIndex> {
-    const runner = this.#runner(name)
+    const runner = this.#known.graph(name)
     this.#homeStore(bucket)
     if (runner.index.meta.bucket === bucket) return runner.index
     if (this.#moving.has(name)) throw indexMoving(name)
@@ -186,7 +212,7 @@ export class IndexRegistry implements Indexes {
       {
         turn: (work) =>
           this.#changes.run(name, () => {
-            if (this.#runner(name) !== runner) throw indexNotFound(name)
+            if (this.#known.get(name) !== runner) throw indexNotFound(name)
             return work()
           }),
         intend: (move) => this.#changeMeta(name, condition, 'move', (meta) => ({ ...meta, move })),
@@ -201,9 +227,14 @@ export class IndexRegistry implements Indexes {
     }
   }
 
+  /** The home of an index, also of one that nobody sees yet. @throws as `get`. */
+  homeOf(name: string): string {
+    return this.#options.arrivals.bucketOf(name) ?? this.#known.get(name).index.meta.bucket
+  }
+
   /** Names of the indexes whose home `bucket` is, or is about to be. */
   namesIn(bucket: string): readonly string[] {
-    const metas = [...this.#runners.values()].map((runner) => runner.index.meta)
+    const metas = this.#known.runners.map((runner) => runner.index.meta)
     const here = metas.filter((meta) => meta.bucket === bucket || meta.move?.to === bucket)
     return [...here.map((meta) => meta.name), ...this.#options.arrivals.namesIn(bucket)]
   }
@@ -211,9 +242,7 @@ export class IndexRegistry implements Indexes {
   /** Checkpoints what changed and takes every index out of service. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.all(
-      [...this.#runners.values()].map((runner) => runner.close({ checkpoint: true })),
-    )
+    await Promise.all(this.#known.runners.map((runner) => runner.close({ checkpoint: true })))
   }
 
   async #refreshBucket(bucket: string): Promise<void> {
@@ -222,17 +251,18 @@ export class IndexRegistry implements Indexes {
       for (const name of await indexNames(store)) {
         await this.#changes.run(name, () => this.#refreshIndex(store, bucket, name))
       }
-      this.#unread.delete(bucket)
+      this.#known.listed(bucket)
     } catch (error) {
-      if (this.#unread.has(bucket)) this.#unread.set(bucket, error)
+      this.#known.notListed(bucket, error)
       this.#options.onTrouble(error, `list the indexes of bucket "${bucket}"`)
     }
   }
 
   async #refreshIndex(store: ObjectStore, bucket: string, name: string): Promise<void> {
     // A move in this process sees to both of its buckets by itself, and so does a restore.
-    if (this.#closed || this.#moving.has(name) || this.#options.arrivals.isAlive(name)) return
-    const runner = this.#runners.get(name)
+    if (this.#closed || this.#moving.has(name) || this.#options.arrivals.bucketOf(name) !== null)
+      return
+    const runner = this.#known.find(name)
     if (runner?.index.meta.bucket === bucket) await this.#refreshKnown(store, runner)
     else await this.#discover(store, bucket, name)
   }
@@ -240,12 +270,12 @@ export class IndexRegistry implements Indexes {
   /** Looks at a meta in a bucket that is not known as the home of its index. */
   async #discover(store: ObjectStore, bucket: string, name: string): Promise<void> {
     const stored = await metaDocument(store, name).read()
-    if (this.#unsettled.get(name)?.bucket === bucket) this.#unsettled.delete(name)
+    this.#known.settled(name, bucket)
     if (stored === null) return
     const { state } = stored.document
     if (state === 'restoring') await this.#options.arrivals.settle(store, stored, this.#hands)
     else if (state !== 'active' && state !== 'deleting') await this.#settle(stored, bucket)
-    else if (!this.#runners.has(name)) {
+    else if (this.#known.find(name) === null) {
       if (state === 'deleting') await this.#finishDeletion(store, stored)
       else this.#serve(stored)
     }
@@ -256,15 +286,15 @@ export class IndexRegistry implements Indexes {
     const { name } = stored.document
     try {
       const home = await this.#options.moves.settle(stored, bucket)
-      if (home !== null && !this.#runners.has(name)) this.#serve(home)
+      if (home !== null && this.#known.find(name) === null) this.#serve(home)
     } catch (error) {
       if (!(error instanceof VectordError)) throw error
-      this.#unsettled.set(name, { bucket, why: error })
+      this.#known.unsettled(name, bucket, error)
       this.#options.onTrouble(error, `find the home of index "${name}"`)
     }
   }
 
-  async #refreshKnown(store: ObjectStore, runner: IndexRunner): Promise<void> {
+  async #refreshKnown(store: ObjectStore, runner: AnyRunner): Promise<void> {
     const { meta, info } = runner.index
     const document = metaDocument(store, meta.name)
     // It may be of a move that failed while the bucket could not be told so.
@@ -274,14 +304,14 @@ export class IndexRegistry implements Indexes {
     const stored = await document.read()
     if (stored !== null && isSame(stored.document, meta)) {
       runner.index.changeMeta(stored.document, stored.revision)
-      await this.#retain(runner.index)
+      if (runner.backend === 'hnsw') await this.#retain(runner.index)
       return
     }
     // It was deleted, and perhaps another server has made a new one of the same name since; or it
     // has moved.
     await runner.close({ checkpoint: false })
     if (stored?.document.state === 'deleting') await this.#finishDeletion(store, stored)
-    this.#runners.delete(meta.name)
+    this.#known.remove(meta.name)
     await this.#discover(store, meta.bucket, meta.name)
   }
 
@@ -289,15 +319,15 @@ export class IndexRegistry implements Indexes {
     return this.#options.onRetention(meta.name, meta.keepLastVersions)
   }
 
-  #serve(stored: Revision<IndexMeta>): IndexRunner {
+  #serve(stored: Revision<IndexMeta>): AnyRunner {
     const runner = this.#options.makeRunner(stored.document, stored.revision)
-    this.#runners.set(stored.document.name, runner)
+    this.#known.set(stored.document.name, runner)
     runner.start()
     return runner
   }
 
   /** Whoever creates an index writes to it next: answers when that is possible, if it is soon. */
-  async #serveSoon(stored: Revision<IndexMeta>): Promise<ServedIndex> {
+  async #serveSoon(stored: Revision<IndexMeta>): Promise<ManagedIndex> {
     const runner = this.#serve(stored)
     await Promise.race([runner.settled, sleep(SETTLE_MS_MAX, undefined, { ref: false })])
     return runner.index
@@ -321,18 +351,20 @@ export class IndexRegistry implements Indexes {
     reason: string,
     change: (meta: IndexMeta) => IndexMeta,
   ): Promise<Revision<IndexMeta>> {
-    const { meta } = this.#runner(name).index
+    const { meta } = this.#known.get(name).index
     const document = metaDocument(this.#options.buckets.store(meta.bucket), name)
     return document.modify((current) => {
       if (current === null) throw indexNotFound(name)
       checkRevision(name, current.revision, condition.ifRevision)
-      return { document: change(current.document), author: condition.by, reason }
+      const why = condition.reason ?? reason
+      return { document: change(current.document), author: condition.by, reason: why }
     })
   }
 
   async #finishDeletion(store: ObjectStore, stored: Revision<IndexMeta>): Promise<void> {
     const { name } = stored.document
     await this.#options.onDelete(name, stored.document.bucket)
+    if (stored.document.backend === 'lance') await this.#options.endTable(stored.document)
     await deleteIndexObjects(store, name)
     const document = metaDocument(store, name)
     try {
@@ -343,26 +375,10 @@ export class IndexRegistry implements Indexes {
     }
   }
 
-  #runner(name: string): IndexRunner {
-    const runner = this.#runners.get(name)
-    if (runner !== undefined) return runner
-    this.#checkAllRead(name)
-    throw this.#unsettled.get(name)?.why ?? indexNotFound(name)
-  }
-
   #checkFree(name: string): void {
     if (this.#closed) throw new VectordError('shutting_down', 'The service is shutting down.')
-    if (this.#runners.has(name) || this.#options.arrivals.isAlive(name)) throw indexExists(name)
-    this.#checkAllRead(name)
-    const unsettled = this.#unsettled.get(name)
-    if (unsettled !== undefined) throw unsettled.why
-    if (this.#runners.size >= this.#options.indexesMax) {
-      throw new VectordError(
-        'limit_exceeded',
-        `There are ${this.#runners.size} indexes; the bound is ${this.#options.indexesMax}.`,
-        { details: { limit: 'limits.indexes_max', bound: this.#options.indexesMax } },
-      )
-    }
+    if (this.#options.arrivals.bucketOf(name) !== null) throw indexExists(name)
+    this.#known.checkFree(name)
   }
 
   /** @throws {VectordError} where no index can live in the bucket. */
@@ -373,12 +389,6 @@ export class IndexRegistry implements Indexes {
     throw new VectordError('bucket_protected', `No index can live in the bucket "${bucket}".`, {
       details: { bucket },
     })
-  }
-
-  #checkAllRead(name: string): void {
-    const [bucket] = this.#unread.keys()
-    if (bucket === undefined) return
-    throw notListedYet(name, bucket, this.#unread.get(bucket))
   }
 }
 

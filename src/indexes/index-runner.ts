@@ -34,6 +34,7 @@ export interface IndexRunnerOptions {
 }
 
 export class IndexRunner {
+  readonly backend = 'hnsw'
   readonly index: ServedIndex
   readonly #options: IndexRunnerOptions
   readonly #closing = new AbortController()

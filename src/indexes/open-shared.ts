@@ -2,6 +2,7 @@
  * Opens an index in a bucket that several servers may share: as its owner, or to follow the owner.
  */
 
+import type { ObjectStore } from '../buckets/object-store.ts'
 import type { CheckpointStore } from '../log/checkpoint-store.ts'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { GroupFollower } from '../log/group-follower.ts'
@@ -9,7 +10,7 @@ import type { LogStore } from '../log/log-store.ts'
 import { openObjectLog } from '../log/object-log.ts'
 import { IndexFollower, OwnerSeen } from './index-follower.ts'
 import { IndexLease } from './index-lease.ts'
-import { callOffMove, metaDocument } from './index-meta.ts'
+import { callOffMove, metaDocument, type IndexMeta } from './index-meta.ts'
 import { indexFolder } from './index-objects.ts'
 import type { IndexOwner } from './index-owner.ts'
 import { IndexStorage, type IndexStorageOptions } from './index-storage.ts'
@@ -131,15 +132,30 @@ async function claim(options: SharedIndexOptions): Promise<number> {
   const { owner, incarnation } = options
   const { store, index } = options.storage
   const epoch = await owner.claim()
-  // Its objects go when it is deleted, the lease too: nothing may be written after that.
-  const meta = (await metaDocument(store, index).read())?.document ?? null
-  if (meta?.state === 'active' && meta.incarnation === incarnation) {
-    await callOffMove(store, meta)
-    return epoch
+  try {
+    await callOffMove(store, await checkStillThere(store, { name: index, incarnation }))
+  } catch (error) {
+    if (hasCode(error, 'index_not_found')) await owner.release()
+    throw error
   }
-  await owner.release()
-  throw new VectordError('index_not_found', `Index "${index}" was deleted by another server.`, {
-    details: { index },
+  return epoch
+}
+
+/**
+ * The meta of an index that was claimed: its objects go when it is deleted, the claim too, and nothing
+ * may be written after that.
+ *
+ * @throws {VectordError} `index_not_found`.
+ */
+export async function checkStillThere(
+  store: ObjectStore,
+  { name, incarnation }: Pick<IndexMeta, 'name' | 'incarnation'>,
+): Promise<IndexMeta> {
+  const meta = (await metaDocument(store, name).read())?.document ?? null
+  const isThere = meta?.state === 'active' || meta?.state === 'restoring'
+  if (isThere && meta.incarnation === incarnation) return meta
+  throw new VectordError('index_not_found', `Index "${name}" was deleted by another server.`, {
+    details: { index: name },
   })
 }
 

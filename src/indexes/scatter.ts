@@ -16,7 +16,9 @@ import type {
 } from '../domain/search.ts'
 import { invariant } from '../lib/invariant.ts'
 
-const PATH_RANK = { exact: 0, keyword: 0, graph: 1, graph_filtered: 2, hybrid: 3 } as const
+const PATH_RANK = {
+  ...{ exact: 0, keyword: 0, graph: 1, ivf: 1, graph_filtered: 2, ivf_filtered: 2, hybrid: 3 },
+} as const
 
 /** The k nearest of all answers. The path named is the most approximate one that ran. */
 export function mergeAnswers(answers: readonly ShardAnswer[], k: number): ShardAnswer {

@@ -52,8 +52,9 @@ import { progressOf, stateOf } from './index-state.ts'
 import type { IndexStorage, RecordSink } from './index-storage.ts'
 import { deleteBatches, matchingIds } from './matching-deletes.ts'
 import type { IndexMemory } from './memory-quota.ts'
-import { mergePages, sumStats } from './scatter.ts'
+import { sumStats } from './scatter.ts'
 import type { ShardClient } from './shard-client.ts'
+import { scrollShards } from './scroll-shards.ts'
 import { fetchFromShards, sampleShards, searchShards, versionsFromShards } from './shard-reads.ts'
 import { ServedTexts } from './served-texts.ts'
 import { alignRetention, retainInShards } from './shard-retention.ts'
@@ -283,8 +284,7 @@ export class ServedIndex implements ManagedIndex, RecordSink {
   async scroll(request: ScrollRequest, options: ReadOptions): Promise<ScrollReply> {
     await this.#seen(options)
     const { lsn } = this.#applied
-    const pages = await Promise.all(this.#shards.map((shard) => shard.scroll(request, options)))
-    return { ...mergePages(pages, request.limit), lsn }
+    return { ...(await scrollShards(this.#shards, request, options)), lsn }
   }
 
   async count(filter: string | null, options: ReadOptions): Promise<number> {

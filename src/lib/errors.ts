@@ -85,6 +85,8 @@ export const ERROR_KINDS = {
   embedder_mismatch: { status: 409, retryable: false },
   lance_version_gone: { status: 404, retryable: false },
   lance_too_few_rows: { status: 409, retryable: false },
+  wrong_backend: { status: 409, retryable: false },
+  points_exist: { status: 409, retryable: false },
 
   // The service is not ready for it now.
   delta_full: { status: 429, retryable: true },

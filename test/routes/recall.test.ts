@@ -63,6 +63,7 @@ async function open(t: TestContext, options: Partial<HttpOptions> = {}): Promise
   }
   await app.app.register(recallRoutes, {
     ...{ indexes: app.indexes, limits: HTTP_LIMITS, metrics, nowMs: () => now, recall: watch },
+    graphs: app.indexes,
     trialCurve: () => world.trial(),
   })
   liveRecallGauges(metrics, watch)

@@ -30,7 +30,7 @@ import type {
   VerifyReport,
   WriteOptions,
 } from '../../src/indexes/index-api.ts'
-import { notWrittenYet } from '../../src/indexes/index-refusals.ts'
+import { invalidCursor, notWrittenYet } from '../../src/indexes/index-refusals.ts'
 import { VectordError } from '../../src/lib/errors.ts'
 import { searchRows } from './memory-keywords.ts'
 import { isAfter, matching, need, shown, type Row } from './memory-row.ts'
@@ -197,8 +197,10 @@ export class MemoryIndex implements ManagedIndex {
 
   async scroll(request: ScrollRequest): Promise<ScrollReply> {
     this.#check()
+    const { after } = request
+    if (after !== null && 'id' in after) throw invalidCursor()
     const rows = this.#matching(request.filter)
-      .filter((row) => request.after === null || isAfter(row, request.after))
+      .filter((row) => after === null || isAfter(row, after))
       .sort((a, b) => a.lsn - b.lsn || a.row - b.row)
     const page = rows.slice(0, request.limit)
     const last = rows.length > page.length ? page.at(-1) : undefined

@@ -143,7 +143,9 @@ export class MovingWorld {
       arrivals: new IndexArrivals({
         ...{ server, nowMs, onTrouble },
         beginLog: (meta, lsn) => beginLog(open, meta, lsn),
+        beginTable: noTables,
       }),
+      endTable: noTables,
       moves: new IndexMoves({
         ...{ store, server, scratch, nowMs, onTrouble, evalKeys },
         dropCopy: async (_, { store: left, objects }) => {
@@ -244,4 +246,8 @@ export function isRefusal(error: unknown): boolean {
 
 function specOf(bucket: string): BucketSpec {
   return { backend: 's3', bucket, prefix: '', region: '', endpoint: null, credentials: null }
+}
+
+function noTables(): Promise<never> {
+  return Promise.reject(new Error('no index of this world is a table'))
 }

@@ -38,6 +38,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   recall: 'How good answers are: measured on some of the searches, and held by their ef.',
   agent:
     'The autotune agent; what [agent] says holds for every index that has no settings of its own.',
+  lance: 'Tables of the backend lance, which lie in their buckets and are kept in shape here.',
   embedders:
     'What makes vectors of texts. "local" is built in; "ollama" and "openai" exist where their url and model are set.',
   'embedders.ollama': 'An Ollama server: it embeds, and it holds the models of profiles.',

@@ -1,0 +1,85 @@
+/**
+ * The cheapest search settings of a Lance index whose recall reaches a floor, as it can be shown.
+ *
+ *     sampled rows ─▶ queries ─▶ half to choose by ─▶ of each refine factor the first rung whose lower
+ *                        │                            bound reaches the floor ─▶ the cheapest of them
+ *                        ╰─────▶ half to show ─▶ its lower bound reaches it there too ─▶ chosen
+ *                                                    ╰─no─▶ the most accurate one is tried, once
+ *
+ * Settings that fail on the half that they were not chosen by are never told to reach the floor. Only
+ * two of them are judged there, so that what passes by luck stays as rare as the bounds say.
+ */
+
+import { firstPassing, laddersOf } from '../autotune/lance-ladder.ts'
+import type { LanceIndexKind, LanceSearchSettings } from '../domain/lance-table.ts'
+import { measureLance, type LanceMeasured, type LanceQuestion } from './lance-queries.ts'
+import type { LanceScale } from './lance-queries.ts'
+
+export interface LanceSolved {
+  /** On the half that they were not chosen by. */
+  readonly shown: LanceMeasured
+  /** The lower bound reaches the floor. */
+  readonly isReached: boolean
+  /** What was measured on the way, on the other half. */
+  readonly tried: readonly LanceMeasured[]
+}
+
+export interface LanceGoal {
+  readonly kind: LanceIndexKind
+  readonly rows: number
+  readonly minRecall: number
+  readonly onProgress: (done: number, total: number) => void
+}
+
+export interface LanceHalves {
+  readonly tune: readonly LanceQuestion[]
+  readonly heldOut: readonly LanceQuestion[]
+}
+
+/** Rows are sampled in the order of the table: each half has every second one. */
+export function halvesOf(questions: readonly LanceQuestion[]): LanceHalves {
+  return {
+    tune: questions.filter((_, i) => i % 2 === 0),
+    heldOut: questions.filter((_, i) => i % 2 === 1),
+  }
+}
+
+export async function solveLance(
+  scale: LanceScale,
+  { tune, heldOut }: LanceHalves,
+  { kind, rows, minRecall, onProgress }: LanceGoal,
+): Promise<LanceSolved> {
+  const tried: LanceMeasured[] = []
+  const measure = async (settings: LanceSearchSettings): Promise<LanceMeasured> => {
+    const measured = await measureLance(scale, tune, settings)
+    tried.push(measured)
+    return measured
+  }
+  const reaches = ({ lcb }: LanceMeasured): boolean => lcb >= minRecall
+  const ladders = laddersOf(kind, { rows, k: scale.k })
+  const passed: LanceMeasured[] = []
+  let rungs = Infinity
+  for (const [i, ladder] of ladders.entries()) {
+    onProgress(i, ladders.length)
+    const first = await firstPassing(ladder.slice(0, rungs), measure, reaches)
+    if (first === null) continue
+    passed.push(first.measured)
+    // More is refined at a rung that is no lower: that costs more and is not needed.
+    rungs = first.place
+  }
+  const [cheapest] = passed.toSorted((a, b) => a.tookUsP50 - b.tookUsP50)
+  const best = tried.reduce((a, b) => (isBetter(b, a) ? b : a))
+  const show = (of: LanceMeasured): Promise<LanceMeasured> =>
+    measureLance(scale, heldOut, of.settings)
+  if (cheapest !== undefined) {
+    const shown = await show(cheapest)
+    if (reaches(shown)) return { shown, isReached: true, tried }
+  }
+  const shown = await show(best)
+  return { shown, isReached: cheapest !== undefined && reaches(shown), tried }
+}
+
+/** The higher lower bound; of equal ones the cheaper. */
+function isBetter(one: LanceMeasured, other: LanceMeasured): boolean {
+  return one.lcb > other.lcb || (one.lcb === other.lcb && one.tookUsP50 < other.tookUsP50)
+}
