@@ -5,11 +5,13 @@
  * a search for a path always ends here.
  */
 
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { adminRoutes } from '../routes/admin.ts'
 import { agentRoutes } from '../routes/agent.ts'
+import { dashboardRoutes } from '../routes/dashboard.ts'
 import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
@@ -18,6 +20,7 @@ import { indexRoutes } from '../routes/indexes.ts'
 import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
+import { overviewRoutes } from '../routes/overview.ts'
 import { pointRoutes } from '../routes/points.ts'
 import { profileRoutes } from '../routes/profiles.ts'
 import { projectionRoutes } from '../routes/projection.ts'
@@ -27,6 +30,7 @@ import { searchGroupRoutes } from '../routes/search-groups.ts'
 import { searchRoutes } from '../routes/search.ts'
 import { storageRoutes } from '../routes/storage.ts'
 import { streamRoutes } from '../routes/streams.ts'
+import { trialPointRoutes } from '../routes/trial-points.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
 import { versionRoutes } from '../routes/versions.ts'
@@ -55,6 +59,8 @@ import { projectionGauges } from './projection/projection-gauges.ts'
 import { agentGauges } from './services/agent-gauges.ts'
 import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
+import type { SearchSeen } from './services/search-observer.ts'
+import { SearchRates } from './services/search-rates.ts'
 import { TextParts } from './text-parts.ts'
 import { TuningParts } from './tuning-parts.ts'
 
@@ -81,6 +87,8 @@ const JOURNALS_MS = 10_000
 /** How often it is looked whether a rollout is to be ended. */
 const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
+/** Built by `npm ci`. */
+const PAGES = join(import.meta.dirname, '../web/dist')
 /** How often it is looked whether an index came into service, which may have something to sweep. */
 const SWEEPS_MS = 1000
 
@@ -171,9 +179,13 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(pointRoutes, forIndexes)
   await http.register(streamRoutes, { ...forIndexes, streams })
   await http.register(versionRoutes, forIndexes)
+  const rates = new SearchRates(options.nowMs)
   const forSearches = {
     ...forIndexes,
-    observe: tuning.observe.bind(tuning),
+    observe: (seen: SearchSeen) => {
+      rates.observe(seen)
+      tuning.observe(seen)
+    },
     embedderOf: (index: string) => texts.embedderOf(index),
   }
   await http.register(searchRoutes, forSearches)
@@ -190,6 +202,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(promotionRoutes, { indexes, promotions, changes })
   await http.register(evalRoutes, { ...forIndexes, evals, evalSets })
   await http.register(trialRoutes, { indexes, trials, decisions })
+  await http.register(trialPointRoutes, { indexes, trials })
   await http.register(tuningRoutes, { indexes, tuning: tuning.tuning })
   const { agent, proposals, recall } = tuning
   await http.register(agentRoutes, { indexes, agent, proposals, decisions })
@@ -198,6 +211,12 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
+  await http.register(overviewRoutes, {
+    ...{ indexes, buckets, rates, recall, operations: operationsOf(parts), memory: parts.memory },
+    ...{ nowMs: options.nowMs, startedMs: options.nowMs() },
+    rssBytes: () => residenceOf(parts.dataplane).rssBytes,
+  })
+  await http.register(dashboardRoutes, { folder: PAGES })
 }
 
 function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Streams {
