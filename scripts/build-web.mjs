@@ -28,6 +28,8 @@ else {
       outDir: join(WEB, 'dist'),
       emptyOutDir: true,
       target: 'es2022',
+      // Those that know light-dark().
+      cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
     },

@@ -1,0 +1,80 @@
+/** What is painted by hand on the canvas of a chart; places are in its own pixels. */
+
+type Place = readonly [number, number]
+
+/** `disc`: current. `diamond`: promoted. `triangle`: proposed. `ring`: chosen. */
+export type MarkForm = 'disc' | 'diamond' | 'triangle' | 'ring'
+
+const ratio = (): number => devicePixelRatio || 1
+
+/** Small squares in one path. */
+export function drawDots(
+  ctx: CanvasRenderingContext2D,
+  places: readonly Place[],
+  colour: string,
+): void {
+  const size = (places.length > 4000 ? 2 : 4) * ratio()
+  ctx.globalAlpha = places.length > 4000 ? 0.55 : 0.75
+  ctx.fillStyle = colour
+  ctx.beginPath()
+  for (const [x, y] of places) ctx.rect(x - size / 2, y - size / 2, size, size)
+  ctx.fill()
+  ctx.globalAlpha = 1
+}
+
+interface LineStyle {
+  readonly colour: string
+  readonly width: number
+  readonly dash?: readonly number[]
+}
+
+export function drawLine(
+  ctx: CanvasRenderingContext2D,
+  places: readonly Place[],
+  { colour, width, dash = [] }: LineStyle,
+): void {
+  ctx.strokeStyle = colour
+  ctx.lineWidth = width * ratio()
+  ctx.setLineDash(dash.map((length) => length * ratio()))
+  ctx.beginPath()
+  for (const [x, y] of places) ctx.lineTo(x, y)
+  ctx.stroke()
+  ctx.setLineDash([])
+}
+
+export function drawMark(
+  ctx: CanvasRenderingContext2D,
+  form: MarkForm,
+  [x, y]: Place,
+  colour: string,
+): void {
+  const size = (form === 'ring' ? 4 : 7) * ratio()
+  ctx.beginPath()
+  if (form === 'disc' || form === 'ring') ctx.arc(x, y, size, 0, 2 * Math.PI)
+  else for (const [dx, dy] of CORNERS[form]) ctx.lineTo(x + dx * size, y + dy * size)
+  ctx.closePath()
+  ctx.lineWidth = 2 * ratio()
+  if (form === 'ring') {
+    ctx.strokeStyle = colour
+    ctx.stroke()
+    return
+  }
+  ctx.fillStyle = colour
+  ctx.strokeStyle = 'white'
+  ctx.fill()
+  ctx.stroke()
+}
+
+const CORNERS = {
+  diamond: [
+    [0, -1.25],
+    [1.25, 0],
+    [0, 1.25],
+    [-1.25, 0],
+  ],
+  triangle: [
+    [0, -1.2],
+    [1.15, 0.9],
+    [-1.15, 0.9],
+  ],
+} as const
