@@ -29,7 +29,11 @@ const PointsJson = Type.Object(
     trials: Type.Object(
       {
         trial_id: Type.Array(Type.String()),
-        ...{ seq: column('By number'), m: column('Links'), ef_construction: column('Of the build') },
+        ...{
+          seq: column('By number'),
+          m: column('Links'),
+          ef_construction: column('Of the build'),
+        },
       },
       { ...STRICT, description: 'Columns of one row a trial, oldest first.' },
     ),

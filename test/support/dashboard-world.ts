@@ -94,19 +94,18 @@ export async function fillIndex(service: Service, name: string, count: number): 
     id: `p-${row}`,
     vector: Array.from(vectorAt(vectors, row)),
     metadata: { year: 2000 + (row % 25), kind: row % 2 === 0 ? 'note' : 'page' },
-    ...(row % 3 === 0 && { text: `Note number ${row} about ${row % 2 === 0 ? 'rivers' : 'hills'}.` }),
+    ...(row % 3 === 0 && {
+      text: `Note number ${row} about ${row % 2 === 0 ? 'rivers' : 'hills'}.`,
+    }),
   }))
   await service.must('POST', `/vectors/indexes/${name}/points`, { points })
 }
 
-/** So many searches, so that live recall has something to sample. */
+/** So many searches, one after the other, so that each can be sampled. */
 export async function searchSome(service: Service, name: string, count: number): Promise<void> {
   const queries = randomVectors(count, DIMENSION, 11)
-  for (let row = 0; row < count; row += 50) {
-    const block = Array.from({ length: Math.min(50, count - row) }, (_, i) => ({
-      vector: Array.from(vectorAt(queries, row + i)),
-      ...{ k: 10, include: [] },
-    }))
-    await service.must('POST', `/vectors/indexes/${name}/search/batch`, { queries: block })
+  for (let row = 0; row < count; row += 1) {
+    const body = { vector: Array.from(vectorAt(queries, row)), k: 10, include: [] }
+    await service.must('POST', `/vectors/indexes/${name}/search`, body)
   }
 }

@@ -63,11 +63,7 @@ export function App(): JSX.Element {
         </div>
       </header>
       <main id="main" tabIndex={-1}>
-        {keyFault.value === null ? (
-          <Page />
-        ) : (
-          <KeyNeeded onAsk={() => (isAsking.value = true)} />
-        )}
+        {keyFault.value === null ? <Page /> : <KeyNeeded onAsk={() => (isAsking.value = true)} />}
       </main>
       <Toast />
       {isAsking.value && <KeyDialog onClose={() => (isAsking.value = false)} />}
@@ -82,7 +78,8 @@ function currentIf(is: boolean): { 'aria-current'?: 'page' } {
 function Page(): JSX.Element {
   const [page = '', name, tab = ''] = parts()
   if (page === '') return <OverviewPage />
-  if (page === 'indexes' && name !== undefined) return <IndexPage key={name} name={name} tab={tab} />
+  if (page === 'indexes' && name !== undefined)
+    return <IndexPage key={name} name={name} tab={tab} />
   if (page === 'operations') return <OperationsPage />
   if (page === 'agent') return <AgentPage />
   if (page === 'buckets') return <BucketsPage />
@@ -103,8 +100,8 @@ function Gone(): JSX.Element {
     <div role="alert">
       {state === 'gone' && (
         <p class="gone" title={absolute(sinceMs)}>
-          The server does not answer since {clock(sinceMs)}. What is shown is from before; it is asked
-          again every few seconds.
+          The server does not answer since {clock(sinceMs)}. What is shown is from before; it is
+          asked again every few seconds.
         </p>
       )}
     </div>
@@ -159,8 +156,8 @@ function KeyDialog({ onClose }: { onClose: () => void }): JSX.Element {
       onConfirm={async (form) => setKey(textOf(form, 'key'))}
     >
       <p class="quiet">
-        It is sent with each request, kept in this tab alone, and forgotten when the tab closes. Leave
-        it empty to send none.
+        It is sent with each request, kept in this tab alone, and forgotten when the tab closes.
+        Leave it empty to send none.
       </p>
       <Field label="Key">
         <input type="password" name="key" autocomplete="off" spellcheck={false} />

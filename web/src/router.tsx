@@ -42,7 +42,11 @@ export function startRouter(): void {
 
 function isOurs(link: HTMLAnchorElement, event: MouseEvent): boolean {
   if (event.defaultPrevented || event.button !== 0) return false
-  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return false
+  if (hasModifier(event)) return false
   if (link.target !== '' || link.origin !== location.origin || link.hash !== '') return false
   return link.pathname === HOME || link.pathname.startsWith(`${HOME}/`)
+}
+
+function hasModifier({ metaKey, ctrlKey, shiftKey, altKey }: MouseEvent): boolean {
+  return metaKey || ctrlKey || shiftKey || altKey
 }

@@ -7,7 +7,9 @@ export type Theme = (typeof THEMES)[number]
 
 const ITEM = 'vectord-theme'
 
-export const theme = signal<Theme>(THEMES.find((one) => one === localStorage.getItem(ITEM)) ?? 'system')
+export const theme = signal<Theme>(
+  THEMES.find((one) => one === localStorage.getItem(ITEM)) ?? 'system',
+)
 
 /** Goes up whenever the colours change: what is painted by hand paints again. */
 export const colours = signal(0)

@@ -48,7 +48,7 @@ export function drawMark(
   [x, y]: Place,
   colour: string,
 ): void {
-  const size = (form === 'ring' ? 4 : 7) * ratio()
+  const size = SIZES[form] * ratio()
   ctx.beginPath()
   if (form === 'disc' || form === 'ring') ctx.arc(x, y, size, 0, 2 * Math.PI)
   else for (const [dx, dy] of CORNERS[form]) ctx.lineTo(x + dx * size, y + dy * size)
@@ -64,6 +64,9 @@ export function drawMark(
   ctx.fill()
   ctx.stroke()
 }
+
+/** What is current can stand on what is promoted: both are seen. */
+const SIZES = { ring: 4, disc: 5, diamond: 9, triangle: 8 } as const
 
 const CORNERS = {
   diamond: [

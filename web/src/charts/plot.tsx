@@ -68,8 +68,12 @@ function palette(): Palette {
 }
 
 /** An axis in the type and colours of the page. */
-export function axisOf(palette: Palette, label: string): UPlot.Axis {
+export function axisOf(palette: Palette, label: string, isLogarithmic = false): UPlot.Axis {
+  const tick = (value: number): string => String(Number(value.toPrecision(6)))
   return {
+    splits: (_chart, _axis, ...range: number[]) => (isLogarithmic ? decades(range) : steps(range)),
+    filter: (_chart, splits) => splits,
+    values: (_chart, splits) => splits.map(tick),
     label,
     labelSize: 26,
     labelFont: '12px system-ui, sans-serif',
@@ -80,13 +84,41 @@ export function axisOf(palette: Palette, label: string): UPlot.Axis {
   }
 }
 
-/** A scale that counts in decades where the values span more than one and a half of them. */
+function steps([low = 0, high = 0, increment = 1]: readonly number[]): number[] {
+  const first = Math.ceil(low / increment)
+  const last = Math.floor(high / increment)
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => (first + i) * increment)
+}
+
+/** 1, 2 and 5 in each decade. */
+function decades([low = 0, high = 0]: readonly number[]): number[] {
+  const powers = Array.from({ length: 16 }, (_, i) => 10 ** (i - 6))
+  const ticks = powers.flatMap((power) => [power, 2 * power, 5 * power])
+  return ticks.filter((tick) => tick >= low && tick <= high)
+}
+
+/** True where values span so much that decades show them better. */
+export function isLogarithmic(values: readonly number[]): boolean {
+  const [low, high] = extent(values)
+  return low > 0 && high / low > 30
+}
+
+/** A scale that holds the values, with some room. */
 export function scaleFor(values: readonly number[]): UPlot.Scale {
-  const low = values.reduce((least, value) => Math.min(least, value), Infinity)
-  const high = values.reduce((most, value) => Math.max(most, value), -Infinity)
-  const isWide = low > 0 && high / low > 30
+  const [low, high] = extent(values)
+  const span = high - low || high || 1
+  const isWide = isLogarithmic(values)
   const range: UPlot.Range.MinMax = isWide
     ? [low / 1.15, high * 1.15]
-    : [Math.max(0, low - 0.06 * (high - low || low)), high + 0.06 * (high - low || high)]
-  return { time: false, distr: isWide ? 3 : 1, range: () => range }
+    : [Math.max(0, low - 0.06 * span), high + 0.06 * span]
+  // The enum of uPlot's types does not exist when it runs.
+  const distr = (isWide ? 3 : 1) as UPlot.Scale.Distr
+  return { time: false, distr, range: () => range }
+}
+
+function extent(values: readonly number[]): readonly [number, number] {
+  return values.reduce<readonly [number, number]>(
+    ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
+    [Infinity, -Infinity],
+  )
 }

@@ -3,9 +3,9 @@
 import type { JSX } from 'preact'
 import { useMemo } from 'preact/hooks'
 import UPlot from 'uplot'
-import type { Curve } from '../api/types.ts'
+import type { Curve } from '../api/tuning-types.ts'
 import { drawLine } from './draw.ts'
-import { axisOf, Plot, scaleFor, type Palette } from './plot.tsx'
+import { axisOf, isLogarithmic, Plot, scaleFor, type Palette } from './plot.tsx'
 
 interface RecallCurveProps {
   readonly curve: Curve
@@ -55,7 +55,7 @@ function optionsOf(
   })
   return {
     scales: { x: scaleFor(efs), y: { range: () => [Math.max(0, least - 0.02), 1.004] } },
-    axes: [axisOf(palette, 'ef of a search'), axisOf(palette, 'recall')],
+    axes: [axisOf(palette, 'ef of a search', isLogarithmic(efs)), axisOf(palette, 'recall')],
     legend: { show: false },
     cursor: { drag: { x: false, y: false } },
     series: [

@@ -8,10 +8,10 @@
 import type { JSX } from 'preact'
 import { useMemo, useRef } from 'preact/hooks'
 import type UPlot from 'uplot'
-import type { TrialPoints } from '../api/types.ts'
+import type { TrialPoints } from '../api/tuning-types.ts'
 import { byCost, paretoRows } from './pareto.ts'
 import { drawDots, drawLine, drawMark, type MarkForm } from './draw.ts'
-import { axisOf, Plot, scaleFor, type Palette } from './plot.tsx'
+import { axisOf, isLogarithmic, Plot, scaleFor, type Palette } from './plot.tsx'
 
 /** Recall below the goal that is still shown. */
 const BELOW_GOAL = 0.25
@@ -80,7 +80,10 @@ function optionsOf(
   const near = (chart: UPlot): number | null => nearestRow(chart, cloud)
   return {
     scales: { x: scaleFor(cloud.cpu_us), y: { range: () => [floor, 1.004] } },
-    axes: [axisOf(palette, 'CPU time of a query, µs'), axisOf(palette, 'recall')],
+    axes: [
+      axisOf(palette, 'CPU time of a query, µs', isLogarithmic(cloud.cpu_us)),
+      axisOf(palette, 'recall'),
+    ],
     legend: { show: false },
     cursor: { points: { show: false }, drag: { x: false, y: false } },
     series: [{}, { paths: () => null, points: { show: false } }],
@@ -121,21 +124,29 @@ function paint(chart: UPlot, state: CloudState, palette: Palette): void {
   const right = chart.bbox.left + chart.bbox.width
   const goal = [[chart.bbox.left, goalY] as const, [right, goalY] as const]
   drawLine(ctx, goal, { colour: palette.quiet, width: 1.5, dash: [6, 5] })
-  drawDots(ctx, Array.from(cloud.trial, (_, row) => place(row)), palette.dot)
+  drawDots(
+    ctx,
+    Array.from(cloud.trial, (_, row) => place(row)),
+    palette.dot,
+  )
   drawLine(ctx, state.front.map(place), { colour: palette.accent, width: 2.5 })
   if (state.chosen !== null) {
     const own = [...cloud.trial.keys()].filter((row) => cloud.trial[row] === state.chosen)
     drawLine(ctx, own.map(place), { colour: palette.text, width: 2 })
     for (const row of own) drawMark(ctx, 'ring', place(row), palette.text)
   }
-  for (const { form, row } of state.marks) drawMark(ctx, form, place(row), markColour(form, palette))
+  for (const { form, row } of state.marks)
+    drawMark(ctx, form, place(row), markColour(form, palette))
   ctx.restore()
 }
 
 function markColour(form: MarkForm, palette: Palette): string {
-  return { disc: palette.second, diamond: palette.third, triangle: palette.fourth, ring: palette.text }[
-    form
-  ]
+  return {
+    disc: palette.second,
+    diamond: palette.third,
+    triangle: palette.fourth,
+    ring: palette.text,
+  }[form]
 }
 
 /** The row whose dot is nearest to the pointer; null where none is near. */

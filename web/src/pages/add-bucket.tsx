@@ -87,7 +87,9 @@ function S3Fields(): JSX.Element {
           </Field>
         )}
       </div>
-      <p class="small quiet">Keys themselves are not typed here: they would pass through a browser.</p>
+      <p class="small quiet">
+        Keys themselves are not typed here: they would pass through a browser.
+      </p>
     </>
   )
 }

@@ -10,7 +10,9 @@ export type AgentAct = 'settings' | 'pause' | 'resume' | 'enqueue' | 'try'
 
 const MODES = ['off', 'observe', 'recommend', 'auto'] as const
 
-const TEXTS: Readonly<Record<AgentAct, { title: string; verb: string; what: string; done: string }>> = {
+const TEXTS: Readonly<
+  Record<AgentAct, { title: string; verb: string; what: string; done: string }>
+> = {
   settings: {
     title: 'What may the agent do?',
     verb: 'Change',

@@ -3,7 +3,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { call, get } from '../api/client.ts'
-import type { AgentSeat, AgentStatus } from '../api/types.ts'
+import type { AgentSeat, AgentStatus } from '../api/tuning-types.ts'
 import { count, words } from '../format.ts'
 import { useLive } from '../live.ts'
 import { hrefOf } from '../router.tsx'

@@ -3,10 +3,10 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { call, get } from '../api/client.ts'
-import type { Bucket, BucketHealth, StorageFailure } from '../api/types.ts'
-import { milliseconds } from '../format.ts'
+import type { Bucket, BucketHealth, Drops, StorageFailure } from '../api/types.ts'
+import { bytes, count, milliseconds } from '../format.ts'
 import { useLive } from '../live.ts'
-import { Badge, Card, Empty, Fault, Loading, State, When } from '../ui/basics.tsx'
+import { Badge, Card, Empty, Facts, Fault, Loading, State, When } from '../ui/basics.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { Table, type Column } from '../ui/table.tsx'
 import { tell } from '../ui/toast.tsx'
@@ -22,15 +22,17 @@ interface Row extends Bucket {
 interface Buckets {
   readonly buckets: readonly Row[]
   readonly errors: readonly StorageFailure[]
+  readonly drops: Drops
 }
 
 async function load(abort: AbortSignal): Promise<Buckets> {
   const { buckets } = await get<{ buckets: readonly Bucket[] }>('/storage/buckets', abort)
   const probed = await get<{ buckets: readonly BucketHealth[] }>('/storage/bucket-health', abort)
   const { errors } = await get<{ errors: readonly StorageFailure[] }>('/storage/errors', abort)
+  const drops = await get<Drops>('/maintenance/drops', abort)
   const probeOf = (name: string): BucketHealth | null =>
     probed.buckets.find((probe) => probe.name === name) ?? null
-  return { buckets: buckets.map((one) => ({ ...one, probe: probeOf(one.name) })), errors }
+  return { buckets: buckets.map((one) => ({ ...one, probe: probeOf(one.name) })), errors, drops }
 }
 
 export function BucketsPage(): JSX.Element {
@@ -57,6 +59,7 @@ export function BucketsPage(): JSX.Element {
               keyOf={({ name }) => name}
             />
           </Card>
+          <DropsCard drops={value.drops} />
           <Errors errors={value.errors} />
         </>
       )}
@@ -145,6 +148,32 @@ function Errors({ errors }: { errors: readonly StorageFailure[] }): JSX.Element 
           pageRows={PAGE_ROWS}
         />
       )}
+    </Card>
+  )
+}
+
+function DropsCard({ drops }: { drops: Drops }): JSX.Element {
+  const dropped = Object.values(drops.dropped)
+  const [objects, size] = [
+    dropped.reduce((sum, one) => sum + one.objects, 0),
+    dropped.reduce((sum, one) => sum + one.bytes, 0),
+  ]
+  return (
+    <Card title="Deleted in the background">
+      <Facts
+        isBroad
+        facts={{
+          Waiting: `${count(drops.waiting)} of at most ${count(drops.waiting_max)}`,
+          'Held open by readers': count(drops.pins.length),
+          'Failing, tried again': count(drops.failing.length),
+          Deleted: `${count(objects)} objects, ${bytes(size)}, since the start`,
+        }}
+      />
+      {drops.failing.map(({ key, error, attempts }) => (
+        <p class="notice warn" key={key}>
+          <code>{key}</code>: {error} ({count(attempts)} times)
+        </p>
+      ))}
     </Card>
   )
 }

@@ -3,7 +3,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { call, get } from '../api/client.ts'
-import type { AgentSettings, Decision, Explanation } from '../api/types.ts'
+import type { AgentSettings, Decision, Explanation } from '../api/tuning-types.ts'
 import { amount, bytes, share, words } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Badge, Card, Empty, Facts, Fault, Loading, When, type Tone } from '../ui/basics.tsx'
@@ -46,7 +46,7 @@ export function IndexAgent({ name, onChanged }: IndexAgentProps): JSX.Element {
   return (
     <>
       <Fault error={error} what="The agent could not be asked again." />
-      <div class="grid">
+      <div class="grid three">
         <Reins value={value} onAct={setAct} />
         <Current explained={value.explained} />
         <Next explained={value.explained} onAct={setAct} />
@@ -143,7 +143,9 @@ function Next({ explained, onAct }: { explained: Explanation } & ActProps): JSX.
           'Memory, forecast':
             next.predicted_memory_bytes === null ? null : bytes(next.predicted_memory_bytes),
           'Rolling out':
-            rollout === null ? null : `${rollout.trial_id}: ${words(rollout.stage)}, ${rollout.note}`,
+            rollout === null
+              ? null
+              : `${rollout.trial_id}: ${words(rollout.stage)}, ${rollout.note}`,
           'In quarantine':
             quarantine.length === 0
               ? null

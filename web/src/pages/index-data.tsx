@@ -2,8 +2,8 @@
 
 import type { ComponentChildren, JSX } from 'preact'
 import { ApiError, get } from '../api/client.ts'
-import type { Generations, IndexInfo, IndexStorage, ProjectionStatus } from '../api/types.ts'
-import type { StreamStatus, Sum } from '../api/types.ts'
+import type { Generations } from '../api/tuning-types.ts'
+import type { IndexInfo, IndexStorage, ProjectionStatus, StreamStatus, Sum } from '../api/types.ts'
 import { amount, bytes, count, duration, milliseconds, percent } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Card, Empty, Facts, Fault, Loading, State, When } from '../ui/basics.tsx'
@@ -46,6 +46,7 @@ export function IndexData({ info, onChanged }: IndexDataProps): JSX.Element {
       <Fault error={error} what="Not everything could be loaded." />
       <Card title="Points" aside={<WorkButtons info={info} onStarted={onChanged} />}>
         <Facts
+          isBroad
           facts={{
             Live: count(info.points),
             'Outside the graph': ofStats(stats?.delta_points),
@@ -62,11 +63,11 @@ export function IndexData({ info, onChanged }: IndexDataProps): JSX.Element {
       {value?.generations !== null && value?.generations !== undefined && (
         <GenerationsCard generations={value.generations} />
       )}
-      <div class="grid">
+      <div class="grid three">
         <StreamCard stream={value?.stream ?? null} name={name} />
         <ProjectionCard projection={value?.projection ?? null} hasEmbedder={hasEmbedder} />
+        <StorageCard name={name} />
       </div>
-      <StorageCard name={name} />
     </>
   )
 }

@@ -3,7 +3,8 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { call, get } from '../api/client.ts'
-import type { AuditEntry, HnswConfig, IndexInfo, Promoted } from '../api/types.ts'
+import type { AuditEntry, HnswConfig, Promoted } from '../api/tuning-types.ts'
+import type { IndexInfo } from '../api/types.ts'
 import { words } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Badge, Card, Empty, Facts, Fault, Loading, When, type Tone } from '../ui/basics.tsx'
@@ -86,7 +87,12 @@ export function IndexHistory({ info, onChanged }: IndexHistoryProps): JSX.Elemen
         <ChangeDialog change={change} onDone={done} onClose={() => setChange(null)} />
       )}
       {isPinning && (
-        <PinDialog name={name} promoted={promoted} onDone={done} onClose={() => setPinning(false)} />
+        <PinDialog
+          name={name}
+          promoted={promoted}
+          onDone={done}
+          onClose={() => setPinning(false)}
+        />
       )}
     </>
   )

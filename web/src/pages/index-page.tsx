@@ -2,7 +2,8 @@
 
 import type { JSX } from 'preact'
 import { get } from '../api/client.ts'
-import type { IndexInfo, RecallReport } from '../api/types.ts'
+import type { RecallReport } from '../api/tuning-types.ts'
+import type { IndexInfo } from '../api/types.ts'
 import { bytes, count, DASH, percent } from '../format.ts'
 import { useLive } from '../live.ts'
 import { hrefOf } from '../router.tsx'

@@ -204,7 +204,11 @@ function Results({ outcome: { found, exact } }: { outcome: Outcome }): JSX.Eleme
             'All that match': found.exhausted ? 'yes: no more match' : null,
           }}
         />
-        <Hits hits={found.results} missing={exact === null ? null : truth} missingText="not exact" />
+        <Hits
+          hits={found.results}
+          missing={exact === null ? null : truth}
+          missingText="not exact"
+        />
       </Card>
       {exact !== null && (
         <Card title="Exact answer">

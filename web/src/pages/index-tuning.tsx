@@ -3,8 +3,15 @@
 import type { JSX } from 'preact'
 import { useRef, useState } from 'preact/hooks'
 import { ApiError, call, get } from '../api/client.ts'
-import type { AgentStatus, Curve, IndexInfo, Promoted, RecallReport } from '../api/types.ts'
-import type { Explanation, TrialPoints } from '../api/types.ts'
+import type {
+  AgentStatus,
+  Curve,
+  Explanation,
+  Promoted,
+  RecallReport,
+  TrialPoints,
+} from '../api/tuning-types.ts'
+import type { IndexInfo } from '../api/types.ts'
 import { Legend } from '../charts/legend.tsx'
 import { RecallCurve } from '../charts/recall-curve.tsx'
 import { amount, count, share } from '../format.ts'
@@ -178,7 +185,7 @@ function CurveTable({ curve }: { curve: Curve }): JSX.Element {
   const rows = [
     ...(curve.promoted?.points ?? []).map((point) => ({
       ...{ of: 'trial', ef: point.ef, n: point.n, recall: point.recall, low: point.recall_lcb },
-      ...{ high: null as number | null, cost: point.cpu_us as number | null },
+      ...{ high: null as number | null, cost: point.cpu_us },
     })),
     ...(curve.live?.points ?? []).map((point) => ({
       ...{ of: 'live', ef: point.ef, n: point.n, recall: point.recall, low: point.recall_lcb },

@@ -57,11 +57,7 @@ export function OperationList({ index }: { index: string | null }): JSX.Element 
         />
       )}
       {cancelled !== null && (
-        <CancelDialog
-          operation={cancelled}
-          onDone={reload}
-          onClose={() => setCancelled(null)}
-        />
+        <CancelDialog operation={cancelled} onDone={reload} onClose={() => setCancelled(null)} />
       )}
     </Card>
   )
@@ -137,7 +133,13 @@ function CancelDialog({ operation, onDone, onClose }: CancelDialogProps): JSX.El
     onDone()
   }
   return (
-    <Dialog title={`Cancel this ${words(kind)}?`} verb="Cancel it" isDanger onConfirm={confirm} onClose={onClose}>
+    <Dialog
+      title={`Cancel this ${words(kind)}?`}
+      verb="Cancel it"
+      isDanger
+      onConfirm={confirm}
+      onClose={onClose}
+    >
       <p>
         It works on <strong>{index}</strong>. What it has done so far is given up; the index serves
         on as it is.

@@ -18,7 +18,11 @@ const CREATE = `curl -X POST ${location.origin}/vectors/indexes \\
   -H 'content-type: application/json' -d '{"name":"words","dimension":384}'`
 
 export function OverviewPage(): JSX.Element {
-  const { value, error } = useLive('overview', (abort) => get<Overview>('/overview', abort), EVERY_MS)
+  const { value, error } = useLive(
+    'overview',
+    (abort) => get<Overview>('/overview', abort),
+    EVERY_MS,
+  )
   return (
     <>
       <h1 tabIndex={-1}>Overview</h1>
@@ -70,7 +74,7 @@ function Figures({ overview }: { overview: Overview }): JSX.Element {
         value={amount(searches.qps)}
         note={`last minute, ${count(searches.failed)} failed`}
       />
-      <Figure name="Slowest hundredth (p99)" value={milliseconds(searches.p99_ms)} note="last minute" />
+      <Figure name="Search time, p99" value={milliseconds(searches.p99_ms)} note="last minute" />
       {memory !== null && <Memory memory={memory} />}
       {cores !== null && (
         <Figure
@@ -233,12 +237,7 @@ function Buckets({ buckets }: { buckets: readonly BucketRow[] }): JSX.Element {
   const more = <a href={hrefOf('buckets')}>All about buckets</a>
   return (
     <Card title="Buckets" aside={more}>
-      <Table
-        label="Buckets"
-        columns={BUCKET_COLUMNS}
-        rows={buckets}
-        keyOf={({ name }) => name}
-      />
+      <Table label="Buckets" columns={BUCKET_COLUMNS} rows={buckets} keyOf={({ name }) => name} />
     </Card>
   )
 }

@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact'
 import { call, get, messageOf } from '../api/client.ts'
-import type { HnswConfig, Promoted, Trial } from '../api/types.ts'
+import type { HnswConfig, Promoted, Trial } from '../api/tuning-types.ts'
 import { ConfigDiff } from '../ui/config-diff.tsx'
 import { Dialog, Field, textOf } from '../ui/dialog.tsx'
 import { tell } from '../ui/toast.tsx'
@@ -28,9 +28,7 @@ export async function promotionOf(
   { now, promoted }: { readonly now: HnswConfig | null; readonly promoted: Promoted },
 ): Promise<Change | null> {
   try {
-    const trial = await get<Trial>(
-      `/vectors/hnsw/trials/${index}/${encodeURIComponent(trialId)}`,
-    )
+    const trial = await get<Trial>(`/vectors/hnsw/trials/${index}/${encodeURIComponent(trialId)}`)
     const { revision } = promoted
     return { kind: 'promote', index, trialId, now, after: promotedConfig(trial), revision }
   } catch (error) {

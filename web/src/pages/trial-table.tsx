@@ -3,7 +3,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { get } from '../api/client.ts'
-import type { Trial, TrialPage } from '../api/types.ts'
+import type { Trial, TrialPage } from '../api/tuning-types.ts'
 import { amount, bytes, duration, share, words } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Badge, Card, Empty, Fault, Loading, State, When } from '../ui/basics.tsx'

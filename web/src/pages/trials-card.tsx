@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
-import type { HnswConfig, TrialPoints } from '../api/types.ts'
+import type { HnswConfig, TrialPoints } from '../api/tuning-types.ts'
 import { Legend } from '../charts/legend.tsx'
 import { byCost, paretoRows, rowAtEf } from '../charts/pareto.ts'
 import { TrialsChart, type Mark } from '../charts/trials-chart.tsx'
@@ -63,7 +63,9 @@ export function TrialsCard(props: TrialsCardProps): JSX.Element {
           { sign: 'line', colour: 'accent', text: 'beaten by none (Pareto)' },
           ...marks.map(({ form, name }) => ({
             sign: form === 'ring' ? ('dot' as const) : form,
-            colour: { disc: 'series-2', diamond: 'series-3', triangle: 'series-4', ring: 'text' }[form],
+            colour: { disc: 'series-2', diamond: 'series-3', triangle: 'series-4', ring: 'text' }[
+              form
+            ],
             text: name,
           })),
           { sign: 'dashed', colour: 'quiet', text: `goal ${share(goal)}` },
@@ -95,7 +97,10 @@ function textOf({ trials, points }: TrialPoints, row: number): string {
 }
 
 /** Where what is current, promoted and proposed stands among the points. */
-function marksOf({ points, promoted, curve, proposed }: Tuning, current: HnswConfig | null): Mark[] {
+function marksOf(
+  { points, promoted, curve, proposed }: Tuning,
+  current: HnswConfig | null,
+): Mark[] {
   const { trials, points: cloud } = points
   const at = (trial: number, ef: number | null): number | null =>
     trial < 0 ? null : rowAtEf(cloud, trial, ef)
@@ -144,10 +149,7 @@ function Chosen({ points: { trials }, row, onPromote }: ChosenProps): JSX.Elemen
 function FrontTable({ points }: { points: TrialPoints }): JSX.Element {
   const [isOpen, setOpen] = useState(false)
   const { trials, points: cloud } = points
-  const rows = useMemo(
-    () => (isOpen ? paretoRows(cloud, byCost(cloud)) : []),
-    [isOpen, cloud],
-  )
+  const rows = useMemo(() => (isOpen ? paretoRows(cloud, byCost(cloud)) : []), [isOpen, cloud])
   const trialOf = (row: number): number => cloud.trial[row] ?? 0
   return (
     <details onToggle={(event) => setOpen(event.currentTarget.open)}>

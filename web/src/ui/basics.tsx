@@ -92,12 +92,21 @@ export function Figure({ name, value, unit, note }: FigureProps): JSX.Element {
   )
 }
 
+interface FactsProps {
+  readonly facts: Readonly<Record<string, ComponentChildren>>
+  /** Two columns of pairs where there is room. */
+  readonly isBroad?: boolean
+}
+
 /** Pairs of a name and what it is; pairs without a value are left out. */
-export function Facts({ facts }: { facts: Readonly<Record<string, ComponentChildren>> }): JSX.Element {
+export function Facts({ facts, isBroad = false }: FactsProps): JSX.Element {
   const known = Object.entries(facts).filter(([, value]) => value !== undefined && value !== null)
   return (
-    <dl class="facts">
-      {known.map(([name, value]) => [<dt key={name}>{name}</dt>, <dd key={`${name}:`}>{value}</dd>])}
+    <dl class={`facts ${isBroad ? 'broad' : ''}`}>
+      {known.map(([name, value]) => [
+        <dt key={name}>{name}</dt>,
+        <dd key={`${name}:`}>{value}</dd>,
+      ])}
     </dl>
   )
 }

@@ -1,7 +1,7 @@
 /** Two configurations side by side, with what changes told apart. */
 
 import type { JSX } from 'preact'
-import type { HnswConfig } from '../api/types.ts'
+import type { HnswConfig } from '../api/tuning-types.ts'
 
 const FIELDS = [
   ['m', 'links of a point (m)'],

@@ -1,7 +1,7 @@
 /** Recall with its interval beside the goal, as a number and as a line. */
 
 import type { JSX } from 'preact'
-import type { SloStatus } from '../api/types.ts'
+import type { SloStatus } from '../api/tuning-types.ts'
 import { share } from '../format.ts'
 
 const WIDTH = 100
@@ -25,7 +25,7 @@ export function Recall({ recall, interval, goal, status }: RecallProps): JSX.Ele
   if (recall === null || interval === null) {
     return <span class="quiet">not measured yet (goal {share(goal)})</span>
   }
-  const tone = { ok: '', unknown: '', at_risk: 'warn', violated: 'bad' }[status]
+  const tone = { ok: '', unknown: 'few', at_risk: 'warn', violated: 'bad' }[status]
   const [low, high] = interval
   const from = Math.min(low, goal) - 0.02
   const at = (value: number): number => (WIDTH * (value - from)) / (1.005 - from)
@@ -35,6 +35,7 @@ export function Recall({ recall, interval, goal, status }: RecallProps): JSX.Ele
         <strong>{share(recall)}</strong>{' '}
         <span class="small quiet">
           {share(low)}–{share(high)}, goal {share(goal)}
+          {status === 'unknown' && ', few samples'}
         </span>
       </div>
       <svg viewBox={`0 0 ${WIDTH} 10`} preserveAspectRatio="none" role="img">

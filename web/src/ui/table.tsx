@@ -105,7 +105,7 @@ function Head<T>({ column, order, onOrder }: HeadProps<T>): JSX.Element {
         onClick={() => onOrder({ name, isDown: isOrder ? !isDown : column.isNumber === true })}
       >
         {name}
-        <span aria-hidden="true">{isOrder ? (isDown ? '↓' : '↑') : ''}</span>
+        {isOrder && <span aria-hidden="true">{isDown ? '↓' : '↑'}</span>}
       </button>
     </th>
   )
