@@ -101,6 +101,20 @@ module.exports = {
       to: { path: '^(test|bench)/' },
     },
     {
+      name: 'pages-stand-alone',
+      comment:
+        'the pages know the service by its API only; they are built with their own libraries',
+      severity: 'error',
+      from: { path: '^web/' },
+      to: { pathNot: '^web/src/|node_modules/(preact|@preact/signals|uplot)/' },
+    },
+    {
+      name: 'no-import-of-pages',
+      severity: 'error',
+      from: { pathNot: '^web/' },
+      to: { path: '^web/' },
+    },
+    {
       name: 'no-dev-dependency',
       comment: 'an image carries no dev dependencies',
       severity: 'error',

@@ -7,7 +7,7 @@ import { signal } from '@preact/signals'
 
 const HOME = '/dashboard'
 
-export const path = signal(location.pathname)
+const path = signal(location.pathname)
 
 /** The parts of the path behind `/dashboard`. */
 export function parts(): readonly string[] {

@@ -2,9 +2,15 @@
 
 import type { JSX } from 'preact'
 import { call } from '../api/client.ts'
+import type { AgentSettings, Explanation } from '../api/tuning-types.ts'
 import { Dialog, Field, textOf } from '../ui/dialog.tsx'
 import { tell } from '../ui/toast.tsx'
-import type { AgentOfIndex } from './index-agent.tsx'
+
+export interface AgentOfIndex {
+  readonly settings: AgentSettings
+  readonly etag: string | null
+  readonly explained: Explanation
+}
 
 export type AgentAct = 'settings' | 'pause' | 'resume' | 'enqueue' | 'try'
 

@@ -9,16 +9,10 @@ import { useLive } from '../live.ts'
 import { Badge, Card, Empty, Facts, Fault, Loading, When, type Tone } from '../ui/basics.tsx'
 import { Config } from '../ui/config-diff.tsx'
 import { Table, type Column } from '../ui/table.tsx'
-import { AgentDialog, type AgentAct } from './agent-dialog.tsx'
+import { AgentDialog, type AgentAct, type AgentOfIndex } from './agent-dialog.tsx'
 
 /** The agent works its next step out anew each time it is asked. */
 const EVERY_MS = 10_000
-
-export interface AgentOfIndex {
-  readonly settings: AgentSettings
-  readonly etag: string | null
-  readonly explained: Explanation
-}
 
 interface IndexAgentProps {
   readonly name: string

@@ -19,7 +19,7 @@ import { useLive } from '../live.ts'
 import { Card, Empty, Fault, Loading } from '../ui/basics.tsx'
 import { Table } from '../ui/table.tsx'
 import { ChangeDialog, promotionOf, type Change } from './promote.tsx'
-import { TrialsCard } from './trials-card.tsx'
+import { TrialsCard, type Tuning } from './trials-card.tsx'
 import { TrialTable } from './trial-table.tsx'
 
 const EVERY_MS = 5000
@@ -27,14 +27,6 @@ const EVERY_MS = 5000
 const EXPLAIN_EVERY = 12
 /** A long journal is read as a whole for its points. */
 const POINTS_EVERY = 6
-
-export interface Tuning {
-  readonly points: TrialPoints
-  readonly promoted: Promoted
-  readonly curve: Curve
-  /** Trial that is compared with the current one, rolled out, or would be next; null: none. */
-  readonly proposed: string | null
-}
 
 interface IndexTuningProps {
   readonly info: IndexInfo

@@ -2,14 +2,21 @@
 
 import type { JSX } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
-import type { HnswConfig, TrialPoints } from '../api/tuning-types.ts'
+import type { Curve, HnswConfig, Promoted, TrialPoints } from '../api/tuning-types.ts'
 import { Legend } from '../charts/legend.tsx'
 import { byCost, paretoRows, rowAtEf } from '../charts/pareto.ts'
 import { TrialsChart, type Mark } from '../charts/trials-chart.tsx'
 import { amount, count, share } from '../format.ts'
 import { Card, Empty } from '../ui/basics.tsx'
 import { Table } from '../ui/table.tsx'
-import type { Tuning } from './index-tuning.tsx'
+
+export interface Tuning {
+  readonly points: TrialPoints
+  readonly promoted: Promoted
+  readonly curve: Curve
+  /** Trial that is compared with the current one, rolled out, or would be next; null: none. */
+  readonly proposed: string | null
+}
 
 interface TrialsCardProps {
   readonly index: string

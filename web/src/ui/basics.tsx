@@ -8,7 +8,7 @@ import { absolute, ago, DASH } from '../format.ts'
 export type Tone = 'good' | 'warn' | 'bad' | 'accent' | 'plain'
 
 /** Milliseconds since the epoch; moves every few seconds, for what says "ago". */
-export const now = signal(Date.now())
+const now = signal(Date.now())
 
 setInterval(() => {
   if (!document.hidden) now.value = Date.now()
@@ -36,7 +36,7 @@ const TONES: Readonly<Record<string, Tone>> = {
   embedder_unavailable: 'bad',
 }
 
-export function toneOf(state: string): Tone {
+function toneOf(state: string): Tone {
   return TONES[state] ?? 'plain'
 }
 
