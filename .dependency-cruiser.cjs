@@ -111,7 +111,7 @@ module.exports = {
     {
       name: 'no-import-of-pages',
       severity: 'error',
-      from: { pathNot: '^web/' },
+      from: { pathNot: '^(web|test)/' },
       to: { path: '^web/' },
     },
     {

@@ -52,10 +52,8 @@ interface Violation {
 /** Accessibility problems that axe calls serious or critical, in words. */
 export async function axeFaults(page: Page): Promise<readonly string[]> {
   await page.evaluate(await axeSource())
-  const found = (await page.evaluate(
-    'axe.run().then(({ violations }) => violations)',
-  )) as Violation[]
-  return found
+  const { violations }: { violations: Violation[] } = await page.evaluate('axe.run()')
+  return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`))
 }
@@ -66,8 +64,7 @@ function axeSource(): Promise<string> {
 
 /** True where the page itself can be scrolled sideways. */
 export async function isTooWide(page: Page): Promise<boolean> {
-  const { scrollWidth, clientWidth } = (await page.evaluate(
-    '(({ scrollWidth, clientWidth }) => ({ scrollWidth, clientWidth }))(document.documentElement)',
-  )) as { scrollWidth: number; clientWidth: number }
-  return scrollWidth > clientWidth
+  return page.evaluate<boolean>(
+    'document.documentElement.scrollWidth > document.documentElement.clientWidth',
+  )
 }

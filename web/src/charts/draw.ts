@@ -7,21 +7,6 @@ export type MarkForm = 'disc' | 'diamond' | 'triangle' | 'ring'
 
 const ratio = (): number => devicePixelRatio || 1
 
-/** Small squares in one path. */
-export function drawDots(
-  ctx: CanvasRenderingContext2D,
-  places: readonly Place[],
-  colour: string,
-): void {
-  const size = (places.length > 4000 ? 2 : 4) * ratio()
-  ctx.globalAlpha = places.length > 4000 ? 0.55 : 0.75
-  ctx.fillStyle = colour
-  ctx.beginPath()
-  for (const [x, y] of places) ctx.rect(x - size / 2, y - size / 2, size, size)
-  ctx.fill()
-  ctx.globalAlpha = 1
-}
-
 interface LineStyle {
   readonly colour: string
   readonly width: number

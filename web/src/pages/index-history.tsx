@@ -178,7 +178,10 @@ function columnsOf(
       cell: ({ kind }) => <Badge tone={KIND_TONES[kind] ?? 'plain'}>{words(kind)}</Badge>,
     },
     { name: 'When', cell: ({ at }) => <When at={at} /> },
-    { name: 'Who', cell: ({ by }) => by ?? '–' },
+    {
+      name: 'Who',
+      cell: ({ by, kind, current }) => (kind === 'promote' ? current?.promoted_by : by) ?? '–',
+    },
     {
       name: 'Why',
       cell: ({ note, error }) => (

@@ -1,6 +1,7 @@
 /** One index: its head, and the tabs below it. */
 
 import type { JSX } from 'preact'
+import { useEffect, useState } from 'preact/hooks'
 import { get } from '../api/client.ts'
 import type { RecallReport } from '../api/tuning-types.ts'
 import type { IndexInfo } from '../api/types.ts'
@@ -13,7 +14,6 @@ import { IndexAgent } from './index-agent.tsx'
 import { IndexData } from './index-data.tsx'
 import { IndexHistory } from './index-history.tsx'
 import { IndexSearch } from './index-search.tsx'
-import { IndexTuning } from './index-tuning.tsx'
 import { OperationList } from './operations.tsx'
 
 const EVERY_MS = 4000
@@ -139,5 +139,16 @@ function Tab({ name, tab, state, onChanged }: TabProps): JSX.Element {
   if (tab === 'history') return <IndexHistory info={state.info} onChanged={onChanged} />
   if (tab === 'agent') return <IndexAgent name={name} onChanged={onChanged} />
   if (recall === null) return <p class="quiet">There is no such part of this index.</p>
-  return <IndexTuning info={state.info} recall={recall} onChanged={onChanged} />
+  return <LazyTuning info={state.info} recall={recall} onChanged={onChanged} />
+}
+
+type Tuning = typeof import('./index-tuning.tsx').IndexTuning
+
+/** Charts are loaded with the first page that has one. */
+function LazyTuning(props: Parameters<Tuning>[0]): JSX.Element {
+  const [loaded, setLoaded] = useState<{ readonly Tuning: Tuning } | null>(null)
+  useEffect(() => {
+    void import('./index-tuning.tsx').then((file) => setLoaded({ Tuning: file.IndexTuning }))
+  }, [])
+  return loaded === null ? <Loading /> : <loaded.Tuning {...props} />
 }

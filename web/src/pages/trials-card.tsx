@@ -4,7 +4,7 @@ import type { JSX } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import type { Curve, HnswConfig, Promoted, TrialPoints } from '../api/tuning-types.ts'
 import { Legend } from '../charts/legend.tsx'
-import { byCost, paretoRows, rowAtEf } from '../charts/pareto.ts'
+import { paretoRows, rowAtEf } from '../charts/pareto.ts'
 import { TrialsChart, type Mark } from '../charts/trials-chart.tsx'
 import { amount, count, share } from '../format.ts'
 import { Card, Empty } from '../ui/basics.tsx'
@@ -110,7 +110,7 @@ function marksOf(
 ): Mark[] {
   const { trials, points: cloud } = points
   const at = (trial: number, ef: number | null): number | null =>
-    trial < 0 ? null : rowAtEf(cloud, trial, ef)
+    trial < 0 ? null : rowAtEf(cloud, trial, ef ?? 0)
   const promotedTrial = trials.trial_id.indexOf(promoted.current?.trial_id ?? '')
   const ef = promoted.current?.config.ef_search ?? curve.ef
   const same = trials.m.findLastIndex((m, row) => {
@@ -156,7 +156,7 @@ function Chosen({ points: { trials }, row, onPromote }: ChosenProps): JSX.Elemen
 function FrontTable({ points }: { points: TrialPoints }): JSX.Element {
   const [isOpen, setOpen] = useState(false)
   const { trials, points: cloud } = points
-  const rows = useMemo(() => (isOpen ? paretoRows(cloud, byCost(cloud)) : []), [isOpen, cloud])
+  const rows = useMemo(() => (isOpen ? paretoRows(cloud) : []), [isOpen, cloud])
   const trialOf = (row: number): number => cloud.trial[row] ?? 0
   return (
     <details onToggle={(event) => setOpen(event.currentTarget.open)}>
