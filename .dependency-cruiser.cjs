@@ -7,7 +7,7 @@
 const ROWS = [
   ['src/server.ts'],
   ['src/app.ts'],
-  ['src/data-parts.ts'],
+  ['src/data-parts.ts', 'src/periodic-work.ts'],
   ['src/tuning-parts.ts', 'src/text-parts.ts', 'src/snapshot-parts.ts', 'src/lance-parts.ts'],
   ['src/parts.ts'],
   ['src/log-lines.ts', 'src/core-report.ts', 'src/drop-parts.ts'],
@@ -114,6 +114,20 @@ module.exports = {
       severity: 'error',
       from: { path: '^(src|routes)/' },
       to: { path: '^(test|bench)/' },
+    },
+    {
+      name: 'pages-stand-alone',
+      comment:
+        'the pages know the service by its API only; they are built with their own libraries',
+      severity: 'error',
+      from: { path: '^web/' },
+      to: { pathNot: '^web/src/|node_modules/(preact|@preact/signals|uplot)/' },
+    },
+    {
+      name: 'no-import-of-pages',
+      severity: 'error',
+      from: { pathNot: '^(web|test)/' },
+      to: { path: '^web/' },
     },
     {
       name: 'no-dev-dependency',

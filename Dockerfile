@@ -17,16 +17,20 @@ RUN apt-get update \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY package.json package-lock.json ./
-COPY scripts/setup.mjs scripts/setup.mjs
+COPY scripts/setup.mjs scripts/build-web.mjs scripts/
+COPY web web
+COPY tsconfig.json ./
 # Machines since about 2015 have AVX2. The image may run on another machine than it was built on.
 ENV VECTORD_MARCH=x86-64-v3
-RUN npm ci --omit=dev \
+# The pages of the dashboard are built with packages of development, which then go.
+RUN npm ci && npm prune --omit=dev \
   && rm -rf node_modules/hnswlib-node/build/Release/obj.target node_modules/hnswlib-node/build/Release/.deps
 
 FROM node:24.21.0-bookworm-slim
 ENV NODE_ENV=production VECTORD_STORAGE_ROOT=/data
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/web/dist web/dist
 COPY package.json LICENSE lakehouse.toml ./
 COPY src src
 COPY routes routes

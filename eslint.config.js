@@ -51,7 +51,7 @@ export default defineConfig(
     rules: { 'no-undef': 'error', 'no-unused-vars': 'error' },
   },
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: {
       parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname },
@@ -89,6 +89,25 @@ export default defineConfig(
         { considerDefaultExhaustiveForUnions: true },
       ],
     },
+  },
+  {
+    files: ['web/src/**'],
+    languageOptions: {
+      parserOptions: { project: './web/tsconfig.json', tsconfigRootDir: import.meta.dirname },
+    },
+  },
+  {
+    files: ['web/src/**/*.tsx'],
+    rules: {
+      // A component describes what is seen: each part that may be missing counts as a branch.
+      complexity: ['error', { max: 20, variant: 'modified' }],
+      'max-lines-per-function': ['error', { max: 80, skipComments: true }],
+    },
+  },
+  {
+    files: ['web/src/assets.d.ts'],
+    // That is how the build exports an address.
+    rules: { 'no-restricted-syntax': 'off' },
   },
   {
     files: ['test/**/*.ts', 'bench/**/*.ts'],

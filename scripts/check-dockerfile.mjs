@@ -120,6 +120,7 @@ function run(state, command) {
   const paths = words.filter((word) => !word.startsWith('-'))
   if (program === 'apt-get') return console.log(`not run, the image is this machine: ${command}`)
   if (program === 'npm' && words[0] === 'ci') return install(state, words)
+  if (program === 'npm' && words[0] === 'prune') return prune(state, words)
   if (program === 'rm') {
     for (const path of paths) fs.rmSync(inside(state, path), { recursive: true, force: true })
     return undefined
@@ -139,10 +140,34 @@ function run(state, command) {
 function install(state, words) {
   if (options.modules !== undefined) {
     link(resolve(options.modules), inside(state, 'node_modules'))
+    buildPages(state)
     return
   }
   console.log(`npm ${words.join(' ')}`)
   execFileSync('npm', [...words, '--prefer-offline'], {
+    cwd: inside(state, '.'),
+    env: { ...process.env, ...state.env, PATH: pathOfNode() },
+    stdio: ['ignore', 'inherit', 'inherit'],
+    timeout: INSTALL_TIMEOUT_MS,
+  })
+}
+
+/** What `npm ci` does beyond the packages, but for the addon: the modules that are taken have it. */
+function buildPages(state) {
+  const script = inside(state, 'scripts/build-web.mjs')
+  if (!fs.existsSync(script)) return
+  execFileSync(process.execPath, [script], {
+    cwd: inside(state, '.'),
+    stdio: ['ignore', 'inherit', 'inherit'],
+    timeout: INSTALL_TIMEOUT_MS,
+  })
+}
+
+/** Of modules that were taken from elsewhere nothing goes: their files are not ours. */
+function prune(state, words) {
+  if (options.modules !== undefined) return
+  console.log(`npm ${words.join(' ')}`)
+  execFileSync('npm', words, {
     cwd: inside(state, '.'),
     env: { ...process.env, ...state.env, PATH: pathOfNode() },
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -185,6 +210,7 @@ async function tryImage(steps, root) {
   try {
     await untilHealthy(service, () => runOnce(image, health) === 0)
     await writeAndSearch(`http://127.0.0.1:${port}`)
+    await loadPages(`http://127.0.0.1:${port}`)
   } finally {
     await stop(service)
   }
@@ -245,6 +271,19 @@ async function writeAndSearch(url) {
   await ask('/vectors/indexes/trial/points', { points })
   const { results } = await ask('/vectors/indexes/trial/search', { vector: [0, 0.9, 0.1], k: 1 })
   if (results[0]?.id !== 'y') throw new Error(`the search found ${JSON.stringify(results)}`)
+}
+
+/** The image carries the built pages, and every file that they name. */
+async function loadPages(url) {
+  const page = await fetch(`${url}/dashboard`)
+  const text = await page.text()
+  const files = [...text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path)
+  if (!page.ok || files.length === 0) throw new Error(`GET /dashboard: ${page.status} ${text}`)
+  for (const path of files) {
+    const file = await fetch(new URL(path, url))
+    if (!file.ok) throw new Error(`GET ${path}: ${file.status}`)
+    await file.arrayBuffer()
+  }
 }
 
 async function stop({ child }) {

@@ -11,8 +11,11 @@ import { cruise, format } from 'dependency-cruiser'
 import extractTsConfig from 'dependency-cruiser/config-utl/extract-ts-config'
 
 const { forbidden, options } = createRequire(import.meta.url)('../.dependency-cruiser.cjs')
-const folders = ['src', 'routes', 'client', 'cli', 'test', 'bench']
-const files = folders.flatMap((folder) => globSync(`${folder}/**/*.ts`))
+const folders = ['src', 'routes', 'client', 'cli', 'test', 'bench', 'web/src']
+const files = folders
+  .flatMap((folder) => globSync(`${folder}/**/*.{ts,tsx}`))
+  // Types of files that are not code: nothing in it is read.
+  .filter((file) => !file.endsWith('.d.ts'))
 
 const { output } = await cruise(
   folders,

@@ -1,5 +1,6 @@
 /**
- * Builds the hnswlib addon for this machine's CPU; `npm ci` runs it after the packages are there.
+ * Builds the hnswlib addon for this machine's CPU, and the pages of the dashboard; `npm ci` runs it
+ * after the packages are there.
  *
  * The package compiles itself without AVX, which costs a third of the search speed at 768
  * dimensions. Here its Makefile runs once more with `-O3 -march=…`, and the result is tried in a
@@ -8,6 +9,9 @@
  * which instruction set is in use.
  *
  * VECTORD_MARCH overrides the machine, for images that run elsewhere: `x86-64-v3`.
+ *
+ * The pages (web/) are built by `build-web.mjs`; the service runs without them too, so a build that
+ * fails is told and no error.
  *
  * This runs before Node 24 is known to be there: it must work on Node 20.
  */
@@ -39,6 +43,7 @@ const TRIAL = `
 
 process.chdir(ROOT)
 main()
+buildPages()
 
 function main() {
   const folder = findPackage()
@@ -66,6 +71,19 @@ function main() {
   const bytes = statSync(addon).size
   writeFileSync(record, `${JSON.stringify({ asked, march, cpu, instruction_set: set, bytes })}\n`)
   console.log(`hnswlib-node: built for march ${march}, instruction set ${set}`)
+}
+
+/** With the Node that the package brings, where it is there. */
+function buildPages() {
+  if (!existsSync('web')) return
+  const pinned = join('node_modules', '.bin', 'node')
+  const node = existsSync(pinned) ? pinned : process.execPath
+  const built = spawnSync(node, [join('scripts', 'build-web.mjs')], {
+    stdio: 'inherit',
+    timeout: COMPILE_TIMEOUT_MS,
+  })
+  if (built.status === 0) return
+  console.warn('The dashboard could not be built: the service runs, and its pages are missing.')
 }
 
 /** The folder of the package; ends the process where it was not installed. */

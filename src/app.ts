@@ -5,11 +5,13 @@
  * a search for a path always ends here.
  */
 
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { adminRoutes } from '../routes/admin.ts'
 import { agentRoutes } from '../routes/agent.ts'
+import { dashboardRoutes } from '../routes/dashboard.ts'
 import { datasetRoutes } from '../routes/datasets.ts'
 import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
@@ -23,6 +25,7 @@ import { lanceWorkRoutes } from '../routes/lance-work.ts'
 import { longOperationRoutes } from '../routes/long-operations.ts'
 import { maintenanceRoutes } from '../routes/maintenance.ts'
 import { operationRoutes, type OperationsApi } from '../routes/operations.ts'
+import { overviewRoutes } from '../routes/overview.ts'
 import { pointRoutes } from '../routes/points.ts'
 import { profileRoutes } from '../routes/profiles.ts'
 import { projectionRoutes } from '../routes/projection.ts'
@@ -33,6 +36,7 @@ import { searchRoutes } from '../routes/search.ts'
 import { snapshotRoutes } from '../routes/snapshots.ts'
 import { storageRoutes } from '../routes/storage.ts'
 import { streamRoutes } from '../routes/streams.ts'
+import { trialPointRoutes } from '../routes/trial-points.ts'
 import { trialRoutes } from '../routes/trials.ts'
 import { tuningRoutes } from '../routes/tuning.ts'
 import { versionRoutes } from '../routes/versions.ts'
@@ -57,14 +61,16 @@ import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
 import { LanceParts } from './lance-parts.ts'
-import { Periodic } from './lib/periodic.ts'
 import { assemble, troubleLog, type Parts } from './parts.ts'
+import { periodicWork, startWork } from './periodic-work.ts'
 import { listGpus } from './profiles/gpus.ts'
 import { projectionGauges } from './projection/projection-gauges.ts'
 import { agentGauges } from './services/agent-gauges.ts'
 import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
 import { snapshotParts, type SnapshotParts } from './snapshot-parts.ts'
+import type { SearchSeen } from './services/search-observer.ts'
+import { SearchRates } from './services/search-rates.ts'
 import { TextParts } from './text-parts.ts'
 import { TuningParts } from './tuning-parts.ts'
 
@@ -82,19 +88,11 @@ export interface App {
   close(): Promise<void>
 }
 
-/** How often the buckets are looked at for what other servers did. */
-const REFRESH_MS = 5000
-/** How often the memory of the processes is looked at; cores tell theirs four times a second. */
-const MEMORY_MS = 100
-/** How often journals are written out and merged. */
-const JOURNALS_MS = 10_000
-/** How often it is looked whether a rollout is to be ended. */
-const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
 /** At shutdown: how long commits under way may take. */
 const LANCE_CLOSE_MS = 10_000
-/** How often it is looked whether an index came into service, which may have something to sweep. */
-const SWEEPS_MS = 1000
+/** Built by `npm ci`. */
+const PAGES = join(import.meta.dirname, '../web/dist')
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const { config, log, nowMs } = options
@@ -134,7 +132,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   return {
     http,
     start: () => {
-      for (const { work, everyMs } of timersOf(timers, config)) work.start(everyMs)
+      startWork(timers, config)
       parts.schedule.start()
       tuning.start()
       texts.projection.start()
@@ -211,9 +209,11 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(pointRoutes, forIndexes)
   await http.register(streamRoutes, { ...forIndexes, streams })
   await http.register(versionRoutes, forIndexes)
+  const rates = new SearchRates(options.nowMs)
   const forSearches = {
     ...forIndexes,
-    observe: lance.observer((seen) => {
+    observe: lance.observer((seen: SearchSeen) => {
+      rates.observe(seen)
       tuning.observe(seen)
     }),
     embedderOf: (index: string) => texts.embedderOf(index),
@@ -232,6 +232,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(promotionRoutes, { indexes, promotions, changes })
   await http.register(evalRoutes, { ...forGraphs, evals, evalSets })
   await http.register(trialRoutes, { indexes, trials, decisions })
+  await http.register(trialPointRoutes, { indexes, trials })
   await http.register(tuningRoutes, { indexes, tuning: tuning.tuning })
   const { agent, proposals } = tuning
   await http.register(agentRoutes, { indexes, agent, proposals, decisions })
@@ -255,6 +256,19 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(operationRoutes, {
     ...{ operations: operationsOf(parts), indexes: indexes.all, metrics },
   })
+  await http.register(overviewRoutes, {
+    ...{
+      indexes: indexes.all,
+      buckets,
+      rates,
+      recall,
+      operations: operationsOf(parts),
+      memory: parts.memory,
+    },
+    ...{ nowMs: options.nowMs, startedMs: options.nowMs() },
+    rssBytes: () => residenceOf(parts.dataplane, parts.lance).rssBytes,
+  })
+  await http.register(dashboardRoutes, { folder: PAGES })
 }
 
 function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Streams {
@@ -290,68 +304,6 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
     version: manifest.version,
     cores: () => dataplane.cores().map(coreJson),
   }
-}
-
-type Timers = Readonly<
-  Record<
-    'refresh' | 'health' | 'memory' | 'journals' | 'alarms' | 'compactions' | 'sweeps',
-    Periodic
-  >
->
-
-function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
-  const { buckets, indexes, dataplane, memory } = parts
-  const trouble = troubleLog(log)
-  const lookTrouble = (error: unknown): void => {
-    trouble(error, 'look for changes in the buckets')
-  }
-  const refresh = async (): Promise<void> => {
-    await buckets.refresh().catch(lookTrouble)
-    await indexes.refresh()
-    await tuning.refresh()
-  }
-  const observe = async (): Promise<void> => {
-    memory.observe(residenceOf(dataplane, parts.lance))
-  }
-  return {
-    refresh: new Periodic(refresh, lookTrouble),
-    health: new Periodic(() => buckets.health(), lookTrouble),
-    memory: new Periodic(observe, lookTrouble),
-    journals: new Periodic(
-      () => tuning.upkeep(),
-      (error) => {
-        trouble(error, 'write the journals')
-      },
-    ),
-    alarms: new Periodic(
-      () => tuning.alarms.look(),
-      (error) => {
-        trouble(error, 'look for alarms of rollouts')
-      },
-    ),
-    compactions: new Periodic(
-      () => tuning.compactions.run(),
-      (error) => {
-        trouble(error, 'compact indexes')
-      },
-    ),
-    sweeps: new Periodic(() => parts.drops.sweep(), lookTrouble),
-  }
-}
-
-function timersOf(
-  { refresh, health, memory, journals, alarms, compactions, sweeps }: Timers,
-  config: Config,
-): { readonly work: Periodic; readonly everyMs: number }[] {
-  return [
-    { work: refresh, everyMs: REFRESH_MS },
-    { work: health, everyMs: config.buckets.healthIntervalMs },
-    { work: memory, everyMs: MEMORY_MS },
-    { work: journals, everyMs: JOURNALS_MS },
-    { work: alarms, everyMs: ALARMS_MS },
-    { work: compactions, everyMs: config.compaction.intervalS * 1000 },
-    { work: sweeps, everyMs: SWEEPS_MS },
-  ]
 }
 
 function httpLimits(config: Config): HttpLimits {

@@ -21,6 +21,7 @@ const sources = globSync(['src/**/*.ts', 'routes/**/*.ts'])
 const modules = [
   ...sources,
   ...globSync(['test/**/*.ts', 'bench/**/*.ts', 'scripts/*.mjs', '*.js', '.*.cjs']),
+  ...globSync('web/src/**/*.{ts,tsx}'),
 ]
 const documents = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md')]
 const scripts = Object.keys(

@@ -1,0 +1,8 @@
+/** Files that the build turns into addresses or styles. */
+
+declare module '*.svg' {
+  const address: string
+  export default address
+}
+
+declare module '*.css'
