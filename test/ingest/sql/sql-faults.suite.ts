@@ -282,4 +282,17 @@ function tlsCases(world: SqlWorld): void {
       code: 'bad_request',
     })
   })
+
+  it('a server without TLS is taken where that is allowed', async (t) => {
+    const { proxy, dsn } = await throughProxy(t, world)
+    world.hideTls(proxy)
+    for (const parameters of ['', '?sslmode=disable', '?sslmode=prefer']) {
+      assert.deepEqual(await readRows(openSource(t, dsn + parameters), { select }), [[1]])
+    }
+    for (const mode of ['require', 'verify-ca']) {
+      await assert.rejects(readRows(openSource(t, `${dsn}?sslmode=${mode}`), { select }), {
+        code: 'source_tls_failed',
+      })
+    }
+  })
 }
