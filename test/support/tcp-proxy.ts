@@ -28,7 +28,7 @@ export class TcpProxy {
   }
 
   static async start(targetPort: number): Promise<TcpProxy> {
-    const server = createServer({ pauseOnConnect: true })
+    const server = createServer()
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
