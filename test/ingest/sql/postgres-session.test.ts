@@ -13,6 +13,9 @@ import type { SqlServer } from '../../support/sql-server.ts'
 import { sqlSourceSuite } from './sql-source.suite.ts'
 import { NO_SIGNAL, openSource, queryOf, readRows, type SqlWorld } from './sql-world.ts'
 
+/** What a client says that asks for TLS. */
+const TLS_REQUEST = 80_877_103
+
 const server = await startPostgres()
 after(() => server?.close())
 
@@ -78,6 +81,10 @@ function worldOf(server: SqlServer): SqlWorld {
     running: (mark) =>
       count(`SELECT count(*) ${others} AND state = 'active' AND query LIKE '%${mark}%'`),
     connections: () => count(`SELECT count(*) ${others}`),
+    hideTls: (proxy) => {
+      proxy.onHello = (hello) =>
+        hello.length === 8 && hello.readInt32BE(4) === TLS_REQUEST ? Buffer.from('N') : null
+    },
     changes: [
       'WITH gone AS (DELETE FROM victim RETURNING id) SELECT * FROM gone',
       'SELECT id INTO stolen FROM victim',

@@ -26,6 +26,8 @@ export interface SqlWorld {
   running(mark: string): Promise<number>
   /** Connections of sources: those of this world are left out. */
   connections(): Promise<number>
+  /** Makes a proxy say that the server behind it has no TLS. */
+  hideTls(proxy: TcpProxy): void
   /** Statements that change something or write a file, each of which must be refused. */
   readonly changes: readonly string[]
   close(): Promise<void>
