@@ -18,8 +18,8 @@ import type { Scalar } from '../../domain/filter.ts'
 import { fieldsOf } from '../../domain/metadata-fields.ts'
 import { VectordError } from '../../lib/errors.ts'
 
-export const START = '\uE000'
-export const MIDDLE = '\uE001'
+const START = '\uE000'
+const MIDDLE = '\uE001'
 export const END = '\uE002'
 
 /** The first unit that is moved, by `SHIFT`. */
