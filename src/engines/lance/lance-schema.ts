@@ -9,7 +9,7 @@ import {
   Int64,
   Schema,
   Utf8,
-  type DataType,
+  DataType,
   type Schema as ArrowSchema,
 } from 'apache-arrow'
 import { VectordError } from '../../lib/errors.ts'
@@ -64,7 +64,16 @@ export function checkSchema(schema: ArrowSchema, index: string, dimension: numbe
   }
 }
 
-/** Such as `FixedSizeList[768]<Float32>`: Arrow's types have a text each. */
+/** Such as `int 64`; of types that are not used here the number. */
 function nameOf(type: DataType): string {
-  return type as unknown as string
+  if (DataType.isUtf8(type)) return 'utf8'
+  if (DataType.isInt(type)) return `int ${type.bitWidth}`
+  if (DataType.isFloat(type)) return `float of precision ${type.precision}`
+  if (!DataType.isFixedSizeList(type)) return `type ${type.typeId}`
+  const [item] = fieldsIn(type)
+  return `lists of ${type.listSize} ${item === undefined ? '' : nameOf(item.type)}`
+}
+
+function fieldsIn(type: DataType): Field<DataType>[] {
+  return type.children as Field<DataType>[]
 }

@@ -4,7 +4,8 @@
  */
 
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { it } from 'node:test'
 import type { LanceDataset } from '../../../src/engines/lance/lance-dataset.ts'
 import { subVectors } from '../../../src/engines/lance/index-plan.ts'
@@ -312,6 +313,23 @@ it('a table that is not there, of another dimension or of a later format is told
   assert.deepEqual(await readdir(`${bucket.root}/_lance`), [])
   await table.create()
   assert.equal((await table.count(null)).count, 0)
+})
+
+it('a drop that a crash cut off is finished by the next one, or by a new table', async (t) => {
+  const { table, spec } = await localTable(t)
+  assert.equal(spec.bucket.backend, 'local')
+  const folder = join(spec.bucket.root, '_lance')
+  for (const next of ['drop', 'create'] as const) {
+    await table.append(rowsOf(['a']))
+    await table.buildScalarIndex()
+    await rm(join(folder, 'points.lance', '_versions'), { recursive: true })
+    const after = newEngine().table(spec)
+    await assert.rejects(after.count(null), { code: 'index_not_found' })
+    await after[next]()
+    if (next === 'drop') assert.deepEqual(await readdir(folder), [])
+    await table.create()
+    assert.deepEqual(await allIds(newEngine().table(spec)), [])
+  }
 })
 
 it('a deadline that passed is told', async (t) => {
