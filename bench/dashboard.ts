@@ -1,10 +1,10 @@
 /**
  * How long do pages of the dashboard work in the browser, with 200 indexes and 5,000 trials?
  *
- * Scripting as Chromium counts it (`Performance.getMetrics`), in CPU time of the main thread, of loading each page and of each
- * interaction, with what it asks for and shows; the median of some runs. The
- * journal is made, since 5,000 trials would take days; the service, the indexes and the browser are
- * real.
+ * Scripting as Chromium counts it (`Performance.getMetrics`), in CPU time of the main thread, of
+ * loading each page and of each interaction, with what it asks for and shows; the median of some runs.
+ * The journal is made, since 5,000 trials would take days; the service, the indexes and the browser
+ * are real.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'

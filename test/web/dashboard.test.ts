@@ -81,7 +81,7 @@ describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
     options: BrowserContextOptions = {},
   ): Promise<Page> {
     const context = await browser.newContext({ viewport: DESKTOP, ...options })
-    context.setDefaultTimeout(15_000)
+    context.setDefaultTimeout(30_000)
     const page = await context.newPage()
     const faults = watchPage(page, service.url)
     t.after(async () => {
@@ -125,6 +125,31 @@ describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
     assert.doesNotMatch(reply.text, /<style|style=|<script>/)
     await page.getByRole('link', { name: 'notes' }).click()
     await page.locator('canvas').first().waitFor()
+    await page.evaluate('document.querySelector("select").removeAttribute("aria-label")')
+    assert.match((await axeFaults(page)).join(), /^select-name/, 'what is wrong would be found')
+  })
+
+  it('an index of another backend has no parts about graphs, and breaks nothing', async (t) => {
+    const page = await open(t, '/dashboard')
+    await page.route('**/vectors/indexes/empty', async (route) => {
+      const reply = await route.fetch()
+      const {
+        hnsw: _,
+        stats: __,
+        compaction: ___,
+        ...info
+      } = (await reply.json()) as object &
+        Readonly<Record<'hnsw' | 'stats' | 'compaction', unknown>>
+      const lance = { index_kind: 'ivf_pq', nprobes: 20, refine_factor: null, shown: null }
+      await route.fulfill({ response: reply, json: { ...info, backend: 'lance', lance } })
+    })
+    await page.goto(`${service.url}/dashboard/indexes/empty`)
+    await page.getByText('ivf_pq').waitFor()
+    await page.getByRole('button', { name: 'Search' }).waitFor()
+    assert.equal(await page.getByRole('link', { name: 'Tuning' }).count(), 0)
+    await page.getByRole('link', { name: 'Data' }).click()
+    await page.getByText('In the bucket').waitFor()
+    assert.equal(await page.getByRole('button', { name: 'Rebuild…' }).count(), 0)
   })
 
   it('a trial is promoted by clicking: what changes is shown, and why is kept', async (t) => {

@@ -25,7 +25,7 @@ describe('dashboard with keys', { skip: noBrowser() }, () => {
     const browser = await startBrowser()
     t.after(() => browser.close())
     const context = await browser.newContext()
-    context.setDefaultTimeout(15_000)
+    context.setDefaultTimeout(30_000)
     const page = await context.newPage()
     const enter = async (key: string): Promise<void> => {
       await page.getByLabel('Key', { exact: true }).fill(key)

@@ -73,6 +73,12 @@ export interface IndexInfo {
   readonly bucket: string
   readonly backend: string
   readonly hnsw?: HnswConfig | null
+  readonly lance?: {
+    readonly index_kind: string | null
+    readonly nprobes: number | null
+    readonly refine_factor: number | null
+    readonly shown: { readonly recall: number; readonly recall_lcb: number } | null
+  } | null
   readonly shards?: number
   readonly embedder?: { readonly name: string; readonly model: string } | null
   readonly stream?: object | null

@@ -2,10 +2,10 @@
 
 import type { JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
-import { get } from '../api/client.ts'
+import { ApiError, get } from '../api/client.ts'
 import type { RecallReport } from '../api/tuning-types.ts'
 import type { IndexInfo } from '../api/types.ts'
-import { bytes, count, DASH, percent } from '../format.ts'
+import { bytes, count, DASH, percent, share } from '../format.ts'
 import { useLive } from '../live.ts'
 import { hrefOf } from '../router.tsx'
 import { Badge, Facts, Fault, Loading, State, When } from '../ui/basics.tsx'
@@ -40,8 +40,7 @@ export function IndexPage({ name, tab }: { name: string; tab: string }): JSX.Ele
     `index ${name}`,
     async (abort) => {
       const info = await get<IndexInfo>(at, abort)
-      if (info.backend !== 'hnsw') return { info, recall: null }
-      return { info, recall: await get<RecallReport>(`${at}/recall`, abort) }
+      return { info, recall: await recallOf(at, abort) }
     },
     EVERY_MS,
   )
@@ -63,6 +62,16 @@ export function IndexPage({ name, tab }: { name: string; tab: string }): JSX.Ele
       )}
     </>
   )
+}
+
+/** Null where this backend has none. */
+async function recallOf(at: string, abort: AbortSignal): Promise<RecallReport | null> {
+  try {
+    return await get<RecallReport>(`${at}/recall`, abort)
+  } catch (error) {
+    if (error instanceof ApiError && error.status < 500 && error.status !== 401) return null
+    throw error
+  }
 }
 
 function Head({ state: { info, recall } }: { state: IndexState }): JSX.Element {
@@ -92,14 +101,29 @@ function Head({ state: { info, recall } }: { state: IndexState }): JSX.Element {
               />
             ),
             Samples: `${count(recall.samples)}, ${percent(recall.sampled_share)} of searches`,
-            'ef of searches': `${recall.ef ?? 'by k'} (${recall.ef_source})`,
-            Generation: recall.generation ?? DASH,
-            'Dead share': percent(info.compaction?.ratio),
+            ...(info.backend === 'hnsw' && {
+              'ef of searches': `${recall.ef ?? 'by k'} (${recall.ef_source})`,
+              Generation: recall.generation ?? DASH,
+              'Dead share': percent(info.compaction?.ratio),
+            }),
+            ...lanceFacts(info),
           }}
         />
       )}
     </div>
   )
+}
+
+function lanceFacts({ lance }: IndexInfo): Readonly<Record<string, string | null>> {
+  if (lance === null || lance === undefined) return {}
+  const { index_kind: kind, nprobes, refine_factor: refine, shown } = lance
+  return {
+    'Vector index': kind ?? 'none: every row is compared',
+    Probes: nprobes === null ? null : count(nprobes),
+    'Refine factor': refine === null ? null : count(refine),
+    'Recall when tuned':
+      shown === null ? null : `${share(shown.recall)}, at least ${share(shown.recall_lcb)}`,
+  }
 }
 
 function Tabs(props: { name: string; tab: string; backend: string }): JSX.Element {

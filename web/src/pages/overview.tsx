@@ -128,8 +128,7 @@ const COLUMNS: readonly Column<OverviewIndex>[] = [
   { name: 'State', cell: (index) => <IndexState index={index} />, by: ({ state }) => state },
   {
     name: 'Live recall',
-    cell: ({ recall, backend }) =>
-      backend === 'hnsw' ? <Recall {...recall} /> : <span class="quiet">{DASH}</span>,
+    cell: ({ recall }) => <Recall {...recall} />,
     by: ({ recall }) => recall.recall,
   },
   {

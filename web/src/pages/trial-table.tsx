@@ -11,7 +11,8 @@ import { Config } from '../ui/config-diff.tsx'
 import { Pager, Table, type Column } from '../ui/table.tsx'
 
 const PAGE_ROWS = 25
-const EVERY_MS = 10_000
+/** A long journal is read as a whole for a page of it; a trial that ends changes `version`. */
+const EVERY_MS = 30_000
 
 interface TrialTableProps {
   readonly index: string
