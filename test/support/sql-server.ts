@@ -11,7 +11,6 @@ import {
 } from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdtemp, rm } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -65,6 +64,8 @@ export interface SqlServerProgram {
   /** Makes the data folder and the account. */
   prepare(place: Place): Promise<void>
   command(place: Place): Command | Promise<Command>
+  /** What it logs when it serves. */
+  readonly readyLine: RegExp
   readonly stopSignal: NodeJS.Signals
 }
 
@@ -202,13 +203,12 @@ class LoopbackServer implements SqlServer {
 
   async start(): Promise<void> {
     if (this.#running !== null) return
-    const { folder, port } = this.#place
-    const { scheme, stopSignal } = this.#program
+    const { scheme, readyLine, stopSignal } = this.#program
     const { child, log } = launch(await this.#program.command(this.#place))
     await once(child, 'spawn')
-    this.#running = { child, watchdog: startWatchdog(child, stopSignal, folder) }
+    this.#running = { child, watchdog: startWatchdog(child, stopSignal, this.folder) }
     const deadline = Date.now() + START_TIMEOUT_MS
-    while (!(await accepts(port))) {
+    while (!log.some((line) => readyLine.test(line))) {
       if (hasEnded(child) || Date.now() > deadline) {
         await this.stop()
         throw new Error(`${scheme} does not serve\n${log.join('\n')}`)
@@ -240,19 +240,6 @@ class LoopbackServer implements SqlServer {
 
 function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
-}
-
-/** Whether something listens; that it then serves shows at the first query, which waits for it. */
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
-  }
 }
 
 /** Stops it when this process is gone: its end of the pipe closes then, however it ends. */

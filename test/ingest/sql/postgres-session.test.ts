@@ -6,7 +6,6 @@
 
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { startPostgres } from '../../support/postgres-server.ts'
 import type { SqlServer } from '../../support/sql-server.ts'
@@ -29,23 +28,10 @@ if (server !== null) {
 }
 
 function worldOf(server: SqlServer): SqlWorld {
-  const connect = async (): Promise<pg.Client> => {
-    for (let tries = 0; ; tries += 1) {
-      const client = new pg.Client({ connectionString: server.dsn(), application_name: 'world' })
-      client.on('error', () => undefined)
-      try {
-        await client.connect()
-        return client
-      } catch (error) {
-        // It accepts connections before it serves.
-        if (tries === 100) throw error
-        await sleep(50)
-      }
-    }
-  }
   const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
   const run = async (sql: string): Promise<unknown[][]> => {
-    const client = await connect()
+    const client = new pg.Client({ connectionString: server.dsn(), application_name: 'world' })
+    await client.connect()
     try {
       return (await client.query<unknown[]>({ text: sql, rowMode: 'array' })).rows
     } finally {
