@@ -54,9 +54,10 @@ function look(guesses: Map<string, ColumnGuess>, { path, line, name, value }: Fo
     guesses.set(name, guess)
   }
   if (value === null) return
-  if (!isVector(value)) see(guess, value)
-  else if (!guess.seeVector(value)) {
-    throw uneven(path, { line, name }, [value.length, guess.dimension])
+  const vector = vectorOf(value)
+  if (vector === null) see(guess, value)
+  else if (!guess.seeVector(vector)) {
+    throw uneven(path, { line, name }, [vector.length, guess.dimension])
   }
 }
 
@@ -121,7 +122,7 @@ function cellOf({ type }: Column, value: unknown): Cell {
     case 'float64':
       return isExact(value) ? Number(value.rawJSON) : (value as number)
     case 'vector':
-      return Float32Array.from(value as number[])
+      return Float32Array.from(vectorOf(value) ?? [])
     case 'timestamp':
       return parseTimestamp(value as string)
     default:
@@ -129,9 +130,12 @@ function cellOf({ type }: Column, value: unknown): Cell {
   }
 }
 
-function isVector(value: unknown): value is number[] {
-  if (!Array.isArray(value) || value.length === 0) return false
-  return value.every((item) => typeof item === 'number')
+/** Numbers of a list that has nothing else, and at least one; null for any other value. */
+function vectorOf(value: unknown): readonly number[] | null {
+  if (!Array.isArray(value) || value.length === 0) return null
+  if (value.every((item) => typeof item === 'number')) return value
+  const numbers = value.map((item: unknown) => (isExact(item) ? Number(item.rawJSON) : item))
+  return numbers.every((item) => typeof item === 'number') ? numbers : null
 }
 
 interface Row {
