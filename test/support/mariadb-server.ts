@@ -34,6 +34,7 @@ const MARIADB: SqlServerProgram = {
     const tls = ['cert', 'key', 'ca'].map((name) => `--ssl-${name}=${join(folder, name)}.pem`)
     return { ...command, args: [...args, ...own, ...(hasTls ? tls : []), '--skip-name-resolve'] }
   },
+  readyLine: /ready for connections/,
   stopSignal: 'SIGKILL',
 }
 

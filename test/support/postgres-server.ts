@@ -59,6 +59,7 @@ const POSTGRES: SqlServerProgram = {
   variable: 'VECTORD_TEST_POSTGRES',
   prepare,
   command: (place) => command(place, 'postgres', ['-D', join(place.folder, 'data')]),
+  readyLine: /ready to accept connections/,
   // An immediate shutdown: its processes end, and it recovers from its log at the next start.
   stopSignal: 'SIGQUIT',
 }
@@ -116,7 +117,8 @@ async function command(place: Place, name: string, args: readonly string[]): Pro
   const root = join(place.folder, 'root')
   const postgres = await find(root, PROGRAM)
   if (postgres === null) throw new Error(`${place.root} holds no ${PROGRAM}`)
-  const env = { PATH: process.env['PATH'], LD_LIBRARY_PATH: debianLibraries(root), TZ: 'GMT' }
+  const own = { LD_LIBRARY_PATH: debianLibraries(root), TZ: 'GMT', LC_ALL: 'C' }
+  const env = { PATH: process.env['PATH'], ...own }
   return { program: join(dirname(postgres), name), args, env, ...(isRoot() ? NOBODY : {}) }
 }
 

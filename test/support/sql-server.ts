@@ -3,10 +3,14 @@
  * on a free port of loopback, and are gone when the test process is, however it ends.
  */
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import {
+  type ChildProcess,
+  type ChildProcessWithoutNullStreams,
+  execFile,
+  spawn,
+} from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdtemp, rm } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -60,6 +64,8 @@ export interface SqlServerProgram {
   /** Makes the data folder and the account. */
   prepare(place: Place): Promise<void>
   command(place: Place): Command | Promise<Command>
+  /** What it logs when it serves. */
+  readonly readyLine: RegExp
   readonly stopSignal: NodeJS.Signals
 }
 
@@ -79,28 +85,31 @@ export interface Command {
  */
 export async function startSqlServer(program: SqlServerProgram): Promise<SqlServer | null> {
   try {
-    const root = await findRoot(program)
-    for (let tries = 1; ; tries += 1) {
-      const folder = await mkdtemp(join(tmpdir(), `vectord-${program.scheme}-`))
-      const hasTls = await makeCertificates(folder)
-      const place = { root, folder, port: await freePort(), hasTls }
-      const server = new LoopbackServer(program, place)
-      try {
-        await program.prepare(place)
-        await server.start()
-        return server
-      } catch (error) {
-        await server.close()
-        // A port that was free may be taken by now.
-        if (tries === START_TRIES) throw error
-      }
-    }
+    return await start(program, await findRoot(program))
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     if (process.env['VECTORD_TEST_REQUIRE_SERVICES'] === '1') throw error
     const file = basename(process.argv[1] ?? '')
     process.stderr.write(`SKIPPED: the ${program.scheme} cases of ${file}: ${reason}\n`)
     return null
+  }
+}
+
+async function start(program: SqlServerProgram, root: string): Promise<SqlServer> {
+  for (let tries = 1; ; tries += 1) {
+    const folder = await mkdtemp(join(tmpdir(), `vectord-${program.scheme}-`))
+    const hasTls = await makeCertificates(folder)
+    const place = { root, folder, port: await freePort(), hasTls }
+    const server = new LoopbackServer(program, place)
+    try {
+      await program.prepare(place)
+      await server.start()
+      return server
+    } catch (error) {
+      await server.close()
+      // A port that was free may be taken by now.
+      if (tries === START_TRIES) throw error
+    }
   }
 }
 
@@ -145,29 +154,27 @@ async function makeCertificates(folder: string): Promise<boolean> {
 /** Runs a command to its end. @throws with what it printed where it fails. */
 export async function runCommand(command: Command): Promise<void> {
   const { child, log } = launch(command)
-  child.stdin?.end(command.input ?? '')
+  child.stdin.end(command.input ?? '')
   const [code] = (await once(child, 'close')) as [number | null]
   if (code !== 0)
     throw new Error(`${command.program} ended with ${String(code)}\n${log.join('\n')}`)
 }
 
 function launch({ program, args, env, ...user }: Command): {
-  readonly child: ChildProcess
+  readonly child: ChildProcessWithoutNullStreams
   readonly log: readonly string[]
 } {
   const ids = user.uid === undefined ? {} : { uid: user.uid, gid: user.gid ?? user.uid }
-  const stdio = ['pipe', 'pipe', 'pipe'] as const
-  const child = spawn(program, [...args], { ...ids, env, cwd: '/', stdio: [...stdio] })
+  const child = spawn(program, [...args], { ...ids, env, cwd: '/', stdio: 'pipe' })
   const log: string[] = []
   for (const input of [child.stdout, child.stderr]) {
-    if (input === null) continue
     createInterface({ input }).on('line', (line) => {
       log.push(line)
       if (log.length > LOG_LINES_MAX) log.shift()
     })
   }
   // It may be gone before it has read its input; its exit status says what was wrong.
-  child.stdin?.on('error', () => undefined)
+  child.stdin.on('error', () => undefined)
   return { child, log }
 }
 
@@ -196,13 +203,12 @@ class LoopbackServer implements SqlServer {
 
   async start(): Promise<void> {
     if (this.#running !== null) return
-    const { folder, port } = this.#place
-    const { scheme, stopSignal } = this.#program
+    const { scheme, readyLine, stopSignal } = this.#program
     const { child, log } = launch(await this.#program.command(this.#place))
     await once(child, 'spawn')
-    this.#running = { child, watchdog: startWatchdog(child, stopSignal, folder) }
+    this.#running = { child, watchdog: startWatchdog(child, stopSignal, this.folder) }
     const deadline = Date.now() + START_TIMEOUT_MS
-    while (!(await accepts(port))) {
+    while (!log.some((line) => readyLine.test(line))) {
       if (hasEnded(child) || Date.now() > deadline) {
         await this.stop()
         throw new Error(`${scheme} does not serve\n${log.join('\n')}`)
@@ -234,19 +240,6 @@ class LoopbackServer implements SqlServer {
 
 function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
-}
-
-/** Whether something listens; that it then serves shows at the first query, which waits for it. */
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
-  }
 }
 
 /** Stops it when this process is gone: its end of the pipe closes then, however it ends. */

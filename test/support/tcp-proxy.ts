@@ -15,6 +15,10 @@ export class TcpProxy {
   breakAtByte = Number.POSITIVE_INFINITY
   /** Breaks every new connection at once. */
   isDown = false
+  /** Changes the first bytes of the server on a connection. */
+  onGreeting: (bytes: Buffer) => Buffer = (bytes) => bytes
+  /** Answers the first bytes of a client in the server's place, where it is not null. */
+  onHello: (bytes: Buffer) => Buffer | null = () => null
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
@@ -24,7 +28,7 @@ export class TcpProxy {
   }
 
   static async start(targetPort: number): Promise<TcpProxy> {
-    const server = createServer({ pauseOnConnect: true })
+    const server = createServer()
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
@@ -64,8 +68,16 @@ export class TcpProxy {
       client.resetAndDestroy()
       return
     }
-    client.pipe(target)
-    target.on('data', (chunk: Buffer) => {
+    client.once('data', (hello: Buffer) => {
+      const answer = this.onHello(hello)
+      if (answer === null) target.write(hello)
+      else client.write(answer)
+      client.pipe(target)
+    })
+    let isGreeting = true
+    target.on('data', (received: Buffer) => {
+      const chunk = isGreeting ? this.onGreeting(received) : received
+      isGreeting = false
       this.bytes += chunk.length
       if (this.bytes >= this.breakAtByte) {
         this.breakAtByte = Number.POSITIVE_INFINITY

@@ -60,16 +60,16 @@ const GRAMMAR = new RegExp(
 
 const CONNECT_TIMEOUT_S_MAX = 300
 
-/** Names of parameters that may be shown, and whether their values may. */
-const SHOWN_PARAMETERS: ReadonlyMap<string, boolean> = new Map([
-  ['sslmode', true],
-  ['ssl-mode', true],
-  ['connect_timeout', true],
-  ['sslrootcert', false],
-  ['ssl-ca', false],
-  ['password', false],
-  ['sslpassword', false],
-  ['user', false],
+/** Names of parameters that may be shown, and the values of them that may. */
+const SHOWN_PARAMETERS: ReadonlyMap<string, RegExp | null> = new Map([
+  ['sslmode', /^(disabled?|prefer(red)?|required?|verify[_-](ca|full|identity))$/i],
+  ['ssl-mode', /^(disabled?|prefer(red)?|required?|verify[_-](ca|full|identity))$/i],
+  ['connect_timeout', /^\d{1,3}$/],
+  ['sslrootcert', null],
+  ['ssl-ca', null],
+  ['password', null],
+  ['sslpassword', null],
+  ['user', null],
 ])
 
 const HIDDEN = '***'
@@ -110,13 +110,16 @@ export function redactDsn(dsn: string): string {
     const scheme = /^([a-z]+):\/\//i.exec(dsn)?.[1]?.toLowerCase() ?? ''
     return scheme in SYSTEMS ? `${scheme}://${HIDDEN}` : HIDDEN
   }
-  const { scheme = '', user, password, host = '', port, database, parameters } = parts
-  const secret = password === undefined ? '' : `:${HIDDEN}`
+  const { scheme, user, host, parameters } = parts
+  const secret = parts['password'] === undefined ? '' : `:${HIDDEN}`
   const who = user === undefined ? '' : `${user}${secret}@`
-  const where = port === undefined ? host : `${host}:${port}`
-  const what = database === undefined ? '' : `/${database}`
-  const how = parameters === undefined || parameters === '' ? '' : `?${redactPairs(parameters)}`
-  return `${scheme}://${who}${where}${what}${how}`
+  const where = `${String(host)}${after(':', parts['port'])}${after('/', parts['database'])}`
+  const how = parameters === undefined ? undefined : redactPairs(parameters)
+  return `${String(scheme)}://${who}${where}${after('?', how)}`
+}
+
+function after(mark: string, part: string | undefined): string {
+  return part === undefined ? '' : `${mark}${part}`
 }
 
 /**
@@ -136,9 +139,9 @@ export function withoutPassword(text: string, { password }: SqlDsn): string {
 function redactPairs(parameters: string): string {
   const pairs = parameters.split('&').map((pair) => {
     const [name = '', value] = pair.split('=', 2)
-    const showsValue = SHOWN_PARAMETERS.get(name.toLowerCase())
-    if (showsValue === undefined || value === undefined) return HIDDEN
-    return `${name}=${showsValue && /^[a-z_-]{1,20}$|^\d{1,3}$/i.test(value) ? value : HIDDEN}`
+    const shown = SHOWN_PARAMETERS.get(name.toLowerCase())
+    if (shown === undefined || value === undefined) return HIDDEN
+    return `${name}=${shown?.test(value) === true ? value : HIDDEN}`
   })
   return pairs.join('&')
 }

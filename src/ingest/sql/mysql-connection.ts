@@ -20,6 +20,9 @@ import { type TlsSettings, tlsSettings } from './sql-tls.ts'
 
 const KEEP_ALIVE_MS = 30_000
 
+/** The driver's code for a server without TLS. */
+const NO_TLS = 'HANDSHAKE_NO_SSL_SUPPORT'
+
 /**
  * A reader that is slow must not lose the connection by that: the server waits for it to take rows, and
  * for the next page. And rows are limited by nothing but the query.
@@ -50,7 +53,7 @@ export async function connectMysql(
     return await open({ dsn, timeoutMs, tls }, signal)
   } catch (error) {
     signal?.throwIfAborted()
-    const offersNone = isDriverError(error) && error.code === 'HANDSHAKE_NO_SSL_SUPPORT'
+    const offersNone = isDriverError(error) && error.code === NO_TLS
     if (!offersNone || dsn.tlsMode !== 'prefer') throw mysqlError(error, 'connect', dsn)
   }
   try {
@@ -137,17 +140,21 @@ async function open(wanted: Wanted, signal?: AbortSignal): Promise<Connection> {
   }
 }
 
-/** Of the server: no such database, table, column. */
-const NOT_FOUND = new Set([1049, 1054, 1146])
-
-/** Of the server: an unknown account or password, and what an account may not do. */
-const NOT_ALLOWED = new Set([1044, 1045, 1142, 1143, 1227, 1251, 1370, 1524, 1698, 1820, 1862])
-
-/** Of the server: too many connections, shutting down, killed. */
-const UNREACHABLE = new Set([1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1203, 1927])
-
-/** Of the server: a change in a read-only transaction. */
-const READ_ONLY = 1792
+/** Of the server, by number: what each means whatever was being done. */
+const KNOWN: ReadonlyMap<number, SqlErrorCode> = new Map<number, SqlErrorCode>([
+  // No such database, column, table.
+  ...[1049, 1054, 1146].map((number) => [number, 'source_not_found'] as const),
+  // An unknown account or password, and what an account may not do.
+  ...[1044, 1045, 1142, 1143, 1227, 1251, 1370, 1524, 1698, 1820, 1862].map(
+    (number) => [number, 'source_auth_failed'] as const,
+  ),
+  // Too many connections, shutting down, killed, and faults of the network that it saw.
+  ...[1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1203, 1927].map(
+    (number) => [number, 'source_unreachable'] as const,
+  ),
+  // A change in a read-only transaction.
+  [1792, 'bad_request'],
+])
 
 /** What the driver or the network says, as an error of vectord. Others stay what they are. */
 export function mysqlError(error: unknown, phase: SqlPhase, dsn: SqlDsn): Error {
@@ -156,11 +163,10 @@ export function mysqlError(error: unknown, phase: SqlPhase, dsn: SqlDsn): Error 
 
 function codeOf(error: DriverError, phase: SqlPhase): SqlErrorCode {
   const { errno = 0, code } = error
-  if (NOT_ALLOWED.has(errno)) return 'source_auth_failed'
-  if (NOT_FOUND.has(errno)) return 'source_not_found'
-  if (UNREACHABLE.has(errno)) return 'source_unreachable'
-  if (code === 'HANDSHAKE_NO_SSL_SUPPORT' || isCertificateError(error)) return 'source_tls_failed'
+  const known = KNOWN.get(errno)
+  if (known !== undefined) return known
+  if (code === NO_TLS || isCertificateError(error)) return 'source_tls_failed'
   // Numbers of the server are from 1000 on; those of the network are negative, or none.
   if (errno < 1000 || error.fatal === true) return 'source_unreachable'
-  return phase === 'describe' || errno === READ_ONLY ? 'bad_request' : 'source_failed'
+  return phase === 'describe' ? 'bad_request' : 'source_failed'
 }

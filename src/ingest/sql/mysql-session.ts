@@ -25,9 +25,6 @@ import type { SqlQuery } from './sql-source.ts'
 /** How long a second connection may take that ends a query. */
 const KILL_TIMEOUT_MS = 5000
 
-/** Bytes of a value that is neither text nor bytes, about. */
-const VALUE_BYTES = 8
-
 export class MysqlSystem implements SqlSystem {
   readonly #dsn: SqlDsn
   readonly #timeoutMs: number

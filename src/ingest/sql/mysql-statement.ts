@@ -11,7 +11,7 @@ import { textOfMicros } from './utc-text.ts'
 /** How a wrapped source is called. */
 const ALIAS = '`source`'
 
-export function quoteName(name: string): string {
+function quoteName(name: string): string {
   return `\`${name.replaceAll('`', '``')}\``
 }
 

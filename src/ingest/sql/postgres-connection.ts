@@ -107,23 +107,24 @@ export function postgresError(error: unknown, phase: SqlPhase, dsn: SqlDsn): Err
   return isDriverError(error) ? sqlError(codeOf(error, phase), error, dsn) : asError(error)
 }
 
-/** By SQLSTATE: no such database, schema, table, column. */
-const NOT_FOUND = new Set(['3D000', '3F000', '42P01', '42703'])
-
-/** A change in a read-only transaction, a statement that cannot be copied, and what has wrong SQL. */
-const REFUSED = /^(25006|0A000|42|22P02|22007|22008)/
-
-/** Lost, shutting down, too many connections. */
-const UNREACHABLE = /^(08|57P0|53300|58)/
+/** By SQLSTATE: what each means whatever was being done. The first that fits counts. */
+const KNOWN: readonly (readonly [RegExp, SqlErrorCode])[] = [
+  // An unknown account or password, and what an account may not do.
+  [/^(28|42501)/, 'source_auth_failed'],
+  // No such database, schema, table, column.
+  [/^(3D000|3F000|42P01|42703)/, 'source_not_found'],
+  // Lost, shutting down, too many connections.
+  [/^(08|57P0|53300|58)/, 'source_unreachable'],
+  // A change in a read-only transaction, a statement that cannot be copied, and wrong SQL.
+  [/^(25006|0A000|42|22P02|22007|22008)/, 'bad_request'],
+]
 
 function codeOf(error: DriverError, phase: SqlPhase): SqlErrorCode {
-  const { code = '' } = error
   if (!(error instanceof pg.DatabaseError)) {
     const isTls = error.message === NO_TLS || isCertificateError(error)
     return isTls ? 'source_tls_failed' : 'source_unreachable'
   }
-  if (code.startsWith('28') || code === '42501') return 'source_auth_failed'
-  if (NOT_FOUND.has(code)) return 'source_not_found'
-  if (UNREACHABLE.test(code)) return 'source_unreachable'
-  return phase === 'describe' || REFUSED.test(code) ? 'bad_request' : 'source_failed'
+  const known = KNOWN.find(([state]) => state.test(error.code ?? ''))
+  if (known !== undefined) return known[1]
+  return phase === 'describe' ? 'bad_request' : 'source_failed'
 }

@@ -20,7 +20,7 @@ interface TableSelect {
   readonly schema?: string
 }
 
-export function quoteName(name: string): string {
+function quoteName(name: string): string {
   if (Buffer.byteLength(name) > NAME_BYTES_MAX) {
     throw new VectordError('source_not_found', `PostgreSQL has no names as long as "${name}".`, {
       details: { name },
@@ -30,7 +30,7 @@ export function quoteName(name: string): string {
 }
 
 /** "schema"."table", for a statement. */
-export function tableName({ table, schema }: TableSelect): string {
+function tableName({ table, schema }: TableSelect): string {
   return schema === undefined ? quoteName(table) : `${quoteName(schema)}.${quoteName(table)}`
 }
 

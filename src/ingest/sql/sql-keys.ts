@@ -43,15 +43,18 @@ export class KeyOrder {
     const isRepeated = overlap !== 'none' && isSame(keys[0], this.#last)
     if (overlap === 'must' && !isRepeated) throw this.#notUnique(this.#last)
     const skipped = isRepeated ? 1 : 0
-    for (let row = skipped; row < batch.rows; row += 1) {
-      const key = keys[row] ?? null
+    this.#follow(keys, skipped)
+    if (skipped === 0) return batch
+    const cells = batch.cells.map((column) => column.slice(skipped))
+    return { columns: batch.columns, rows: batch.rows - skipped, cells }
+  }
+
+  #follow(keys: readonly Cell[], start: number): void {
+    for (const key of start === 0 ? keys : keys.slice(start)) {
       if (key === null) throw refusedKey(this.#column.name, 'is NULL in some rows')
       if (isSame(key, this.#last)) throw this.#notUnique(key)
       this.#last = key
     }
-    if (skipped === 0) return batch
-    const cells = batch.cells.map((column) => column.slice(skipped))
-    return { columns: batch.columns, rows: batch.rows - skipped, cells }
   }
 
   #notUnique(key: Cell): VectordError {

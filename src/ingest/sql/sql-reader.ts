@@ -190,18 +190,23 @@ class Reading {
 
 function checkQuery({ select, batchRows }: SqlQuery): void {
   invariant(Number.isInteger(batchRows) && batchRows >= 1, 'a batch has rows')
-  const names =
-    'query' in select ? [] : [select.table, select.schema ?? 'x', ...(select.columns ?? [])]
-  const isNamed = names.every((name) => name !== '' && !name.includes('\0'))
-  const text = 'query' in select ? select.query : 'x'
-  if (!isNamed || text.trim() === '' || text.includes('\0')) {
-    throw new VectordError('bad_request', 'The query or a name in it is empty or holds a NUL.', {
-      details: { field: 'select' },
-    })
+  if ('query' in select) {
+    checkText(select.query.trim(), 'query')
+    return
   }
-  if ('columns' in select && select.columns?.length === 0) {
+  checkText(select.table, 'table')
+  if (select.schema !== undefined) checkText(select.schema, 'schema')
+  for (const column of select.columns ?? ['all']) checkText(column, 'columns')
+  if (select.columns?.length === 0) {
     throw new VectordError('bad_request', '`columns` names none.', {
       details: { field: 'columns' },
     })
   }
+}
+
+function checkText(text: string, field: string): void {
+  if (text !== '' && !text.includes('\0')) return
+  throw new VectordError('bad_request', `\`${field}\` is empty or holds a NUL.`, {
+    details: { field },
+  })
 }

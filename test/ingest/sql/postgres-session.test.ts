@@ -6,12 +6,14 @@
 
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { startPostgres } from '../../support/postgres-server.ts'
 import type { SqlServer } from '../../support/sql-server.ts'
 import { sqlSourceSuite } from './sql-source.suite.ts'
 import { NO_SIGNAL, openSource, queryOf, readRows, type SqlWorld } from './sql-world.ts'
+
+/** What a client says that asks for TLS. */
+const TLS_REQUEST = 80_877_103
 
 const server = await startPostgres()
 after(() => server?.close())
@@ -26,23 +28,10 @@ if (server !== null) {
 }
 
 function worldOf(server: SqlServer): SqlWorld {
-  const connect = async (): Promise<pg.Client> => {
-    for (let tries = 0; ; tries += 1) {
-      const client = new pg.Client({ connectionString: server.dsn(), application_name: 'world' })
-      client.on('error', () => undefined)
-      try {
-        await client.connect()
-        return client
-      } catch (error) {
-        // It accepts connections before it serves.
-        if (tries === 100) throw error
-        await sleep(50)
-      }
-    }
-  }
   const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
   const run = async (sql: string): Promise<unknown[][]> => {
-    const client = await connect()
+    const client = new pg.Client({ connectionString: server.dsn(), application_name: 'world' })
+    await client.connect()
     try {
       return (await client.query<unknown[]>({ text: sql, rowMode: 'array' })).rows
     } finally {
@@ -78,6 +67,10 @@ function worldOf(server: SqlServer): SqlWorld {
     running: (mark) =>
       count(`SELECT count(*) ${others} AND state = 'active' AND query LIKE '%${mark}%'`),
     connections: () => count(`SELECT count(*) ${others}`),
+    hideTls: (proxy) => {
+      proxy.onHello = (hello) =>
+        hello.length === 8 && hello.readInt32BE(4) === TLS_REQUEST ? Buffer.from('N') : null
+    },
     changes: [
       'WITH gone AS (DELETE FROM victim RETURNING id) SELECT * FROM gone',
       'SELECT id INTO stolen FROM victim',

@@ -26,9 +26,19 @@ export interface SqlWorld {
   running(mark: string): Promise<number>
   /** Connections of sources: those of this world are left out. */
   connections(): Promise<number>
+  /** Makes a proxy say that the server behind it has no TLS. */
+  hideTls(proxy: TcpProxy): void
   /** Statements that change something or write a file, each of which must be refused. */
   readonly changes: readonly string[]
   close(): Promise<void>
+}
+
+let tables = 0
+
+/** The name of a table that no other case has. */
+export function newTable(): string {
+  tables += 1
+  return `t${tables}`
 }
 
 export const NO_SIGNAL = new AbortController().signal
