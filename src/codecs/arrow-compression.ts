@@ -45,9 +45,10 @@ export class BufferInflater {
 
 function inflateZstd(content: Uint8Array, length: number): Uint8Array {
   try {
-    const inflated = zstdDecompressSync(content, { maxOutputLength: Math.max(1, length) })
-    // Small results share a pool, where nothing is aligned.
-    return inflated.byteOffset % 8 === 0 ? inflated : new Uint8Array(inflated)
+    const { buffer, byteOffset, byteLength } = zstdDecompressSync(content, {
+      maxOutputLength: Math.max(1, length),
+    })
+    return new Uint8Array(buffer, byteOffset, byteLength)
   } catch (cause) {
     throw new ArrowFault('a buffer does not inflate', { cause })
   }

@@ -95,6 +95,7 @@ export function floatsOf(
     const values = new Uint16Array(buffer, byteOffset, length)
     return (row) => float16(values[row] ?? 0)
   }
+  if (bits !== 32 && bits !== 64) throw new ArrowFault('a width of floats is not known')
   const values =
     bits === 32
       ? new Float32Array(buffer, byteOffset, length)

@@ -185,8 +185,8 @@ function readOtherType(code: number, table: FlatTable | null): ArrowType {
 
 /** What a type is made of where nothing is told: each field has its default. */
 const NO_FIELDS: Pick<FlatTable, 'int16' | 'int32'> = {
-  int16: (_field, absent = 0) => absent,
-  int32: (_field, absent = 0) => absent,
+  int16: (_field, absent) => absent ?? 0,
+  int32: (_field, absent) => absent ?? 0,
 }
 
 const INTERVALS = ['months', 'day_time', 'month_day_nano'] as const

@@ -73,6 +73,7 @@ class BatchFeed {
   #failure: { readonly cause: unknown } | null = null
   /** A batch of no rows, which has the columns of the others. */
   #empty: Uint8Array | null = null
+  #isOver = false
 
   get hasFailed(): boolean {
     return this.#failure !== null
@@ -97,7 +98,12 @@ class BatchFeed {
     }
     const source = ReadableStream.from(startingWith(first.value, batches))
     const stream = await transformParquetStream(source as never, propertiesOf(spec))
-    yield* stream as unknown as AsyncIterable<Uint8Array>
+    try {
+      yield* stream as unknown as AsyncIterable<Uint8Array>
+    } finally {
+      // The encoder takes batches on to their end, whether or not anybody takes the bytes.
+      this.#isOver = true
+    }
   }
 
   async *#batches(streams: Streams): AsyncGenerator<RecordBatch, undefined> {
@@ -111,7 +117,7 @@ class BatchFeed {
           batch.free()
           this.#empty = stream
         }
-        if (this.hasFailed) return
+        if (this.hasFailed || this.#isOver) return
         this.rows += numRows
         await turn()
       }

@@ -2,15 +2,16 @@
  * Arrow IPC files as tables, a record batch at a time: the stream format and the file format.
  *
  *     stream   schema, messages, [end mark]
- *     file     ARROW1 and 2 bytes, a stream, footer, footer bytes (int32), ARROW1
+ *     file     ARROW1 and 2 bytes, messages, footer, footer bytes (int32), ARROW1
+ *     footer   1 schema · 2 places of dictionaries · 3 places of record batches (24 bytes each)
  *
- * A file is read as the stream within it. Its footer tells how many record batches there must be; a
- * stream without its end mark may have lost some, and nothing can tell.
+ * The messages of a file are read in the order of its footer, the dictionaries first. A stream without
+ * its end mark may have lost some batches, and nothing can tell.
  */
 
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Column, TableBatch } from '../domain/table.ts'
-import { ArrowFault, type ArrowSchema, TABLES_SCOPE } from './arrow-schema.ts'
+import { ArrowFault, type ArrowSchema, readSchema, TABLES_SCOPE } from './arrow-schema.ts'
 import {
   type ArrowBatch,
   BatchDecoder,
@@ -19,7 +20,7 @@ import {
   readPrefix,
   schemaOf,
 } from './arrow-stream.ts'
-import { FlatTable } from './flat-table.ts'
+import { FlatTable, readCount } from './flat-table.ts'
 import { tableFault } from './table-fault.ts'
 import { tableBatches, TableShape } from './table-shape.ts'
 import type { TableReadOptions, TableSource } from './table-source.ts'
@@ -96,83 +97,120 @@ async function* readBatches(
   }
 }
 
-/** A stream, or the stream within a file. */
-interface Extent {
-  readonly start: number
-  readonly end: number
-  /** Record batches that there must be; null for a stream. */
-  readonly batches: number | null
-}
-
 class ArrowFile {
   readonly schema: ArrowSchema
   readonly #file: FileHandle
-  readonly #extent: Extent
-  readonly #firstBatchAt: number
+  /** Nothing of a message lies behind it. */
+  readonly #end: number
+  /** Where each message begins; null where each begins behind the one before. */
+  readonly #places: readonly number[] | null
+  readonly #start: number
 
-  private constructor(file: FileHandle, extent: Extent, schema: ArrowSchema, firstBatchAt: number) {
+  private constructor(
+    file: FileHandle,
+    schema: ArrowSchema,
+    messages: {
+      readonly start: number
+      readonly end: number
+      readonly places: readonly number[] | null
+    },
+  ) {
     this.#file = file
-    this.#extent = extent
     this.schema = schema
-    this.#firstBatchAt = firstBatchAt
+    this.#start = messages.start
+    this.#end = messages.end
+    this.#places = messages.places
   }
 
   /** @throws {ArrowFault} */
   static async open(file: FileHandle): Promise<ArrowFile> {
-    const extent = await extentOf(file)
-    const first = await readMessage(file, extent.start, extent.end)
+    const { size } = await file.stat()
+    const footer = await readFooter(file, size)
+    if (footer !== null) {
+      const { end, bytes } = footer
+      const { schema, places } = decodeFooter(bytes)
+      return new ArrowFile(file, schema, { start: PREFIX_BYTES, end, places })
+    }
+    const first = await readMessage(file, 0, size)
     if (first === null) throw new ArrowFault('it is empty')
     const schema = schemaOf(first.message, TABLES_SCOPE)
-    return new ArrowFile(file, extent, schema, first.bodyAt)
+    const start = first.bodyAt + first.message.bodyBytes
+    return new ArrowFile(file, schema, { start, end: size, places: null })
   }
 
   /** All record batches from the first on; may be asked for again. @throws {ArrowFault} */
   async *batches(): AsyncGenerator<ArrowBatch, undefined> {
-    const { end, batches } = this.#extent
     const decoder = new BatchDecoder(this.schema, TABLES_SCOPE)
-    let at = this.#firstBatchAt
-    let count = 0
-    for (;;) {
-      const next = await readMessage(this.#file, at, end)
-      if (next === null) break
-      const { message, bodyAt } = next
-      at = bodyAt + message.bodyBytes
-      if (at > end) throw new ArrowFault('the stream ends inside a message body')
-      if (message.bodyBytes > BODY_BYTES_MAX) throw new ArrowFault('a record batch is over 2 GiB')
-      const batch = decoder.take(message, await read(this.#file, bodyAt, message.bodyBytes))
-      if (batch === null) continue
-      count += 1
-      yield batch
+    for await (const { message, bodyAt } of this.#messages()) {
+      const { bodyBytes } = message
+      if (bodyBytes > BODY_BYTES_MAX) throw new ArrowFault('a record batch is over 2 GiB')
+      if (bodyAt + bodyBytes > this.#end) {
+        throw new ArrowFault('the stream ends inside a message body')
+      }
+      const batch = decoder.take(message, await read(this.#file, bodyAt, bodyBytes))
+      if (batch !== null) yield batch
     }
-    if (batches !== null && count !== batches) {
-      throw new ArrowFault(`it has ${count} record batches instead of ${batches}`)
+  }
+
+  async *#messages(): AsyncGenerator<PlacedMessage, undefined> {
+    for (const place of this.#places ?? []) {
+      const message = await readMessage(this.#file, place, this.#end)
+      if (message === null) throw new ArrowFault('its footer names a message that is none')
+      yield message
+    }
+    if (this.#places !== null) return
+    for (let at = this.#start; ;) {
+      const next = await readMessage(this.#file, at, this.#end)
+      if (next === null) return
+      yield next
+      at = next.bodyAt + next.message.bodyBytes
     }
   }
 }
 
-async function extentOf(file: FileHandle): Promise<Extent> {
-  const { size } = await file.stat()
-  const stream = { start: 0, end: size, batches: null }
-  if (size < PREFIX_BYTES + TRAILER_BYTES) return stream
-  const head = await read(file, 0, PREFIX_BYTES)
-  if (textOf(head.subarray(0, MAGIC.length)) !== MAGIC) return stream
+interface PlacedMessage {
+  readonly message: MessageHeader
+  readonly bodyAt: number
+}
+
+/** Null where it is a stream. */
+async function readFooter(
+  file: FileHandle,
+  size: number,
+): Promise<{ readonly bytes: Uint8Array; readonly end: number } | null> {
+  if (size < MAGIC.length) return null
+  if (textOf(await read(file, 0, MAGIC.length)) !== MAGIC) return null
+  if (size < PREFIX_BYTES + TRAILER_BYTES) throw new ArrowFault('it has lost its end')
   const trailer = await read(file, size - TRAILER_BYTES, TRAILER_BYTES)
   if (textOf(trailer.subarray(4)) !== MAGIC) throw new ArrowFault('it has lost its end')
   const footerBytes = viewOf(trailer).getInt32(0, true)
   const end = size - TRAILER_BYTES - footerBytes
   const isSane = footerBytes > 0 && footerBytes <= TABLES_SCOPE.headerBytesMax
   if (!isSane || end < PREFIX_BYTES) throw new ArrowFault('its footer is damaged')
-  return { start: PREFIX_BYTES, end, batches: countBatches(await read(file, end, footerBytes)) }
+  return { bytes: await read(file, end, footerBytes), end }
 }
 
-/** Record batches that a footer lists, each with 24 bytes. */
-function countBatches(footer: Uint8Array): number {
+function decodeFooter(bytes: Uint8Array): {
+  readonly schema: ArrowSchema
+  readonly places: readonly number[]
+} {
   try {
-    return FlatTable.root(viewOf(footer)).vector(3, 24).length
+    const footer = FlatTable.root(viewOf(bytes))
+    const header = footer.table(1)
+    if (header === null) throw new ArrowFault('its footer has no schema')
+    const places = [...placesOf(footer, 2), ...placesOf(footer, 3)]
+    return { schema: readSchema(header, TABLES_SCOPE), places }
   } catch (error) {
     if (error instanceof RangeError) throw new ArrowFault('its footer is damaged')
     throw error
   }
+}
+
+const BLOCK_BYTES = 24
+
+function placesOf(footer: FlatTable, field: number): readonly number[] {
+  const { at, length } = footer.vector(field, BLOCK_BYTES)
+  return Array.from({ length }, (_, i) => readCount(footer.view, at + BLOCK_BYTES * i))
 }
 
 /** The message at `at`, whose body is not read; null at the end of the stream. */
@@ -180,8 +218,8 @@ async function readMessage(
   file: FileHandle,
   at: number,
   end: number,
-): Promise<{ readonly message: MessageHeader; readonly bodyAt: number } | null> {
-  if (at === end) return null
+): Promise<PlacedMessage | null> {
+  if (at >= end) return null
   if (at + PREFIX_BYTES > end) throw new ArrowFault('the stream ends inside a message')
   const prefix = await read(file, at, PREFIX_BYTES)
   const headerBytes = readPrefix(viewOf(prefix), 0, TABLES_SCOPE)

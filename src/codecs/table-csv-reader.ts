@@ -7,7 +7,7 @@
  */
 
 import { createReadStream } from 'node:fs'
-import { CsvError, parse, type Options } from 'csv-parse'
+import { CsvError, parse, type Options, type Parser } from 'csv-parse'
 import type { Cell, Column, TableBatch } from '../domain/table.ts'
 import { ColumnGuess } from './column-guess.ts'
 import { RowBatcher } from './row-batcher.ts'
@@ -21,27 +21,47 @@ export async function openCsvTable(
   path: string,
   { batchRows, signal }: TableReadOptions,
 ): Promise<TableSource> {
-  let names: readonly string[] | null = null
-  let guesses: readonly ColumnGuess[] = []
-  let rows = -1
-  for await (const { line, fields } of recordsOf(path, signal)) {
-    rows += 1
-    if (names === null) {
-      names = namesOf(path, fields)
-      guesses = names.map(() => new ColumnGuess())
-      continue
-    }
-    for (const [at, guess] of guesses.entries()) {
-      look(guess, fields[at] ?? null, { path, line, name: names[at] ?? '' })
-    }
-  }
-  if (names === null) throw corruptFile(path, {}, 'it has no header row')
-  const columns = names.map((name, at) => (guesses[at] ?? new ColumnGuess()).column(name))
+  const finder = new ColumnFinder(path)
+  for await (const records of recordsOf(path, signal)) finder.look(records)
+  const columns = finder.columns()
   return {
     columns,
-    rows,
+    rows: finder.rows,
     batches: () => readBatches(path, columns, { batchRows, signal }),
     close: () => Promise.resolve(),
+  }
+}
+
+class ColumnFinder {
+  /** Without the header. */
+  rows = 0
+  readonly #path: string
+  #names: readonly string[] | null = null
+  #guesses: readonly ColumnGuess[] = []
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  look(records: readonly CsvRecord[]): void {
+    for (const { line, fields } of records) {
+      if (this.#names === null) {
+        this.#names = namesOf(this.#path, fields)
+        this.#guesses = this.#names.map(() => new ColumnGuess())
+        continue
+      }
+      this.rows += 1
+      for (const [at, guess] of this.#guesses.entries()) {
+        const name = this.#names[at] ?? ''
+        look(guess, fields[at] ?? null, { path: this.#path, line, name })
+      }
+    }
+  }
+
+  columns(): readonly Column[] {
+    const names = this.#names
+    if (names === null) throw corruptFile(this.#path, {}, 'it has no header row')
+    return this.#guesses.map((guess, at) => guess.column(names[at] ?? ''))
   }
 }
 
@@ -119,13 +139,12 @@ async function* readBatches(
 ): AsyncGenerator<TableBatch, undefined> {
   const rows = new RowBatcher(columns, batchRows)
   let isHeader = true
-  for await (const { fields } of recordsOf(path, signal)) {
-    if (isHeader) {
+  for await (const records of recordsOf(path, signal)) {
+    for (const { fields } of records) {
+      const full = isHeader ? null : rows.add((column, at) => cellOf(column, fields[at] ?? null))
       isHeader = false
-      continue
+      if (full !== null) yield full
     }
-    const full = rows.add((column, at) => cellOf(column, fields[at] ?? null))
-    if (full !== null) yield full
   }
   const last = rows.rest()
   if (last !== null) yield last
@@ -160,6 +179,9 @@ interface CsvRecord {
   readonly fields: readonly (string | null)[]
 }
 
+const CHUNK_BYTES = 256 * 1024
+const LINE_FEED = 10
+
 const OPTIONS: Options = {
   bom: true,
   info: true,
@@ -169,56 +191,65 @@ const OPTIONS: Options = {
   cast: (value, { quoting }) => (value === '' && !quoting ? null : value),
 }
 
-async function* recordsOf(path: string, signal: AbortSignal): AsyncGenerator<CsvRecord, undefined> {
+/** Records as they come, in groups: each by itself costs as much as parsing it. */
+async function* recordsOf(
+  path: string,
+  signal: AbortSignal,
+): AsyncGenerator<readonly CsvRecord[], undefined> {
   const parser = parse(OPTIONS)
-  const feeding = feed(path, parser).catch((error: unknown) => {
-    parser.destroy(error instanceof Error ? error : new Error(String(error)))
-  })
+  // What it tells is looked for where it is fed.
+  parser.on('error', () => undefined)
   try {
-    for await (const parsed of parser) {
-      const { info, record } = parsed as {
-        readonly info: { readonly lines: number }
-        readonly record: readonly (string | null)[]
-      }
+    for await (const chunk of soundChunks(path)) {
       signal.throwIfAborted()
-      yield { line: info.lines, fields: record }
+      parser.write(chunk)
+      yield readAll(parser)
     }
+    parser.end()
+    const rest: CsvRecord[] = []
+    for await (const parsed of parser) rest.push(toRecord(parsed))
+    yield rest
   } catch (error) {
     if (signal.aborted) throw error
     throw csvFault(path, error)
   } finally {
     parser.destroy()
-    await feeding
   }
+}
+
+/** What is left behind an error is told first. */
+function readAll(parser: Parser): readonly CsvRecord[] {
+  const records: CsvRecord[] = []
+  for (let parsed: unknown = parser.read(); parsed !== null; parsed = parser.read()) {
+    records.push(toRecord(parsed))
+  }
+  if (parser.errored) throw parser.errored
+  return records
+}
+
+function toRecord(parsed: unknown): CsvRecord {
+  const { info, record } = parsed as {
+    readonly info: { readonly lines: number }
+    readonly record: readonly (string | null)[]
+  }
+  return { line: info.lines, fields: record }
 }
 
 /** Bytes that are no UTF-8 would be replaced silently. */
-async function feed(path: string, parser: ReturnType<typeof parse>): Promise<void> {
+async function* soundChunks(path: string): AsyncGenerator<Buffer, undefined> {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   let line = 1
-  for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
-    let text: string
+  for await (const part of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
+    const chunk = part as Buffer
     try {
-      text = decoder.decode(chunk as Buffer, { stream: true })
+      decoder.decode(chunk, { stream: true })
     } catch (cause) {
       throw corruptFile(path, { line }, 'about here it is no UTF-8', cause)
     }
-    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) line += 1
-    if (parser.destroyed) return
-    if (!parser.write(chunk)) await drained(parser)
+    for (let at = chunk.indexOf(LINE_FEED); at >= 0; at = chunk.indexOf(LINE_FEED, at + 1))
+      line += 1
+    yield chunk
   }
-  parser.end()
-}
-
-/** Also where the parser was destroyed: nobody takes what would be written. */
-function drained(parser: ReturnType<typeof parse>): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      parser.off('drain', done).off('close', done)
-      resolve()
-    }
-    parser.on('drain', done).on('close', done)
-  })
 }
 
 function csvFault(path: string, error: unknown): Error {

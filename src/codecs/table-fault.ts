@@ -66,6 +66,6 @@ export function corruptFile(
 }
 
 function told(place: FilePlace): string {
-  const entry = Object.entries(place)[0] as [string, number] | undefined
+  const entry = Object.entries(place)[0]
   return entry === undefined ? '' : ` at ${entry[0].replace('_', ' ')} ${entry[1]}`
 }

@@ -23,9 +23,11 @@ export async function openNdjsonTable(
 ): Promise<TableSource> {
   const guesses = new Map<string, ColumnGuess>()
   let rows = 0
-  for await (const { line, row } of rowsOf(path, signal)) {
-    rows += 1
-    for (const [name, value] of Object.entries(row)) look(guesses, { path, line, name, value })
+  for await (const group of rowsOf(path, signal)) {
+    rows += group.length
+    for (const { line, row } of group) {
+      for (const name of Object.keys(row)) look(guesses, { path, line, name, value: row[name] })
+    }
   }
   if (rows > 0 && guesses.size === 0) throw corruptFile(path, {}, 'its objects have no fields')
   if (rows === 0) throw corruptFile(path, {}, 'it has no rows, which would tell its columns')
@@ -52,9 +54,10 @@ function look(guesses: Map<string, ColumnGuess>, { path, line, name, value }: Fo
     guesses.set(name, guess)
   }
   if (value === null) return
-  if (!isVector(value)) see(guess, value)
-  else if (!guess.seeVector(value)) {
-    throw uneven(path, { line, name }, [value.length, guess.dimension])
+  const vector = vectorOf(value)
+  if (vector === null) see(guess, value)
+  else if (!guess.seeVector(vector)) {
+    throw uneven(path, { line, name }, [vector.length, guess.dimension])
   }
 }
 
@@ -96,11 +99,13 @@ async function* readBatches(
   { batchRows, signal }: TableReadOptions,
 ): AsyncGenerator<TableBatch, undefined> {
   const rows = new RowBatcher(columns, batchRows)
-  for await (const { row } of rowsOf(path, signal)) {
-    const full = rows.add((column) =>
-      cellOf(column, Object.hasOwn(row, column.name) ? row[column.name] : null),
-    )
-    if (full !== null) yield full
+  for await (const group of rowsOf(path, signal)) {
+    for (const { row } of group) {
+      const full = rows.add((column) =>
+        cellOf(column, Object.hasOwn(row, column.name) ? row[column.name] : null),
+      )
+      if (full !== null) yield full
+    }
   }
   const last = rows.rest()
   if (last !== null) yield last
@@ -117,7 +122,7 @@ function cellOf({ type }: Column, value: unknown): Cell {
     case 'float64':
       return isExact(value) ? Number(value.rawJSON) : (value as number)
     case 'vector':
-      return Float32Array.from(value as number[])
+      return Float32Array.from(vectorOf(value) ?? [])
     case 'timestamp':
       return parseTimestamp(value as string)
     default:
@@ -125,9 +130,12 @@ function cellOf({ type }: Column, value: unknown): Cell {
   }
 }
 
-function isVector(value: unknown): value is number[] {
-  if (!Array.isArray(value) || value.length === 0) return false
-  return value.every((item) => typeof item === 'number')
+/** Numbers of a list that has nothing else, and at least one; null for any other value. */
+function vectorOf(value: unknown): readonly number[] | null {
+  if (!Array.isArray(value) || value.length === 0) return null
+  if (value.every((item) => typeof item === 'number')) return value
+  const numbers = value.map((item: unknown) => (isExact(item) ? Number(item.rawJSON) : item))
+  return numbers.every((item) => typeof item === 'number') ? numbers : null
 }
 
 interface Row {
@@ -135,11 +143,15 @@ interface Row {
   readonly row: Readonly<Record<string, unknown>>
 }
 
-async function* rowsOf(path: string, signal: AbortSignal): AsyncGenerator<Row, undefined> {
+/** Rows as they come, in groups. */
+async function* rowsOf(
+  path: string,
+  signal: AbortSignal,
+): AsyncGenerator<readonly Row[], undefined> {
   try {
     for await (const lines of textLines(path)) {
       signal.throwIfAborted()
-      for (const line of lines) yield { line: line.number, row: parseLine(path, line) }
+      yield lines.map((line) => ({ line: line.number, row: parseLine(path, line) }))
     }
   } catch (error) {
     if (signal.aborted) throw error

@@ -136,7 +136,7 @@ function cellToJson(cell: Cell): Json {
 function cellFromJson(json: Json | undefined): Cell | undefined {
   if (json === undefined) return undefined
   if (Array.isArray(json)) return Float32Array.from(json, Number)
-  if (json === null || typeof json !== 'object') return json as Cell
+  if (json === null || typeof json !== 'object') return json
   const { int64, base64 } = json as JsonObject
   if (typeof int64 === 'string' && /^-?\d+$/.test(int64)) return BigInt(int64)
   if (typeof base64 === 'string') return new Uint8Array(Buffer.from(base64, 'base64'))
