@@ -6,7 +6,13 @@ import { pino, type Logger } from 'pino'
 import type { Config } from './config/schema.ts'
 
 /** Fields that may hold a secret wherever they turn up. */
-const SECRET_FIELDS = ['authorization', 'credentials', 'secretAccessKey', 'secret_access_key']
+const SECRET_FIELDS = [
+  'authorization',
+  'credentials',
+  'dsn',
+  'secretAccessKey',
+  'secret_access_key',
+]
 
 export function makeLogger({ level, pretty }: Config['logging']): Logger {
   const options = {

@@ -16,6 +16,7 @@ import {
   fieldsOf,
   isIntegerIn,
   isListOf,
+  isNumberIn,
   isObject,
   isOneOf,
   isText,
@@ -140,7 +141,8 @@ function noteFrom(json: JsonObject): FileNote {
   return {
     key: field('key', isText(512, 1)),
     bytes: field('bytes', isIntegerIn(0)),
-    modifiedMs: field('modifiedMs', isIntegerIn(0)),
+    // Buckets in folders tell parts of a millisecond.
+    modifiedMs: field('modifiedMs', isNumberIn(0, Number.MAX_SAFE_INTEGER)),
     state: field('state', isOneOf(['done', 'failed'])),
     attempts: field('attempts', isIntegerIn(0, ATTEMPTS_MAX)),
     error:
