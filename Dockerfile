@@ -30,6 +30,8 @@ COPY --from=build /app/node_modules node_modules
 COPY package.json LICENSE lakehouse.toml ./
 COPY src src
 COPY routes routes
+COPY client client
+COPY cli cli
 RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data

@@ -20,7 +20,15 @@ const lineCount = (path: string): number => read(path).trimEnd().split('\n').len
 const sources = globSync(['src/**/*.ts', 'routes/**/*.ts'])
 const modules = [
   ...sources,
-  ...globSync(['test/**/*.ts', 'bench/**/*.ts', 'scripts/*.mjs', '*.js', '.*.cjs']),
+  ...globSync([
+    'client/*.ts',
+    'cli/**/*.{ts,mjs}',
+    'test/**/*.ts',
+    'bench/**/*.ts',
+    'scripts/*.mjs',
+    '*.js',
+    '.*.cjs',
+  ]),
 ]
 const documents = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md')]
 const scripts = Object.keys(
