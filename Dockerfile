@@ -34,6 +34,8 @@ COPY --from=build /app/web/dist web/dist
 COPY package.json LICENSE lakehouse.toml ./
 COPY src src
 COPY routes routes
+COPY client client
+COPY cli cli
 RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data

@@ -21,6 +21,8 @@ export const EXIT = {
   unreachable: 3,
   /** No key, an unknown key, or one that may not do this. */
   denied: 4,
+  /** A server holds the folder that `doctor` was to look at. */
+  inUse: 5,
   /** Control-C, as shells count it. */
   interrupted: 130,
   /** Whoever read the output has gone, as shells count it. */
@@ -45,15 +47,22 @@ const UNREACHABLE_CODES = ['bucket_unreachable', 'overloaded', 'shutting_down']
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
-  if (error instanceof Interrupted) return EXIT.interrupted
   if (error instanceof ImportError) return exitCodeOf(error.cause)
-  if (error instanceof OperationFailedError) return EXIT.failed
-  if (error instanceof VectordConnectionError) return EXIT.unreachable
   if (error instanceof VectordApiError) return ofAnswer(error)
   if (error instanceof VectordError) return ofOwn(error)
-  if (error instanceof UsageError || error instanceof TypeError) return EXIT.usage
+  const known = OTHERS.find(([kind]) => error instanceof kind)
+  if (known !== undefined) return known[1]
   return isBrokenPipe(error) ? EXIT.brokenPipe : EXIT.failed
 }
+
+const OTHERS = [
+  [Interrupted, EXIT.interrupted],
+  [OperationFailedError, EXIT.failed],
+  [VectordConnectionError, EXIT.unreachable],
+  [UsageError, EXIT.usage],
+  // What the client says of arguments that cannot be.
+  [TypeError, EXIT.usage],
+] as const
 
 export function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EPIPE'
@@ -65,6 +74,7 @@ function ofAnswer({ status, code }: VectordApiError): number {
 }
 
 function ofOwn({ code }: VectordError): number {
+  if (code === 'root_locked') return EXIT.inUse
   if (code === 'invalid_config' || code === 'bad_request') return EXIT.usage
   return UNREACHABLE_CODES.includes(code) ? EXIT.unreachable : EXIT.failed
 }

@@ -22,7 +22,8 @@ const EXIT_CODES = `
 Exit codes:
   0  done                         1  refused or failed; doctor: damage found
   2  wrong command line or input  3  no answer from the service or the bucket
-  4  no key, or not allowed     130  interrupted`
+  4  no key, or not allowed       5  doctor: a server holds the folder
+  130  interrupted`
 
 export function buildProgram(): Command {
   const program = new Command('vectord')

@@ -92,7 +92,8 @@ function show(index: string, { trials, winner, reason, promotion }: TuneOutcome)
   print(table(headings, trials.map(row)))
   if (winner === null) print(`Nothing was promoted: ${reason ?? 'no reason was told'}`)
   else print(`"${index}" has the configuration of trial ${winner}.`)
-  if (promotion?.operation_id != null) print(`Its graph is built: ${promotion.operation_id}.`)
+  const build = promotion?.operation_id ?? null
+  if (build !== null) print(`Its graph is built: ${build}.`)
 }
 
 function row({ trial_id: id, config, state, reason, boundaries }: Trial): readonly Cell[] {

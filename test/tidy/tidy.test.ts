@@ -20,8 +20,16 @@ const lineCount = (path: string): number => read(path).trimEnd().split('\n').len
 const sources = globSync(['src/**/*.ts', 'routes/**/*.ts'])
 const modules = [
   ...sources,
-  ...globSync(['test/**/*.ts', 'bench/**/*.ts', 'scripts/*.mjs', '*.js', '.*.cjs']),
-  ...globSync('web/src/**/*.{ts,tsx}'),
+  ...globSync([
+    'client/*.ts',
+    'web/src/**/*.{ts,tsx}',
+    'cli/**/*.{ts,mjs}',
+    'test/**/*.ts',
+    'bench/**/*.ts',
+    'scripts/*.mjs',
+    '*.js',
+    '.*.cjs',
+  ]),
 ]
 const documents = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md')]
 const scripts = Object.keys(
