@@ -32,10 +32,6 @@ export class ExportProcess {
     writeMessage(this.#child.channel, job)
   }
 
-  get pid(): number | null {
-    return this.#child.pid ?? null
-  }
-
   /** Resolves when the process is gone, in whatever way. */
   get ended(): Promise<null> {
     return this.#exited.promise
