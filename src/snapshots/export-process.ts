@@ -45,6 +45,8 @@ export class ExportProcess {
 
   async #end(): Promise<void> {
     this.#child.kill()
+    // Its end counts as come when everything it sent was read, and nobody reads on.
+    this.#child.channel.destroy()
     await this.#exited.promise
     await rm(this.#scratch, { recursive: true, force: true })
   }
