@@ -32,10 +32,6 @@ export class ExportProcess {
     writeMessage(this.#child.channel, job)
   }
 
-  get pid(): number | null {
-    return this.#child.pid ?? null
-  }
-
   /** Resolves when the process is gone, in whatever way. */
   get ended(): Promise<null> {
     return this.#exited.promise
@@ -49,6 +45,8 @@ export class ExportProcess {
 
   async #end(): Promise<void> {
     this.#child.kill()
+    // Its end counts as come when everything it sent was read, and nobody reads on.
+    this.#child.channel.destroy()
     await this.#exited.promise
     await rm(this.#scratch, { recursive: true, force: true })
   }

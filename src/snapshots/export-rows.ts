@@ -78,11 +78,22 @@ function lineOf(
   const text = texts[i] ?? null
   const json = metadata[i] ?? null
   let line = `{"id":${JSON.stringify(ids[i])}`
-  // A number of 64 bits that is a float32 names it exactly.
-  if (vector !== null) line += `,"vector":[${vector.join()}]`
+  if (vector !== null) line += `,"vector":[${numbersOf(vector)}]`
   if (text !== null) line += `,"text":${JSON.stringify(text)}`
   if (json !== null) line += `,"metadata":${oneLine(json)}`
   return `${line}}\n`
+}
+
+/** Nine digits name a float32 exactly, and are written twice as fast as all that a double has. */
+const FLOAT32_DIGITS = 9
+
+function numbersOf(vector: Float32Array): string {
+  let text = ''
+  for (const value of vector) {
+    if (text !== '') text += ','
+    text += Number.isSafeInteger(value) ? String(value) : value.toPrecision(FLOAT32_DIGITS)
+  }
+  return text
 }
 
 /** The text of a JSON object, which may have been written over several lines. */

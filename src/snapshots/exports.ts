@@ -21,7 +21,7 @@ import { ExportProcess } from './export-process.ts'
 import type { CountJob } from './snapshots.ts'
 
 /** Export processes at a time: each takes a core and up to a few hundred MiB. */
-export const EXPORTS_MAX = 2
+const EXPORTS_MAX = 2
 /** Seconds after which a refused client may ask again. */
 const RETRY_AFTER_S = 10
 /** A client that takes nothing for so long is gone, or holds a place that others want. */
@@ -58,11 +58,6 @@ export class Exports {
 
   constructor(options: ExportsOptions) {
     this.#options = options
-  }
-
-  /** Process ids of the exports, for people. */
-  get pids(): number[] {
-    return [...this.#processes].flatMap(({ pid }) => pid ?? [])
   }
 
   /**
