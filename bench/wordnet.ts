@@ -220,7 +220,7 @@ function report({ loadS, embedS, found }: Measured): void {
         'rates are over queries whose answer is among the loaded glosses',
       ],
     },
-    { json: values.json, quick: false, profile: null },
+    { json: values.json, quick: false, s3: false, profile: null },
   )
 }
 

@@ -9,6 +9,8 @@ export interface Options {
   readonly json: boolean
   /** A tenth of the rows: shows that the benchmark works, not what the service can do. */
   readonly quick: boolean
+  /** Measures on a real S3 server as well, where the benchmark can. */
+  readonly s3: boolean
   /** Folder for CPU profiles of the service's processes, or null. */
   readonly profile: string | null
 }
@@ -37,10 +39,11 @@ export function readOptions(): Options {
     options: {
       json: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
+      s3: { type: 'boolean', default: false },
       profile: { type: 'string' },
     },
   })
-  return { json: values.json, quick: values.quick, profile: values.profile ?? null }
+  return { json: values.json, quick: values.quick, s3: values.s3, profile: values.profile ?? null }
 }
 
 export function progress(text: string): void {

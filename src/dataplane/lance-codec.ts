@@ -52,6 +52,8 @@ export type LanceVerb = (typeof LANCE_VERBS)[number]
 
 const PATHS = ['exact', 'ivf', 'ivf_filtered'] as const
 const SEARCH = { exact: 1, filter: 2, asOf: 4, nprobes: 8, refineFactor: 16, ef: 32 } as const
+/** Numbers of a search that may be left out. */
+const SETTINGS = ['asOf', 'nprobes', 'refineFactor', 'ef'] as const
 const FETCH = { asOf: 1 } as const
 const SCROLL = { after: 1, filter: 2, asOf: 4 } as const
 const ROW = { text: 1, metadata: 2 } as const
@@ -95,22 +97,13 @@ export function readRows(reader: BodyReader): LanceRows {
 }
 
 export function writeLanceSearch(writer: FrameWriter, search: LanceSearch): void {
-  const { exact, filter, asOf, nprobes, refineFactor, ef } = search
-  writer.u8(
-    (exact ? SEARCH.exact : 0) |
-      (filter === null ? 0 : SEARCH.filter) |
-      (asOf === null ? 0 : SEARCH.asOf) |
-      (nprobes === null ? 0 : SEARCH.nprobes) |
-      (refineFactor === null ? 0 : SEARCH.refineFactor) |
-      (ef === null ? 0 : SEARCH.ef),
-  )
+  const settings = SETTINGS.filter((name) => search[name] !== null)
+  const bits = settings.reduce((sum, name) => sum | SEARCH[name], search.exact ? SEARCH.exact : 0)
+  writer.u8(bits | (search.filter === null ? 0 : SEARCH.filter))
   writer.u8(includeBits(search.include))
   writer.u32(search.k)
-  if (filter !== null) writer.text(filter)
-  if (asOf !== null) writer.f64(asOf)
-  if (nprobes !== null) writer.u32(nprobes)
-  if (refineFactor !== null) writer.u32(refineFactor)
-  if (ef !== null) writer.u32(ef)
+  if (search.filter !== null) writer.text(search.filter)
+  for (const name of settings) writer.f64(search[name] ?? 0)
   writer.vector(search.vector)
 }
 
@@ -119,13 +112,15 @@ export function readLanceSearch(reader: BodyReader): LanceSearch {
   const include = includeOf(reader.u8())
   const k = reader.u32()
   const filter = (bits & SEARCH.filter) === 0 ? null : reader.text()
-  const asOf = (bits & SEARCH.asOf) === 0 ? null : reader.f64()
-  const nprobes = (bits & SEARCH.nprobes) === 0 ? null : reader.u32()
-  const refineFactor = (bits & SEARCH.refineFactor) === 0 ? null : reader.u32()
-  const ef = (bits & SEARCH.ef) === 0 ? null : reader.u32()
+  const number = (name: (typeof SETTINGS)[number]): number | null =>
+    (bits & SEARCH[name]) === 0 ? null : reader.f64()
+  // In the order of `SETTINGS`.
+  const asOf = number('asOf')
+  const nprobes = number('nprobes')
+  const refineFactor = number('refineFactor')
+  const ef = number('ef')
   const exact = (bits & SEARCH.exact) !== 0
-  const vector = reader.vector()
-  return { vector, k, exact, filter, include, asOf, nprobes, refineFactor, ef }
+  return { vector: reader.vector(), k, exact, filter, include, asOf, nprobes, refineFactor, ef }
 }
 
 export function writeLanceAnswer(writer: FrameWriter, answer: LanceAnswer): void {

@@ -1,6 +1,6 @@
 /**
- * What the Lance core does with a request: it starts each at once, and LanceDB runs them on its own
- * threads. Tables put their writes into turns themselves.
+ * What the Lance core does with a request. Reads run a few at a time, on LanceDB's own threads: each
+ * holds the rows that it compares. Tables put their writes into turns themselves.
  */
 
 import type { LanceIndexKind, LanceTableSpec } from '../domain/lance-table.ts'
@@ -24,7 +24,21 @@ import {
   writeLanceSample,
   type LanceVerb,
 } from './lance-codec.ts'
+import { ReadSlots } from './read-slots.ts'
 import { readJson, writeJson } from './shard-codec.ts'
+
+/** Enough to keep the processors busy while some wait for a bucket. */
+const READS_MAX = 16
+
+const READS: ReadonlySet<LanceVerb> = new Set([
+  'search',
+  'fetch',
+  'scroll',
+  'count',
+  'sample',
+  'versions',
+  'stats',
+])
 
 /** Writes the body of an answer. */
 type Reply = (writer: FrameWriter) => void
@@ -34,6 +48,7 @@ export class LanceServer {
   readonly #engine: LanceEngine
   /** Specs as they came, so that one that comes again is not parsed again. */
   readonly #specs = new Map<string, LanceTableSpec>()
+  readonly #slots = new ReadSlots(READS_MAX)
   #waiting = 0
 
   constructor(channel: FrameChannel, engine: LanceEngine) {
@@ -65,12 +80,16 @@ export class LanceServer {
 
   async #answer({ type, body, deadlineMs }: Frame): Promise<Reply> {
     if (type !== FRAME.lance) throw new TypeError(`frame type ${type} is for a Lance core`)
-    if (deadlineMs < Date.now()) {
-      throw new VectordError('deadline_exceeded', 'The deadline passed in the queue.')
-    }
     const reader = new BodyReader(body)
     const { verb, spec } = readLanceHead(reader)
-    return answerTo(verb, this.#engine.table(this.#specOf(spec)), { reader, deadlineMs })
+    const table = this.#engine.table(this.#specOf(spec))
+    const work = async (): Promise<Reply> => {
+      if (deadlineMs < Date.now()) {
+        throw new VectordError('deadline_exceeded', 'The deadline passed in the queue.')
+      }
+      return answerTo(verb, table, { reader, deadlineMs })
+    }
+    return READS.has(verb) ? this.#slots.run(work) : work()
   }
 
   #specOf(json: string): LanceTableSpec {
@@ -136,42 +155,10 @@ async function answerTo(verb: LanceVerb, table: LanceDataset, asked: Asked): Pro
       return (writer) => writeLanceSample(writer, sample)
     }
     default: {
-      const answer = await rareAnswer(verb, table, asked)
+      const question = readJson(reader.rest()) as RareQuestion | null
+      const answer = await RARE[verb](table, question ?? {}, bounds)
       return (writer) => writeJson(writer, answer ?? null)
     }
-  }
-}
-
-/** Verbs whose question and answer are JSON. */
-type RareVerb = Exclude<LanceVerb, 'upsert' | 'append' | 'search' | 'fetch' | 'scroll' | 'sample'>
-
-async function rareAnswer(
-  verb: RareVerb,
-  table: LanceDataset,
-  { reader, deadlineMs }: Asked,
-): Promise<unknown> {
-  const question = readJson(reader.rest()) as RareQuestion | null
-  switch (verb) {
-    case 'create':
-      return table.create()
-    case 'drop':
-      return table.drop()
-    case 'delete':
-      return table.delete(question?.ids ?? [])
-    case 'deleteMatching':
-      return table.deleteMatching(question?.filter ?? '')
-    case 'count':
-      return table.count(question?.filter ?? null, { deadlineMs })
-    case 'buildIndex':
-      return table.buildIndex(question?.kind ?? 'ivf_pq')
-    case 'buildScalarIndex':
-      return table.buildScalarIndex()
-    case 'optimize':
-      return table.optimize(question?.olderThanMs ?? Infinity)
-    case 'versions':
-      return table.versions()
-    case 'stats':
-      return table.stats()
   }
 }
 
@@ -181,4 +168,27 @@ interface RareQuestion {
   readonly filter?: string | null
   readonly kind?: LanceIndexKind
   readonly olderThanMs?: number
+}
+
+/** Verbs whose question and answer are JSON. */
+type RareVerb = Exclude<LanceVerb, 'upsert' | 'append' | 'search' | 'fetch' | 'scroll' | 'sample'>
+
+type Rare = (
+  table: LanceDataset,
+  question: RareQuestion,
+  bounds: { readonly deadlineMs: number },
+) => Promise<unknown>
+
+const RARE: Readonly<Record<RareVerb, Rare>> = {
+  create: (table) => table.create(),
+  drop: (table) => table.drop(),
+  delete: (table, { ids = [] }) => table.delete(ids),
+  deleteMatching: (table, { filter }) => table.deleteMatching(filter ?? ''),
+  count: (table, { filter = null }, bounds) => table.count(filter, bounds),
+  buildIndex: (table, { kind = 'ivf_pq' }) => table.buildIndex(kind),
+  buildScalarIndex: (table) => table.buildScalarIndex(),
+  // JSON has no Infinity: null is one.
+  optimize: (table, { olderThanMs }) => table.optimize(olderThanMs ?? Infinity),
+  versions: (table) => table.versions(),
+  stats: (table) => table.stats(),
 }

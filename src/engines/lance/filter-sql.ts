@@ -141,7 +141,7 @@ function rangeConditions({ op, bound }: Range, head: string): string[] {
   if (typeof bound === 'number') {
     return [matches(`${literal(head)}n(?:${numberAlternatives(op, numberText(bound))})`)]
   }
-  const characters = [...unitsText(bound)]
+  const characters = Array.from(unitsText(bound))
   if (characters.length > BOUND_CHARS_MAX) {
     const problem = `a bound of a range has at most ${BOUND_CHARS_MAX} characters`
     throw new VectordError('invalid_filter', `The filter cannot be used: ${problem}.`, {
@@ -155,7 +155,7 @@ function rangeConditions({ op, bound }: Range, head: string): string[] {
 function numberAlternatives(op: Range['op'], digits: string): string {
   const isUpper = op === '$gt' || op === '$gte'
   const alternatives: string[] = op === '$gte' || op === '$lte' ? [digits] : []
-  for (const [i, digit] of [...digits].entries()) {
+  for (const [i, digit] of Array.from(digits).entries()) {
     const other = isUpper ? digitsAfter(digit) : digitsBefore(digit)
     if (other !== null) alternatives.push(digits.slice(0, i) + other)
   }

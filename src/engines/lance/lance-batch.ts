@@ -15,7 +15,7 @@ import {
 } from 'apache-arrow'
 import type { LanceRows } from '../../domain/lance-table.ts'
 import { VectordError } from '../../lib/errors.ts'
-import { tableSchema, vectorType } from './lance-schema.ts'
+import { fieldsOf, tableSchema, vectorType } from './lance-schema.ts'
 import { termsOf } from './metadata-terms.ts'
 
 /**
@@ -44,7 +44,7 @@ export function batchOf(rows: LanceRows, dimension: number, version: number): Ta
     strings(metadata),
     strings(terms),
   ]
-  const type = new Struct<Record<string, DataType>>(schema.fields)
+  const type = new Struct<Record<string, DataType>>(fieldsOf(schema))
   const data = makeData({ type, length, nullCount: 0, children })
   return new Table(schema, [new RecordBatch(schema, data)])
 }

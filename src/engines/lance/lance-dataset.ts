@@ -63,7 +63,7 @@ export class LanceDataset implements LanceTable {
   /** Makes the table, empty, where there is none. */
   async create(): Promise<void> {
     await this.#turn('write', async () => {
-      this.#handle = this.#open(LanceHandle.create)
+      this.#handle = this.#open((spec, session) => LanceHandle.create(spec, session))
       await this.#settle(await this.#opened())
     })
   }
@@ -108,7 +108,7 @@ export class LanceDataset implements LanceTable {
     let deleted = 0
     const { version } = await this.#commit(async ({ table }) => {
       const { numDeletedRows } = await table.delete(sql)
-      deleted = Number(numDeletedRows)
+      deleted = numDeletedRows
     })
     return { version, deleted }
   }
@@ -252,7 +252,7 @@ export class LanceDataset implements LanceTable {
     return this.#call(async () => {
       const handle = await this.#opened()
       const table = asOf === null ? handle.table : await handle.at(asOf)
-      const version = asOf ?? (await table.version())
+      const version = asOf ?? (await handle.version())
       const vectorIndex = await handle.vectorIndex(table, version)
       const deadlineMs = bounds?.deadlineMs ?? Infinity
       try {
@@ -292,13 +292,15 @@ export class LanceDataset implements LanceTable {
   }
 
   /** Makes what was committed durable. @returns the version that the table stands at. */
-  async #settle({ table }: LanceHandle): Promise<number> {
-    const version = await table.version()
+  async #settle(handle: LanceHandle): Promise<number> {
+    const version = await handle.committed()
     await this.#durability?.synced(version)
     return version
   }
 
-  async #open(how: typeof LanceHandle.open): Promise<LanceHandle> {
+  async #open(
+    how: (spec: LanceTableSpec, session: Session) => Promise<LanceHandle>,
+  ): Promise<LanceHandle> {
     const { bucket, index } = this.#spec
     // Once in the life of this process: what it has not synced later on is still under way.
     if (bucket.backend === 'local') {
@@ -309,7 +311,7 @@ export class LanceDataset implements LanceTable {
 
   /** A handle that could not be had is asked for again by the next call. */
   async #opened(): Promise<LanceHandle> {
-    const handle = (this.#handle ??= this.#open(LanceHandle.open))
+    const handle = (this.#handle ??= this.#open((spec, session) => LanceHandle.open(spec, session)))
     try {
       return await handle
     } catch (error) {

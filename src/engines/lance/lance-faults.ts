@@ -13,11 +13,16 @@ const KNOWN: readonly (readonly [RegExp, ErrorCode])[] = [
     /no space left|os error 28\b|quota exceeded|QuotaExceeded|os error 122\b|StorageFull|InsufficientStorage|507 /i,
     'storage_full',
   ],
+  [
+    /status: 4(0[0-7]|09|1\d)|\b(AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|NoSuchBucket|PermissionDenied|Unauthenticated)\b|lacked the necessary privileges/,
+    'storage_error',
+  ],
   [/not enough rows to train|KMeans.*(fewer|less|cannot|can not)/i, 'lance_too_few_rows'],
   [
     /error sending request|connection (refused|reset|closed)|connect error|timed out|operation timed ?out|dns error|error decoding response body|Server returned (5\d\d|429)|status: (5\d\d|429)|\b50[0234] (Internal|Bad|Service|Gateway)|SlowDown|Error after \d+ retries|Error performing/i,
     'bucket_unreachable',
   ],
+  [/contains NaN values/, 'invalid_vector'],
   [/query timeout|timeout.*exceeded/i, 'deadline_exceeded'],
   [/os error 5\b|input\/output error|permission denied|os error (13|30)\b/i, 'storage_error'],
   [
@@ -29,6 +34,7 @@ const KNOWN: readonly (readonly [RegExp, ErrorCode])[] = [
 const SAID: Partial<Record<ErrorCode, string>> = {
   storage_full: 'There is no space left for the Lance table.',
   lance_too_few_rows: 'The Lance table has too few rows for an index of this kind.',
+  invalid_vector: 'A vector holds what is not a number.',
   bucket_unreachable: 'The bucket of the Lance table does not answer.',
   deadline_exceeded: 'The Lance table did not answer before the deadline.',
   storage_error: 'The files of the Lance table cannot be used.',

@@ -33,12 +33,16 @@ export class LanceHandle {
   readonly #index: string
   readonly #connection: Connection
   readonly #pinned = new Map<number, Promise<Table>>()
+  /** The newest version, where nobody else makes one; else it has to be asked for. */
+  #known: number | null = null
+  readonly #isShared: boolean
   /** The index of the vectors, as of a version. */
   readonly #kinds = new Map<Table, { version: number; kind: LanceIndexKind | null }>()
 
-  private constructor(connection: Connection, index: string, table: Table) {
+  private constructor(spec: LanceTableSpec, connection: Connection, table: Table) {
     this.#connection = connection
-    this.#index = index
+    this.#index = spec.index
+    this.#isShared = spec.bucket.backend !== 'local'
     this.table = table
   }
 
@@ -48,7 +52,7 @@ export class LanceHandle {
     const connection = await connectTo(bucket, session)
     const table = await opened(connection, index)
     checkSchema(await table.schema(), index, dimension)
-    return new LanceHandle(connection, index, table)
+    return new LanceHandle(spec, connection, table)
   }
 
   /** Makes the table, empty; it is opened as it is where there is one. */
@@ -58,7 +62,19 @@ export class LanceHandle {
     const options = { mode: 'create', existOk: true } as const
     const table = await connection.createEmptyTable(index, tableSchema(dimension), options)
     checkSchema(await table.schema(), index, dimension)
-    return new LanceHandle(connection, index, table)
+    return new LanceHandle(spec, connection, table)
+  }
+
+  /** A version that every read of `table` sees. */
+  async version(): Promise<number> {
+    return this.#known ?? this.table.version()
+  }
+
+  /** Takes note of the newest version, after every commit. @returns it. */
+  async committed(): Promise<number> {
+    const version = await this.table.version()
+    if (!this.#isShared) this.#known = version
+    return version
   }
 
   /** @throws {VectordError} `lance_version_gone`. */

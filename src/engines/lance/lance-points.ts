@@ -91,7 +91,7 @@ function vectorReader(column: Vector): (row: number) => Float32Array {
   const [data] = column.data
   invariant(data !== undefined && column.data.length === 1, 'a batch is in one piece')
   // LanceDB has its own copy of Arrow's classes: `instanceof` would not know them.
-  const type: DataType = data.type
+  const type = data.type as DataType
   invariant(DataType.isFixedSizeList(type), 'vectors are lists of a fixed size')
   const { listSize } = type
   const [child] = data.children

@@ -36,7 +36,7 @@ export interface ReadView {
 
 export async function search(view: ReadView, asked: LanceSearch): Promise<LanceAnswer> {
   const startedMs = performance.now()
-  checkDimension(view, asked.vector)
+  checkVector(view, asked.vector)
   const sql = filterSql(asked.filter)
   const index = asked.exact ? null : view.vectorIndex
   const isFiltered = asked.filter !== null
@@ -160,10 +160,14 @@ async function batchesOf(
   return table.batches
 }
 
-function checkDimension({ dimension }: ReadView, vector: Float32Array): void {
-  if (vector.length === dimension) return
-  const text = `The vector has ${vector.length} numbers and not ${dimension}.`
-  throw new VectordError('vector_dimension_mismatch', text)
+function checkVector({ dimension }: ReadView, vector: Float32Array): void {
+  if (vector.length !== dimension) {
+    const text = `The vector has ${vector.length} numbers and not ${dimension}.`
+    throw new VectordError('vector_dimension_mismatch', text)
+  }
+  if (!vector.every(Number.isFinite)) {
+    throw new VectordError('invalid_vector', 'The vector holds what is not a finite number.')
+  }
 }
 
 function late(): VectordError {

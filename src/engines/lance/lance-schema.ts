@@ -9,7 +9,7 @@ import {
   Int64,
   Schema,
   Utf8,
-  type DataType,
+  DataType,
   type Schema as ArrowSchema,
 } from 'apache-arrow'
 import { VectordError } from '../../lib/errors.ts'
@@ -41,6 +41,11 @@ export function tableSchema(dimension: number): ArrowSchema {
   )
 }
 
+/** The fields of a schema, of types that Arrow's own declarations leave open. */
+export function fieldsOf(schema: ArrowSchema): Field<DataType>[] {
+  return schema.fields as Field<DataType>[]
+}
+
 /** @throws {VectordError} `object_corrupt`, `format_too_new` where the table is not one of ours. */
 export function checkSchema(schema: ArrowSchema, index: string, dimension: number): void {
   const format = schema.metadata.get(FORMAT_KEY)
@@ -48,12 +53,27 @@ export function checkSchema(schema: ArrowSchema, index: string, dimension: numbe
     const text = `The Lance table "${index}" has format ${format}, which this version cannot read.`
     throw new VectordError('format_too_new', text, { details: { format } })
   }
-  const found = new Map(schema.fields.map((field) => [field.name, field.type.toString()]))
-  for (const field of tableSchema(dimension).fields) {
+  const found = new Map(fieldsOf(schema).map(({ name, type }) => [name, nameOf(type)]))
+  for (const field of fieldsOf(tableSchema(dimension))) {
     const type = found.get(field.name) ?? null
-    if (type === field.type.toString()) continue
+    const expected = nameOf(field.type)
+    if (type === expected) continue
     const text = `The column "${field.name}" of the Lance table "${index}" is not what it should be.`
-    const details = { column: field.name, expected: field.type.toString(), found: type }
+    const details = { column: field.name, expected, found: type }
     throw new VectordError('object_corrupt', text, { details })
   }
+}
+
+/** Such as `int 64`; of types that are not used here the number. */
+function nameOf(type: DataType): string {
+  if (DataType.isUtf8(type)) return 'utf8'
+  if (DataType.isInt(type)) return `int ${type.bitWidth}`
+  if (DataType.isFloat(type)) return `float of precision ${type.precision}`
+  if (!DataType.isFixedSizeList(type)) return `type ${type.typeId}`
+  const [item] = fieldsIn(type)
+  return `lists of ${type.listSize} ${item === undefined ? '' : nameOf(item.type)}`
+}
+
+function fieldsIn(type: DataType): Field<DataType>[] {
+  return type.children as Field<DataType>[]
 }

@@ -18,8 +18,8 @@ import type { Scalar } from '../../domain/filter.ts'
 import { fieldsOf } from '../../domain/metadata-fields.ts'
 import { VectordError } from '../../lib/errors.ts'
 
-export const START = '\uE000'
-export const MIDDLE = '\uE001'
+const START = '\uE000'
+const MIDDLE = '\uE001'
 export const END = '\uE002'
 
 /** The first unit that is moved, by `SHIFT`. */
@@ -29,10 +29,9 @@ export const SHIFT = 0x10000
 /** Bounds what a deeply nested object can make of itself: paths are repeated for each value. */
 const TERMS_CHARS_MAX = 256 * 1024
 
-const DIGIT_A = 'a'.charCodeAt(0)
-const DIGITS = 16
-const SIGN = 1n << 63n
-const ALL = (1n << 64n) - 1n
+const LETTER_A = 'a'.charCodeAt(0)
+const SIGN = 1 << 31
+const BITS = new DataView(new ArrayBuffer(8))
 
 /**
  * @param metadata JSON text of an object, or null.
@@ -83,15 +82,20 @@ export function unitsText(text: string): string {
 
 /** Letters that sort as the numbers do. */
 export function numberText(value: number): string {
-  const view = new DataView(new ArrayBuffer(8))
   // Both zeros are one value.
-  view.setFloat64(0, value === 0 ? 0 : value)
-  const bits = view.getBigUint64(0)
-  const sorted = (bits & SIGN) === 0n ? bits | SIGN : ~bits & ALL
-  const hex = sorted.toString(16).padStart(DIGITS, '0')
-  let letters = ''
-  for (const digit of hex) letters += String.fromCharCode(DIGIT_A + Number.parseInt(digit, 16))
-  return letters
+  BITS.setFloat64(0, value === 0 ? 0 : value)
+  const high = BITS.getInt32(0)
+  const low = BITS.getInt32(4)
+  return high < 0 ? letters(~high) + letters(~low) : letters(high | SIGN) + letters(low)
+}
+
+/** A letter for each four bits. */
+function letters(word: number): string {
+  let text = ''
+  for (let shift = 28; shift >= 0; shift -= 4) {
+    text += String.fromCharCode(LETTER_A + ((word >>> shift) & 0xf))
+  }
+  return text
 }
 
 function parseObject(json: string): Readonly<Record<string, unknown>> {

@@ -4,7 +4,8 @@
  */
 
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { it } from 'node:test'
 import type { LanceDataset } from '../../../src/engines/lance/lance-dataset.ts'
 import { subVectors } from '../../../src/engines/lance/index-plan.ts'
@@ -262,16 +263,17 @@ it('writes go on while an index is built', async (t) => {
   const { table } = await localTable(t, { dimension })
   const ids = Array.from({ length: set.count }, (_, i) => `p${i}`)
   await table.append(rowsOf(ids, { dimension, vectors: set.values }))
-  let isBuilt = false
-  const built = table.buildIndex('ivf_pq').then(() => (isBuilt = true))
-  let during = 0
-  for (let i = 0; !isBuilt; i += 1) {
-    await table.upsert(rowsOf([`new${i}`, 'p1'], { dimension }))
-    if (!isBuilt) during += 1
+  const state = { isBuilt: false }
+  const built = table.buildIndex('ivf_pq').then(() => {
+    state.isBuilt = true
+  })
+  let written = 0
+  for (; !state.isBuilt; written += 1) {
+    await table.upsert(rowsOf([`new${written}`, 'p1'], { dimension }))
   }
   await built
-  assert.ok(during > 0)
-  assert.equal((await table.count(null)).count, 4001 + during)
+  assert.ok(written > 1)
+  assert.equal((await table.count(null)).count, 4000 + written)
   assert.equal((await table.stats()).indices.length, 1)
 })
 
@@ -311,6 +313,23 @@ it('a table that is not there, of another dimension or of a later format is told
   assert.deepEqual(await readdir(`${bucket.root}/_lance`), [])
   await table.create()
   assert.equal((await table.count(null)).count, 0)
+})
+
+it('a drop that a crash cut off is finished by the next one, or by a new table', async (t) => {
+  const { table, spec } = await localTable(t)
+  assert.equal(spec.bucket.backend, 'local')
+  const folder = join(spec.bucket.root, '_lance')
+  for (const next of ['drop', 'create'] as const) {
+    await table.append(rowsOf(['a']))
+    await table.buildScalarIndex()
+    await rm(join(folder, 'points.lance', '_versions'), { recursive: true })
+    const after = newEngine().table(spec)
+    await assert.rejects(after.count(null), { code: 'index_not_found' })
+    await after[next]()
+    if (next === 'drop') assert.deepEqual(await readdir(folder), [])
+    await table.create()
+    assert.deepEqual(await allIds(newEngine().table(spec)), [])
+  }
 })
 
 it('a deadline that passed is told', async (t) => {

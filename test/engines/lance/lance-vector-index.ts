@@ -20,7 +20,7 @@ export class LanceVectorIndex implements IndexUnderTest {
   readonly #kind: LanceIndexKind | null
   readonly #table
   #added: { readonly label: number; readonly vector: Float32Array }[] = []
-  #removed: string[] = []
+  readonly #removed: string[] = []
   #isBuilt = false
 
   private constructor(spec: LanceTableSpec, kind: LanceIndexKind | null) {

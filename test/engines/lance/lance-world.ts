@@ -31,7 +31,11 @@ export async function localBucket(test: TestContext): Promise<BucketSpec & { bac
 
 export function specOf(
   bucket: BucketSpec,
-  { index = 'points', dimension = 2, metric = 'l2' as Metric } = {},
+  {
+    index = 'points',
+    dimension = 2,
+    metric = 'l2',
+  }: { readonly index?: string; readonly dimension?: number; readonly metric?: Metric } = {},
 ): LanceTableSpec {
   return { index, dimension, metric, bucket }
 }
@@ -53,9 +57,9 @@ export function rowsOf(
   {
     dimension = 2,
     vectors = counted(ids.length, dimension),
-    metadata = ids.map(() => null) as (string | null)[],
-    texts = ids.map(() => null) as (string | null)[],
-  } = {},
+    metadata = ids.map(() => null),
+    texts = ids.map(() => null),
+  }: Partial<LanceRows> & { readonly dimension?: number } = {},
 ): LanceRows {
   return { ids, vectors, metadata, texts }
 }
