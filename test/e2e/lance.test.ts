@@ -318,9 +318,9 @@ it('settings are solved for a floor of recall, live searches are measured, new p
 
 /** Runs `work` while points are written and deleted; all of them are acknowledged at its end. */
 async function whileWriting<T>(service: Service, name: string, work: () => Promise<T>): Promise<T> {
-  let isOver = false
+  const over = new AbortController()
   const writing = (async (): Promise<void> => {
-    for (let i = 0; !isOver; i += 1) {
+    for (let i = 0; !over.signal.aborted; i += 1) {
       const n = 2000 + (i % 500)
       const point = { id: `w${name}${i}`, vector: [...vectorAt(data, n)], metadata: { n } }
       await service.must('POST', `/vectors/indexes/${name}/points`, { points: [point] })
@@ -329,7 +329,7 @@ async function whileWriting<T>(service: Service, name: string, work: () => Promi
   try {
     return await work()
   } finally {
-    isOver = true
+    over.abort()
     await writing
   }
 }
