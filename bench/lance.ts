@@ -93,7 +93,7 @@ async function benchS3(): Promise<void> {
 
 /** @param root where LanceDB is called directly as well, or null. */
 async function benchPlace({ name, bucket }: Place, root: string | null): Promise<void> {
-  const core = new LanceCore()
+  const core = new LanceCore({ log: told })
   try {
     const spec = {
       index: INDEX,
@@ -117,6 +117,10 @@ async function benchPlace({ name, bucket }: Place, root: string | null): Promise
   } finally {
     await core.close(1000)
   }
+}
+
+function told(level: string, fields: Readonly<Record<string, unknown>>, message: string): void {
+  if (level === 'error') progress(`${message}: ${JSON.stringify(fields)}`)
 }
 
 async function fill(table: RemoteLanceTable, base: Vectors): Promise<void> {

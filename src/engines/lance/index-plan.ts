@@ -13,6 +13,12 @@ export const DISTANCE_TYPES = { cosine: 'cosine', l2: 'l2', ip: 'dot' } as const
 const PQ_ROWS_MIN = 256
 /** Numbers of a vector that one code of product quantisation stands for, at most. */
 const SUB_VECTOR_MAX = 16
+/**
+ * How long LanceDB looks for the centres of lists and codes, and on how many rows for each. Its own
+ * 50 rounds over 256 rows take three times the processor time, for 0.002 of recall (20,000 × 768,
+ * exact distances for 20 candidates of each neighbour).
+ */
+const TRAINING = { maxIterations: 12, sampleRate: 48 } as const
 /** Rows of one graph; a search looks into several where there are more. */
 const HNSW_PARTITION_ROWS = 1_048_576
 
@@ -30,6 +36,7 @@ export function vectorIndexOf(
     return Index.hnswSq({ distanceType, numPartitions: Math.ceil(rows / HNSW_PARTITION_ROWS) })
   }
   return Index.ivfPq({
+    ...TRAINING,
     distanceType,
     numPartitions: Math.max(1, Math.round(Math.sqrt(rows))),
     numSubVectors: subVectors(dimension),
