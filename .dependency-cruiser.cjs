@@ -8,7 +8,7 @@ const ROWS = [
   ['src/server.ts'],
   ['src/app.ts'],
   ['src/data-parts.ts'],
-  ['src/tuning-parts.ts', 'src/text-parts.ts', 'src/lance-parts.ts'],
+  ['src/tuning-parts.ts', 'src/text-parts.ts', 'src/lance-parts.ts', 'src/snapshot-parts.ts'],
   ['src/parts.ts'],
   ['src/log-lines.ts', 'src/core-report.ts', 'src/drop-parts.ts'],
   ['routes'],

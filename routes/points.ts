@@ -11,13 +11,7 @@ import {
   type Static,
 } from '@fastify/type-provider-typebox'
 import type { onRequestHookHandler } from 'fastify'
-import {
-  ARROW_TYPE,
-  installLateJson,
-  NDJSON_TYPE,
-  parseJson,
-  RawBody,
-} from '../src/http/body-parsers.ts'
+import { ARROW_TYPE, installLateJson, NDJSON_TYPE, RawBody } from '../src/http/body-parsers.ts'
 import { CURSOR_CHARS_MAX, fromCursor, toCursor } from '../src/http/cursor.ts'
 import { parseDelete } from '../src/http/delete-body.ts'
 import {
@@ -45,7 +39,7 @@ import {
   WriteReply,
   replies,
 } from '../src/http/schemas.ts'
-import { filterText } from '../src/http/search-body.ts'
+import { queryFilter } from '../src/http/query-filter.ts'
 import { pointJson } from '../src/http/search-reply.ts'
 import { documentOnly } from '../src/http/validators.ts'
 import type { Include, StoredPoint } from '../src/domain/search.ts'
@@ -345,16 +339,4 @@ function notThere(index: string, version: number | undefined): VectordError {
   }
   const text = `The index keeps no version ${version} of a point with this id.`
   return new VectordError('point_not_found', text, { details: { index, version } })
-}
-
-function queryFilter(text: string): string {
-  let filter: unknown
-  try {
-    filter = parseJson(text)
-  } catch {
-    throw new VectordError('invalid_filter', 'The filter in the query is not valid JSON.', {
-      details: { path: 'filter', problem: 'is not valid JSON' },
-    })
-  }
-  return filterText(filter)
 }

@@ -13,6 +13,7 @@ import { agentRoutes } from '../routes/agent.ts'
 import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
+import { exportRoutes } from '../routes/export.ts'
 import { generationRoutes } from '../routes/generations.ts'
 import { indexRoutes } from '../routes/indexes.ts'
 import { lanceRoutes } from '../routes/lance.ts'
@@ -27,6 +28,7 @@ import { promotionRoutes } from '../routes/promotions.ts'
 import { recallRoutes } from '../routes/recall.ts'
 import { searchGroupRoutes } from '../routes/search-groups.ts'
 import { searchRoutes } from '../routes/search.ts'
+import { snapshotRoutes } from '../routes/snapshots.ts'
 import { storageRoutes } from '../routes/storage.ts'
 import { streamRoutes } from '../routes/streams.ts'
 import { trialRoutes } from '../routes/trials.ts'
@@ -58,6 +60,7 @@ import { projectionGauges } from './projection/projection-gauges.ts'
 import { agentGauges } from './services/agent-gauges.ts'
 import { Moves } from './services/moves.ts'
 import { Operations } from './services/operations.ts'
+import { snapshotParts, type SnapshotParts } from './snapshot-parts.ts'
 import { TextParts } from './text-parts.ts'
 import { TuningParts } from './tuning-parts.ts'
 
@@ -103,6 +106,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
   const texts = new TextParts({ ...options, parts })
+  const backups = snapshotParts({ ...options, parts, promotions: tuning.promotions })
   const metrics = new Metrics()
   const lance = new LanceParts({ ...options, parts, operations })
   openGauges(metrics, { parts, tuning, streams, texts, lance })
@@ -113,7 +117,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, streams, texts, lance, metrics })
+  const mounted = { options, parts, tuning, operations, streams, texts, lance, backups, metrics }
+  await mountRoutes(http, mounted)
   const timers = periodicWork(parts, tuning, log)
   return {
     http,
@@ -128,7 +133,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
       isClosing = true
       // Together: requests that wait for an operation or in a stream are answered when it has ended.
       const { projection } = texts
-      await Promise.all([http.close(), operations.close(), streams.close(), projection.close()])
+      const { exports } = backups
+      const ending = [http, operations, streams, projection, exports]
+      await Promise.all(ending.map((one) => one.close()))
       await texts.close()
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
@@ -177,11 +184,12 @@ interface Mounted {
   readonly streams: Streams
   readonly texts: TextParts
   readonly lance: LanceParts
+  readonly backups: SnapshotParts
   readonly metrics: Metrics
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, texts, lance, metrics } = mounted
+  const { options, parts, tuning, operations, streams, texts, lance, backups, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
@@ -229,6 +237,9 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(lanceWorkRoutes, {
     ...{ indexes: indexes.all, lanceIndex: lance.index, work: lance.work, goal },
   })
+  const { snapshots, exports } = backups
+  await http.register(snapshotRoutes, { indexes, operations, snapshots })
+  await http.register(exportRoutes, { indexes, exports })
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, {

@@ -35,14 +35,7 @@ export class MessagePipe {
 
   /** Nothing happens where the other end is gone: `onClose` tells. */
   send(message: unknown): void {
-    if (!this.#socket.writable) return
-    const body = serialize(message)
-    const length = Buffer.alloc(LENGTH_BYTES)
-    length.writeUInt32LE(body.byteLength)
-    this.#socket.cork()
-    this.#socket.write(length)
-    this.#socket.write(body)
-    this.#socket.uncork()
+    writeMessage(this.#socket, message)
   }
 
   #receive(chunk: Buffer): void {
@@ -80,4 +73,16 @@ export class MessagePipe {
     }
     this.#events.onMessage(message)
   }
+}
+
+/** Sends a message where nothing else is read or written by a pipe. As `MessagePipe.send`. */
+export function writeMessage(socket: Socket, message: unknown): void {
+  if (!socket.writable) return
+  const body = serialize(message)
+  const length = Buffer.alloc(LENGTH_BYTES)
+  length.writeUInt32LE(body.byteLength)
+  socket.cork()
+  socket.write(length)
+  socket.write(body)
+  socket.uncork()
 }

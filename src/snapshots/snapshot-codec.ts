@@ -45,16 +45,14 @@ export function decodeSnapshot(
   expected: { readonly index: string; readonly id: string },
 ): Snapshot {
   const json = openSealedJson(key, body, SNAPSHOT_FORMAT)
-  const { text, count } = fieldsOf(key, json)
+  const { text, count, time } = fieldsOf(key, json)
   if (text('snapshot') !== expected.id) throw bad(key, 'snapshot')
-  const createdMs = Date.parse(text('created_at'))
-  if (!Number.isFinite(createdMs)) throw bad(key, 'created_at')
   const { checkpoint = null, promotions = null } = json
   const lsn = count('lsn')
   const content = checkpoint === null ? null : contentFromJson(key, checkpoint)
   if ((content?.lsn ?? 0) !== lsn) throw bad(key, 'lsn')
   return {
-    ...{ id: expected.id, createdMs, createdBy: text('created_by') },
+    ...{ id: expected.id, createdMs: time('created_at'), createdBy: text('created_by') },
     note: json['note'] === null ? null : text('note'),
     meta: metaFromJson(expected.index, json['index']),
     ...{ lsn, points: count('points'), content },
@@ -64,10 +62,16 @@ export function decodeSnapshot(
 }
 
 function fieldsOf(key: string, json: JsonObject) {
+  const text = (field: string): string => {
+    const value = json[field]
+    if (typeof value === 'string' && value !== '') return value
+    throw bad(key, field)
+  }
   return {
-    text: (field: string): string => {
-      const value = json[field]
-      if (typeof value === 'string' && value !== '') return value
+    text,
+    time: (field: string): number => {
+      const ms = Date.parse(text(field))
+      if (Number.isFinite(ms)) return ms
       throw bad(key, field)
     },
     count: (field: string): number => {

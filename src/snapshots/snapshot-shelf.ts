@@ -26,6 +26,14 @@ export interface ShelfList {
   readonly snapshots: readonly Snapshot[]
   /** Documents that are damaged, or of a newer version. */
   readonly faults: readonly { readonly id: string; readonly fault: VectordError }[]
+  /** The id after which the next page starts; null at the end. */
+  readonly next: string | null
+}
+
+export interface ShelfPage {
+  /** Only older ones than this; null starts with the newest. */
+  readonly before: string | null
+  readonly limit: number
 }
 
 export class SnapshotShelf {
@@ -54,11 +62,14 @@ export class SnapshotShelf {
     }
   }
 
-  async list(): Promise<ShelfList> {
+  async list({ before, limit }: ShelfPage): Promise<ShelfList> {
     const snapshots: Snapshot[] = []
     const faults: { id: string; fault: VectordError }[] = []
-    for (const { id, isWhole } of (await this.#folders()).reverse()) {
-      if (!isWhole) continue
+    const older = (await this.#folders())
+      .filter(({ id, isWhole }) => isWhole && (before === null || id < before))
+      .reverse()
+    const page = older.slice(0, limit)
+    for (const { id } of page) {
       try {
         snapshots.push(await this.read(id))
       } catch (error) {
@@ -68,7 +79,8 @@ export class SnapshotShelf {
         faults.push({ id, fault: error })
       }
     }
-    return { snapshots, faults }
+    const next = older.length > limit ? (page.at(-1)?.id ?? null) : null
+    return { snapshots, faults, next }
   }
 
   /** Makes the snapshot exist; its files are there. Durable once resolved. */

@@ -26,7 +26,7 @@ import { promoteAgain, settingsOf, type RestoreWish } from './restored-index.ts'
 import { filesOf, withKeys, type Snapshot } from './snapshot.ts'
 import { bytesOf } from './snapshot-codec.ts'
 import { carried, keysInIndex, numbered } from './snapshot-keys.ts'
-import { notFound, SnapshotShelf, type ShelfList } from './snapshot-shelf.ts'
+import { notFound, SnapshotShelf, type ShelfList, type ShelfPage } from './snapshot-shelf.ts'
 
 export interface SnapshotsOptions {
   /** @throws {VectordError} `bucket_not_found`, `bucket_unreachable`. */
@@ -124,11 +124,16 @@ export class Snapshots {
   }
 
   /** Those of an index in a bucket, also where the index is gone. Clears away what crashes left. */
-  async list(index: string, bucket: string): Promise<ShelfList> {
+  async list(index: string, bucket: string, page: ShelfPage): Promise<ShelfList> {
     const shelf = this.#shelf(index, bucket)
-    const found = await shelf.list()
+    const found = await shelf.list(page)
     await this.#sweep(shelf)
     return found
+  }
+
+  /** For a refusal before anything is begun. @throws {VectordError} `bucket_not_found` … */
+  checkBucket(bucket: string): void {
+    this.#options.store(bucket)
   }
 
   /** @throws {VectordError} `snapshot_not_found`, `object_corrupt`, `format_too_new`. */

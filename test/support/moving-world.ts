@@ -97,10 +97,12 @@ export class MovingWorld {
   evalsOf: (bucket: string) => boolean = () => true
   /** How often a shard was loaded. */
   loads = 0
+  /** How much later it is than at the start. */
+  laterMs = 0
 
   constructor(inner: ObjectStore, { scratch, server = 'one', names = [HOT, COLD] }: WorldOptions) {
     this.store = new FaultyStore(inner)
-    const nowMs = (): number => 1e9 - PATIENCE_MS
+    const nowMs = (): number => 1e9 - PATIENCE_MS + this.laterMs
     const onTrouble = (error: unknown): void => {
       this.troubles.push(error instanceof VectordError ? error.code : String(error))
     }
