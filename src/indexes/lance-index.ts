@@ -262,10 +262,14 @@ export class LanceIndex implements ManagedIndex {
     return verifyTable(this.table, this.#meta.dimension)
   }
 
-  /** Changes the table beside writes: its indices, its fragments. */
-  async maintain<T extends { readonly version: number }>(work: () => Promise<T>): Promise<T> {
+  /** Changes the table beside writes: its indices, its files. That may take several commits. */
+  async maintain(
+    work: () => Promise<{ readonly version: number }>,
+  ): Promise<{ readonly version: number }> {
     this.checkWritable()
-    return this.#commit(work)
+    await this.#commit(work)
+    await this.look()
+    return { version: this.appliedLsn }
   }
 
   /** Confirms first that the table is still ours to write: nothing else keeps a late writer out. */

@@ -67,7 +67,7 @@ it('each damaged field is refused by its name', () => {
     state: 'gone',
     created_at: 'yesterday',
     hnsw: null,
-    backend: 'lance',
+    backend: 'flat',
   }
   for (const [field, value] of Object.entries(damages)) {
     assert.throws(() => metaFromJson('docs', { ...metaToJson(META), [field]: value }), {
@@ -90,4 +90,35 @@ it('its embedder survives JSON too, and each damaged field of it is refused', ()
     })
   }
   assert.throws(() => metaFromJson('docs', { ...json, embedder: null }), { code: 'object_corrupt' })
+})
+
+it('settings of a Lance index survive JSON, and each damaged field of them is refused', () => {
+  const atMs = 1_700_000_000_000
+  const shown = {
+    recall: 0.97,
+    recallLcb: 0.95,
+    minRecall: 0.95,
+    k: 10,
+    queries: 100,
+    version: 7,
+    atMs,
+  }
+  const settings = { indexKind: 'ivf_pq', nprobes: 8, refineFactor: null, ef: null, shown } as const
+  const meta: IndexMeta = { ...META, backend: 'lance', lance: settings }
+  const json = JSON.parse(JSON.stringify(metaToJson(meta))) as { lance: Record<string, unknown> }
+  assert.deepEqual(metaFromJson('docs', json), meta)
+  const damages = {
+    ...{ index_kind: 'flat', nprobes: 0, refine_factor: 1.5, ef: '7', shown: { recall: 2 } },
+  }
+  for (const [field, damage] of Object.entries(damages)) {
+    const lance = { ...json.lance, [field]: damage }
+    assert.throws(() => metaFromJson('docs', { ...json, lance }), { code: 'object_corrupt' })
+  }
+  const without = { ...json, lance: undefined }
+  assert.throws(() => metaFromJson('docs', without), { code: 'object_corrupt' })
+  const unknown = { ...json, backend: 'flat' }
+  assert.throws(() => metaFromJson('docs', unknown), {
+    code: 'object_corrupt',
+    message: /"backend"/,
+  })
 })

@@ -1,6 +1,5 @@
 /**
- * `Indexes` in memory for tests of routes: exact search, no log, no cores. What it answers is right
- * by plainness: arrays and maps, every distance computed.
+ * `Indexes` in memory for tests of routes: no log, no cores; right by plainness, every distance computed.
  */
 
 import type {
