@@ -19,7 +19,7 @@ const Count = Type.Integer({ minimum: 0 })
 
 export const Format = Type.Enum([...TABLE_FORMATS])
 
-export const Mode = Type.Enum(['replace', 'append'], {
+const Mode = Type.Enum(['replace', 'append'], {
   description: 'Whether the rows become the dataset, or come behind those that it has.',
 })
 

@@ -20,7 +20,7 @@ const KEY = new RegExp(`^${FOLDER}(${NAME_PATTERN.slice(1, -1)})/\\d{10}\\.json$
 /** Revisions of a watch that stay: who changed what. */
 const REVISIONS_KEPT = 20
 /** Each lists a bucket again and again. */
-export const WATCHES_MAX = 100
+const WATCHES_MAX = 100
 
 export interface WatchStoreOptions {
   /** The primary bucket. */
