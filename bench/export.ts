@@ -4,12 +4,14 @@
  * 100,000 points of 768 numbers with a little metadata, read by one client on the same machine that
  * throws the bytes away. The raw vectors are 307 MB. Resident memory is looked at every few
  * milliseconds: of the front, how much it grows; of the export process, its peak as the system counts it.
+ * The process gives way to everybody, so beside other work its CPU seconds tell more than the time.
  */
 
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { processTree } from '../test/support/process-tree.ts'
 import { normal } from './support/prng.ts'
+import { treeCpuMs } from './support/process-cpu.ts'
 import { print, progress, readOptions, type Row } from './support/report.ts'
 import { BenchServer, withFolder } from './support/server.ts'
 
@@ -100,7 +102,7 @@ async function measure(server: BenchServer, format: (typeof FORMATS)[number]): P
   for await (const chunk of response.body) bytes += (chunk as Uint8Array).byteLength
   const seconds = (performance.now() - startedMs) / 1000
   over.abort()
-  const { front, child } = await peaks
+  const { front, child, cpuMs } = await peaks
   progress(`${format}: ${seconds.toFixed(1)} s`)
   return {
     format,
@@ -108,27 +110,32 @@ async function measure(server: BenchServer, format: (typeof FORMATS)[number]): P
     seconds,
     mib_a_second: bytes / MIB / seconds,
     points_a_second: points / seconds,
+    cpu_s: cpuMs / 1000,
     first_byte_ms: firstMs,
     front_mib: Math.max(0, front - before) / MIB,
     child_mib: child / MIB,
   }
 }
 
-/** Peaks of resident bytes while it runs. */
+/** Peaks of resident bytes while it runs, and the CPU that the process took. */
 async function watch(
   server: BenchServer,
   signal: AbortSignal,
-): Promise<{ readonly front: number; readonly child: number }> {
+): Promise<{ readonly front: number; readonly child: number; readonly cpuMs: number }> {
+  let cpuMs = 0
   let front = 0
   let child = 0
   let pid: number | null = null
   while (!signal.aborted) {
     pid ??= await exportProcess(server.pid)
     front = Math.max(front, await memory(server.pid, 'VmRSS'))
-    if (pid !== null) child = Math.max(child, await memory(pid, 'VmHWM'))
+    if (pid !== null) {
+      child = Math.max(child, await memory(pid, 'VmHWM'))
+      cpuMs = Math.max(cpuMs, treeCpuMs(pid))
+    }
     await sleep(LOOK_MS)
   }
-  return { front, child }
+  return { front, child, cpuMs }
 }
 
 async function exportProcess(root: number): Promise<number | null> {
