@@ -42,7 +42,16 @@ const CORE_RULES = Object.fromEntries(
 )
 
 export default defineConfig(
-  { ignores: ['node_modules/', 'data/', 'coverage/', 'bench/cache/', 'web/dist/', 'client/api-types.ts'] },
+  {
+    ignores: [
+      'node_modules/',
+      'data/',
+      'coverage/',
+      'bench/cache/',
+      'web/dist/',
+      'client/api-types.ts',
+    ],
+  },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   { rules: CORE_RULES },
   {

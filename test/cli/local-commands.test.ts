@@ -77,15 +77,18 @@ it('serve becomes the service, and ends as it ends', async (t) => {
 })
 
 it('every command has help with examples, and says what is wrong with its use', async () => {
-  const names = buildProgram().commands.map((command) => command.name())
-  assert.ok(names.length >= 14)
-  await Promise.all(
-    names.map(async (name) => {
-      const help = await vectord([name, '--help'])
-      assert.equal(help.code, 0)
-      if (name !== 'keys') assert.match(help.out, /Examples:\n {2}(vectord|source) /, name)
-    }),
-  )
+  const { commands } = buildProgram()
+  assert.ok(commands.length >= 14)
+  for (const command of commands.flatMap((one) => (one.name() === 'keys' ? one.commands : [one]))) {
+    let help = ''
+    command.configureOutput({
+      writeOut: (text) => {
+        help += text
+      },
+    })
+    command.outputHelp()
+    assert.match(help, /Examples:\n {2}(vectord|source) /, command.name())
+  }
   assert.match((await vectord(['--help'])).out, /Exit codes:/)
   const unknown = await vectord(['serach'])
   assert.equal(unknown.code, 2)
