@@ -193,6 +193,175 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  '/datasets': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** List the datasets of a bucket */
+    get: {
+      parameters: {
+        query?: {
+          bucket?: string
+          cursor?: string
+          limit?: number
+        }
+        header?: never
+        path?: never
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              datasets: {
+                bucket: string
+                bytes: number
+                changed_at: string
+                changed_by: string
+                columns: number
+                name: string
+                parts: number
+                /** @description What some column seems to hold. */
+                pii: ('name' | 'email' | 'phone' | 'ssn' | 'card' | 'address')[]
+                revision: number
+                rows: number
+              }[]
+              /** @description Datasets that could not be read. */
+              errors: {
+                code: string
+                message: string
+                name: string
+              }[]
+              next_cursor: string | null
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/datasets/{name}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Read what a dataset holds and where it came from */
+    get: {
+      parameters: {
+        query?: {
+          bucket?: string
+        }
+        header?: never
+        path: {
+          name: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              bytes: number
+              changed_at: string
+              changed_by: string
+              columns: {
+                dimension?: number
+                name: string
+                nullable: boolean
+                pii: ('name' | 'email' | 'phone' | 'ssn' | 'card' | 'address')[]
+                /** @enum {unknown} */
+                type:
+                  | 'boolean'
+                  | 'int32'
+                  | 'int64'
+                  | 'float64'
+                  | 'timestamp'
+                  | 'utf8'
+                  | 'binary'
+                  | 'vector'
+              }[]
+              /** @description Oldest first, the last 100. */
+              lineage: {
+                /** @description Without secrets. */
+                dsn: string
+                finished_at: string
+                /** @enum {unknown} */
+                mode: 'replace' | 'append'
+                query_or_table: string
+                rows: number
+                source_system: string
+                started_at: string
+              }[]
+              name: string
+              parts: {
+                bytes: number
+                key: string
+                rows: number
+                sha256: string
+              }[]
+              revision: number
+              rows: number
+              watermark: {
+                column: string
+                value: string
+              } | null
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    /** Delete a dataset and its parts */
+    delete: {
+      parameters: {
+        query?: {
+          bucket?: string
+        }
+        header?: never
+        path: {
+          name: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        204: {
+          headers: {
+            [name: string]: unknown
+          }
+          content?: never
+        }
+      }
+    }
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   '/healthz': {
     parameters: {
       query?: never
@@ -226,6 +395,1431 @@ export interface paths {
     }
     put?: never
     post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/ingest/db': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Ingest from PostgreSQL
+     * @description Streams a table or a query, in constant memory. A dataset is published at the end, whole or not at all; points come into the index as they are read, and stay where it fails.
+     */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path?: never
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @default 4096 */
+            batch_rows?: number
+            /** @description Of the dataset. Also as the header X-Lakehouse-Bucket; primary by default. */
+            bucket?: string
+            columns?: string[]
+            dataset?: string | null
+            /** @description mysql://user:password@host/database or postgres://…; it is kept nowhere and shown nowhere. */
+            dsn: string
+            index?: {
+              /** @description Strings or integers. */
+              id_column: string
+              metadata_columns?: string[] | null
+              name: string
+              /**
+               * @description Whether a row that is no point fails the whole (default), or is left out and listed.
+               * @enum {unknown}
+               */
+              on_bad_row?: 'fail' | 'skip'
+              text_column?: string | null
+              vector_column?: string | null
+            } | null
+            /** @description A column whose values are unique and ascend: pages go by it, a lost connection goes on behind its last value, and so does an ingest with resume. */
+            key?: string
+            /**
+             * @description Whether the rows become the dataset, or come behind those that it has.
+             * @enum {unknown}
+             */
+            mode?: 'replace' | 'append'
+            /** @description In place of a table. */
+            query?: string
+            /**
+             * @description Append what comes behind the last key that the dataset has.
+             * @default false
+             */
+            resume?: boolean
+            schema?: string
+            table?: string
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              bytes: number
+              columns: {
+                dimension?: number
+                name: string
+                nullable: boolean
+                /** @description What its values tell of a person. */
+                pii: string[]
+                type: string
+              }[]
+              dataset: string | null
+              index: {
+                name: string
+                /** @description An id that came twice counts twice. */
+                points: number
+                refused: {
+                  count: number
+                  rows: {
+                    field: string
+                    id: string | null
+                    problem: string
+                    /** @description From 0, in the order of the source. */
+                    row: number
+                  }[]
+                }
+              } | null
+              lineage: {
+                /** @description Without secrets. */
+                dsn: string
+                finished_at: string
+                /**
+                 * @description Whether the rows become the dataset, or come behind those that it has.
+                 * @enum {unknown}
+                 */
+                mode: 'replace' | 'append'
+                query_or_table: string
+                rows: number
+                source_system: string
+                started_at: string
+              }
+              parts: number
+              /** @description The dataset had the file already: nothing was done. */
+              repeated: boolean
+              revision: number | null
+              rows: number
+              watermark: {
+                column: string
+                value: string
+              } | null
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/ingest/file': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Ingest a file: the body itself, or an object of a bucket
+     * @description A body that is a file comes with its content type, and with what JSON would say in the query. Its size is bounded by ingest.file_bytes_max alone.
+     */
+    post: {
+      parameters: {
+        query?: {
+          batch_rows?: number
+          /** @description Of the dataset. Also as the header X-Lakehouse-Bucket; primary by default. */
+          bucket?: string
+          dataset?: string
+          id_column?: string
+          index?: string
+          /** @description Divided by commas. */
+          metadata_columns?: string
+          /** @description Whether the rows become the dataset, or come behind those that it has. */
+          mode?: 'replace' | 'append'
+          /** @description Whether a row that is no point fails the whole (default), or is left out and listed. */
+          on_bad_row?: 'fail' | 'skip'
+          text_column?: string
+          vector_column?: string
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path?: never
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @default 4096 */
+            batch_rows?: number
+            /** @description Where the file lies. */
+            bucket: string
+            dataset?: string | null
+            /** @description Of the dataset. Also as the header X-Lakehouse-Bucket; primary by default. */
+            dataset_bucket?: string
+            format?: ('parquet' | 'arrow' | 'ndjson' | 'csv') | null
+            index?: {
+              /** @description Strings or integers. */
+              id_column: string
+              metadata_columns?: string[] | null
+              name: string
+              /**
+               * @description Whether a row that is no point fails the whole (default), or is left out and listed.
+               * @enum {unknown}
+               */
+              on_bad_row?: 'fail' | 'skip'
+              text_column?: string | null
+              vector_column?: string | null
+            } | null
+            key: string
+            /**
+             * @description Whether the rows become the dataset, or come behind those that it has.
+             * @enum {unknown}
+             */
+            mode?: 'replace' | 'append'
+          }
+          'application/vnd.apache.arrow.file': string
+          'application/vnd.apache.arrow.stream': string
+          'application/vnd.apache.parquet': string
+          'application/x-ndjson': string
+          'text/csv': string
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              bytes: number
+              columns: {
+                dimension?: number
+                name: string
+                nullable: boolean
+                /** @description What its values tell of a person. */
+                pii: string[]
+                type: string
+              }[]
+              dataset: string | null
+              index: {
+                name: string
+                /** @description An id that came twice counts twice. */
+                points: number
+                refused: {
+                  count: number
+                  rows: {
+                    field: string
+                    id: string | null
+                    problem: string
+                    /** @description From 0, in the order of the source. */
+                    row: number
+                  }[]
+                }
+              } | null
+              lineage: {
+                /** @description Without secrets. */
+                dsn: string
+                finished_at: string
+                /**
+                 * @description Whether the rows become the dataset, or come behind those that it has.
+                 * @enum {unknown}
+                 */
+                mode: 'replace' | 'append'
+                query_or_table: string
+                rows: number
+                source_system: string
+                started_at: string
+              }
+              parts: number
+              /** @description The dataset had the file already: nothing was done. */
+              repeated: boolean
+              revision: number | null
+              rows: number
+              watermark: {
+                column: string
+                value: string
+              } | null
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/ingest/mysql': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Ingest from MySQL or MariaDB
+     * @description Streams a table or a query, in constant memory. A dataset is published at the end, whole or not at all; points come into the index as they are read, and stay where it fails.
+     */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path?: never
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @default 4096 */
+            batch_rows?: number
+            /** @description Of the dataset. Also as the header X-Lakehouse-Bucket; primary by default. */
+            bucket?: string
+            columns?: string[]
+            dataset?: string | null
+            /** @description mysql://user:password@host/database or postgres://…; it is kept nowhere and shown nowhere. */
+            dsn: string
+            index?: {
+              /** @description Strings or integers. */
+              id_column: string
+              metadata_columns?: string[] | null
+              name: string
+              /**
+               * @description Whether a row that is no point fails the whole (default), or is left out and listed.
+               * @enum {unknown}
+               */
+              on_bad_row?: 'fail' | 'skip'
+              text_column?: string | null
+              vector_column?: string | null
+            } | null
+            /** @description A column whose values are unique and ascend: pages go by it, a lost connection goes on behind its last value, and so does an ingest with resume. */
+            key?: string
+            /**
+             * @description Whether the rows become the dataset, or come behind those that it has.
+             * @enum {unknown}
+             */
+            mode?: 'replace' | 'append'
+            /** @description In place of a table. */
+            query?: string
+            /**
+             * @description Append what comes behind the last key that the dataset has.
+             * @default false
+             */
+            resume?: boolean
+            schema?: string
+            table?: string
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              bytes: number
+              columns: {
+                dimension?: number
+                name: string
+                nullable: boolean
+                /** @description What its values tell of a person. */
+                pii: string[]
+                type: string
+              }[]
+              dataset: string | null
+              index: {
+                name: string
+                /** @description An id that came twice counts twice. */
+                points: number
+                refused: {
+                  count: number
+                  rows: {
+                    field: string
+                    id: string | null
+                    problem: string
+                    /** @description From 0, in the order of the source. */
+                    row: number
+                  }[]
+                }
+              } | null
+              lineage: {
+                /** @description Without secrets. */
+                dsn: string
+                finished_at: string
+                /**
+                 * @description Whether the rows become the dataset, or come behind those that it has.
+                 * @enum {unknown}
+                 */
+                mode: 'replace' | 'append'
+                query_or_table: string
+                rows: number
+                source_system: string
+                started_at: string
+              }
+              parts: number
+              /** @description The dataset had the file already: nothing was done. */
+              repeated: boolean
+              revision: number | null
+              rows: number
+              watermark: {
+                column: string
+                value: string
+              } | null
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/ingest/watches': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** List the watched prefixes */
+    get: {
+      parameters: {
+        query?: never
+        header?: never
+        path?: never
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              errors: {
+                error: {
+                  /** @enum {string} */
+                  code:
+                    | 'bad_request'
+                    | 'malformed_body'
+                    | 'invalid_name'
+                    | 'invalid_points'
+                    | 'invalid_vector'
+                    | 'vector_dimension_mismatch'
+                    | 'invalid_value'
+                    | 'file_corrupt'
+                    | 'invalid_filter'
+                    | 'invalid_cursor'
+                    | 'limit_exceeded'
+                    | 'body_too_large'
+                    | 'unsupported_media_type'
+                    | 'revision_mismatch'
+                    | 'idempotency_key_reused'
+                    | 'request_quarantined'
+                    | 'embedder_failed'
+                    | 'source_auth_failed'
+                    | 'source_tls_failed'
+                    | 'source_failed'
+                    | 'source_value_refused'
+                    | 'unauthenticated'
+                    | 'forbidden'
+                    | 'bucket_protected'
+                    | 'out_of_scope'
+                    | 'rate_limited'
+                    | 'route_not_found'
+                    | 'index_not_found'
+                    | 'point_not_found'
+                    | 'point_not_embedded'
+                    | 'bucket_not_found'
+                    | 'object_not_found'
+                    | 'operation_not_found'
+                    | 'generation_not_found'
+                    | 'generation_exists'
+                    | 'trial_not_found'
+                    | 'eval_not_found'
+                    | 'dead_letter_not_found'
+                    | 'profile_not_found'
+                    | 'profile_active'
+                    | 'profile_not_active'
+                    | 'dataset_not_found'
+                    | 'dataset_schema_mismatch'
+                    | 'document_not_found'
+                    | 'watch_not_found'
+                    | 'ingest_under_way'
+                    | 'snapshot_not_found'
+                    | 'snapshot_in_use'
+                    | 'document_conflict'
+                    | 'source_not_found'
+                    | 'index_exists'
+                    | 'bucket_exists'
+                    | 'bucket_in_use'
+                    | 'object_exists'
+                    | 'operation_cancelled'
+                    | 'not_configured'
+                    | 'stream_not_enabled'
+                    | 'no_promotion_to_roll_back'
+                    | 'nothing_to_roll_forward'
+                    | 'nothing_to_pin'
+                    | 'promotion_pinned'
+                    | 'acknowledgement_needed'
+                    | 'agent_held'
+                    | 'model_not_found'
+                    | 'embedder_mismatch'
+                    | 'lance_version_gone'
+                    | 'lance_too_few_rows'
+                    | 'wrong_backend'
+                    | 'points_exist'
+                    | 'delta_full'
+                    | 'stream_buffer_full'
+                    | 'too_many_exports'
+                    | 'core_suspended'
+                    | 'core_degraded'
+                    | 'builder_failed'
+                    | 'ingest_failed'
+                    | 'core_unavailable'
+                    | 'index_loading'
+                    | 'index_unavailable'
+                    | 'index_moving'
+                    | 'keywords_loading'
+                    | 'not_owner'
+                    | 'bucket_unreachable'
+                    | 'embedder_unavailable'
+                    | 'model_server_unavailable'
+                    | 'source_unreachable'
+                    | 'overloaded'
+                    | 'journal_full'
+                    | 'stream_draining'
+                    | 'stream_stopped'
+                    | 'dead_letters_full'
+                    | 'shutting_down'
+                    | 'deadline_exceeded'
+                    | 'storage_full'
+                    | 'memory_full'
+                    | 'log_fenced'
+                    | 'log_corrupt'
+                    | 'object_corrupt'
+                    | 'format_too_new'
+                    | 'storage_error'
+                    | 'internal'
+                    | 'invalid_config'
+                    | 'root_locked'
+                  details: {
+                    [key: string]: unknown
+                  }
+                  message: string
+                  retryable: boolean
+                }
+                name: string
+              }[]
+              watches: {
+                bucket: string
+                changed_at: string
+                changed_by: string
+                current: string | null
+                dataset: string | null
+                error: {
+                  /** @enum {string} */
+                  code:
+                    | 'bad_request'
+                    | 'malformed_body'
+                    | 'invalid_name'
+                    | 'invalid_points'
+                    | 'invalid_vector'
+                    | 'vector_dimension_mismatch'
+                    | 'invalid_value'
+                    | 'file_corrupt'
+                    | 'invalid_filter'
+                    | 'invalid_cursor'
+                    | 'limit_exceeded'
+                    | 'body_too_large'
+                    | 'unsupported_media_type'
+                    | 'revision_mismatch'
+                    | 'idempotency_key_reused'
+                    | 'request_quarantined'
+                    | 'embedder_failed'
+                    | 'source_auth_failed'
+                    | 'source_tls_failed'
+                    | 'source_failed'
+                    | 'source_value_refused'
+                    | 'unauthenticated'
+                    | 'forbidden'
+                    | 'bucket_protected'
+                    | 'out_of_scope'
+                    | 'rate_limited'
+                    | 'route_not_found'
+                    | 'index_not_found'
+                    | 'point_not_found'
+                    | 'point_not_embedded'
+                    | 'bucket_not_found'
+                    | 'object_not_found'
+                    | 'operation_not_found'
+                    | 'generation_not_found'
+                    | 'generation_exists'
+                    | 'trial_not_found'
+                    | 'eval_not_found'
+                    | 'dead_letter_not_found'
+                    | 'profile_not_found'
+                    | 'profile_active'
+                    | 'profile_not_active'
+                    | 'dataset_not_found'
+                    | 'dataset_schema_mismatch'
+                    | 'document_not_found'
+                    | 'watch_not_found'
+                    | 'ingest_under_way'
+                    | 'snapshot_not_found'
+                    | 'snapshot_in_use'
+                    | 'document_conflict'
+                    | 'source_not_found'
+                    | 'index_exists'
+                    | 'bucket_exists'
+                    | 'bucket_in_use'
+                    | 'object_exists'
+                    | 'operation_cancelled'
+                    | 'not_configured'
+                    | 'stream_not_enabled'
+                    | 'no_promotion_to_roll_back'
+                    | 'nothing_to_roll_forward'
+                    | 'nothing_to_pin'
+                    | 'promotion_pinned'
+                    | 'acknowledgement_needed'
+                    | 'agent_held'
+                    | 'model_not_found'
+                    | 'embedder_mismatch'
+                    | 'lance_version_gone'
+                    | 'lance_too_few_rows'
+                    | 'wrong_backend'
+                    | 'points_exist'
+                    | 'delta_full'
+                    | 'stream_buffer_full'
+                    | 'too_many_exports'
+                    | 'core_suspended'
+                    | 'core_degraded'
+                    | 'builder_failed'
+                    | 'ingest_failed'
+                    | 'core_unavailable'
+                    | 'index_loading'
+                    | 'index_unavailable'
+                    | 'index_moving'
+                    | 'keywords_loading'
+                    | 'not_owner'
+                    | 'bucket_unreachable'
+                    | 'embedder_unavailable'
+                    | 'model_server_unavailable'
+                    | 'source_unreachable'
+                    | 'overloaded'
+                    | 'journal_full'
+                    | 'stream_draining'
+                    | 'stream_stopped'
+                    | 'dead_letters_full'
+                    | 'shutting_down'
+                    | 'deadline_exceeded'
+                    | 'storage_full'
+                    | 'memory_full'
+                    | 'log_fenced'
+                    | 'log_corrupt'
+                    | 'object_corrupt'
+                    | 'format_too_new'
+                    | 'storage_error'
+                    | 'internal'
+                    | 'invalid_config'
+                    | 'root_locked'
+                  details: {
+                    [key: string]: unknown
+                  }
+                  message: string
+                  retryable: boolean
+                } | null
+                /** @description The last 100. */
+                failures: {
+                  attempts: number
+                  bytes: number
+                  error: {
+                    code: string
+                    message: string
+                  }
+                  failed_at: string
+                  key: string
+                  modified_at: string
+                  retry_at: string | null
+                }[]
+                files: {
+                  /** @description There are more than ingest.watch_files_max. */
+                  cut: boolean
+                  done: number
+                  failed: number
+                  /** @description Of the failed: not tried any more. */
+                  given_up: number
+                  /** @description Seen once, or still being written. */
+                  growing: number
+                  /** @description Their endings say no format. */
+                  ignored: number
+                }
+                format: ('parquet' | 'arrow' | 'ndjson' | 'csv') | null
+                index: {
+                  /** @description Strings or integers. */
+                  id_column: string
+                  metadata_columns?: string[] | null
+                  name: string
+                  /**
+                   * @description Whether a row that is no point fails the whole (default), or is left out and listed.
+                   * @enum {unknown}
+                   */
+                  on_bad_row?: 'fail' | 'skip'
+                  text_column?: string | null
+                  vector_column?: string | null
+                } | null
+                /**
+                 * @description Between two looks. A file is taken when two looks have found it alike.
+                 * @default 60
+                 */
+                interval_secs: number
+                looked_at: string | null
+                name: string
+                prefix: string
+                revision: number
+              }[]
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/ingest/watches/{name}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** A watched prefix, and what became of its files */
+    get: {
+      parameters: {
+        query?: never
+        header?: never
+        path: {
+          name: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description `error` says why the last look failed or could not go on. */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              changed_at: string
+              changed_by: string
+              current: string | null
+              dataset: string | null
+              error: {
+                /** @enum {string} */
+                code:
+                  | 'bad_request'
+                  | 'malformed_body'
+                  | 'invalid_name'
+                  | 'invalid_points'
+                  | 'invalid_vector'
+                  | 'vector_dimension_mismatch'
+                  | 'invalid_value'
+                  | 'file_corrupt'
+                  | 'invalid_filter'
+                  | 'invalid_cursor'
+                  | 'limit_exceeded'
+                  | 'body_too_large'
+                  | 'unsupported_media_type'
+                  | 'revision_mismatch'
+                  | 'idempotency_key_reused'
+                  | 'request_quarantined'
+                  | 'embedder_failed'
+                  | 'source_auth_failed'
+                  | 'source_tls_failed'
+                  | 'source_failed'
+                  | 'source_value_refused'
+                  | 'unauthenticated'
+                  | 'forbidden'
+                  | 'bucket_protected'
+                  | 'out_of_scope'
+                  | 'rate_limited'
+                  | 'route_not_found'
+                  | 'index_not_found'
+                  | 'point_not_found'
+                  | 'point_not_embedded'
+                  | 'bucket_not_found'
+                  | 'object_not_found'
+                  | 'operation_not_found'
+                  | 'generation_not_found'
+                  | 'generation_exists'
+                  | 'trial_not_found'
+                  | 'eval_not_found'
+                  | 'dead_letter_not_found'
+                  | 'profile_not_found'
+                  | 'profile_active'
+                  | 'profile_not_active'
+                  | 'dataset_not_found'
+                  | 'dataset_schema_mismatch'
+                  | 'document_not_found'
+                  | 'watch_not_found'
+                  | 'ingest_under_way'
+                  | 'snapshot_not_found'
+                  | 'snapshot_in_use'
+                  | 'document_conflict'
+                  | 'source_not_found'
+                  | 'index_exists'
+                  | 'bucket_exists'
+                  | 'bucket_in_use'
+                  | 'object_exists'
+                  | 'operation_cancelled'
+                  | 'not_configured'
+                  | 'stream_not_enabled'
+                  | 'no_promotion_to_roll_back'
+                  | 'nothing_to_roll_forward'
+                  | 'nothing_to_pin'
+                  | 'promotion_pinned'
+                  | 'acknowledgement_needed'
+                  | 'agent_held'
+                  | 'model_not_found'
+                  | 'embedder_mismatch'
+                  | 'lance_version_gone'
+                  | 'lance_too_few_rows'
+                  | 'wrong_backend'
+                  | 'points_exist'
+                  | 'delta_full'
+                  | 'stream_buffer_full'
+                  | 'too_many_exports'
+                  | 'core_suspended'
+                  | 'core_degraded'
+                  | 'builder_failed'
+                  | 'ingest_failed'
+                  | 'core_unavailable'
+                  | 'index_loading'
+                  | 'index_unavailable'
+                  | 'index_moving'
+                  | 'keywords_loading'
+                  | 'not_owner'
+                  | 'bucket_unreachable'
+                  | 'embedder_unavailable'
+                  | 'model_server_unavailable'
+                  | 'source_unreachable'
+                  | 'overloaded'
+                  | 'journal_full'
+                  | 'stream_draining'
+                  | 'stream_stopped'
+                  | 'dead_letters_full'
+                  | 'shutting_down'
+                  | 'deadline_exceeded'
+                  | 'storage_full'
+                  | 'memory_full'
+                  | 'log_fenced'
+                  | 'log_corrupt'
+                  | 'object_corrupt'
+                  | 'format_too_new'
+                  | 'storage_error'
+                  | 'internal'
+                  | 'invalid_config'
+                  | 'root_locked'
+                details: {
+                  [key: string]: unknown
+                }
+                message: string
+                retryable: boolean
+              } | null
+              /** @description The last 100. */
+              failures: {
+                attempts: number
+                bytes: number
+                error: {
+                  code: string
+                  message: string
+                }
+                failed_at: string
+                key: string
+                modified_at: string
+                retry_at: string | null
+              }[]
+              files: {
+                /** @description There are more than ingest.watch_files_max. */
+                cut: boolean
+                done: number
+                failed: number
+                /** @description Of the failed: not tried any more. */
+                given_up: number
+                /** @description Seen once, or still being written. */
+                growing: number
+                /** @description Their endings say no format. */
+                ignored: number
+              }
+              format: ('parquet' | 'arrow' | 'ndjson' | 'csv') | null
+              index: {
+                /** @description Strings or integers. */
+                id_column: string
+                metadata_columns?: string[] | null
+                name: string
+                /**
+                 * @description Whether a row that is no point fails the whole (default), or is left out and listed.
+                 * @enum {unknown}
+                 */
+                on_bad_row?: 'fail' | 'skip'
+                text_column?: string | null
+                vector_column?: string | null
+              } | null
+              /**
+               * @description Between two looks. A file is taken when two looks have found it alike.
+               * @default 60
+               */
+              interval_secs: number
+              looked_at: string | null
+              name: string
+              prefix: string
+              revision: number
+            }
+          }
+        }
+      }
+    }
+    /**
+     * Watch a prefix, or change how
+     * @description Whole: what is left out has its default. Files that were taken stay taken: delete the watch first to take them again.
+     */
+    put: {
+      parameters: {
+        query?: never
+        header?: never
+        path: {
+          name: string
+        }
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @default primary */
+            bucket?: string
+            dataset?: string | null
+            format?: ('parquet' | 'arrow' | 'ndjson' | 'csv') | null
+            index?: {
+              /** @description Strings or integers. */
+              id_column: string
+              metadata_columns?: string[] | null
+              name: string
+              /**
+               * @description Whether a row that is no point fails the whole (default), or is left out and listed.
+               * @enum {unknown}
+               */
+              on_bad_row?: 'fail' | 'skip'
+              text_column?: string | null
+              vector_column?: string | null
+            } | null
+            /**
+             * @description Between two looks. A file is taken when two looks have found it alike.
+             * @default 60
+             */
+            interval_secs?: number
+            /** @description What begins with "_" is of the service itself and cannot be watched. */
+            prefix: string
+          }
+        }
+      }
+      responses: {
+        /** @description `error` says why the last look failed or could not go on. */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              changed_at: string
+              changed_by: string
+              current: string | null
+              dataset: string | null
+              error: {
+                /** @enum {string} */
+                code:
+                  | 'bad_request'
+                  | 'malformed_body'
+                  | 'invalid_name'
+                  | 'invalid_points'
+                  | 'invalid_vector'
+                  | 'vector_dimension_mismatch'
+                  | 'invalid_value'
+                  | 'file_corrupt'
+                  | 'invalid_filter'
+                  | 'invalid_cursor'
+                  | 'limit_exceeded'
+                  | 'body_too_large'
+                  | 'unsupported_media_type'
+                  | 'revision_mismatch'
+                  | 'idempotency_key_reused'
+                  | 'request_quarantined'
+                  | 'embedder_failed'
+                  | 'source_auth_failed'
+                  | 'source_tls_failed'
+                  | 'source_failed'
+                  | 'source_value_refused'
+                  | 'unauthenticated'
+                  | 'forbidden'
+                  | 'bucket_protected'
+                  | 'out_of_scope'
+                  | 'rate_limited'
+                  | 'route_not_found'
+                  | 'index_not_found'
+                  | 'point_not_found'
+                  | 'point_not_embedded'
+                  | 'bucket_not_found'
+                  | 'object_not_found'
+                  | 'operation_not_found'
+                  | 'generation_not_found'
+                  | 'generation_exists'
+                  | 'trial_not_found'
+                  | 'eval_not_found'
+                  | 'dead_letter_not_found'
+                  | 'profile_not_found'
+                  | 'profile_active'
+                  | 'profile_not_active'
+                  | 'dataset_not_found'
+                  | 'dataset_schema_mismatch'
+                  | 'document_not_found'
+                  | 'watch_not_found'
+                  | 'ingest_under_way'
+                  | 'snapshot_not_found'
+                  | 'snapshot_in_use'
+                  | 'document_conflict'
+                  | 'source_not_found'
+                  | 'index_exists'
+                  | 'bucket_exists'
+                  | 'bucket_in_use'
+                  | 'object_exists'
+                  | 'operation_cancelled'
+                  | 'not_configured'
+                  | 'stream_not_enabled'
+                  | 'no_promotion_to_roll_back'
+                  | 'nothing_to_roll_forward'
+                  | 'nothing_to_pin'
+                  | 'promotion_pinned'
+                  | 'acknowledgement_needed'
+                  | 'agent_held'
+                  | 'model_not_found'
+                  | 'embedder_mismatch'
+                  | 'lance_version_gone'
+                  | 'lance_too_few_rows'
+                  | 'wrong_backend'
+                  | 'points_exist'
+                  | 'delta_full'
+                  | 'stream_buffer_full'
+                  | 'too_many_exports'
+                  | 'core_suspended'
+                  | 'core_degraded'
+                  | 'builder_failed'
+                  | 'ingest_failed'
+                  | 'core_unavailable'
+                  | 'index_loading'
+                  | 'index_unavailable'
+                  | 'index_moving'
+                  | 'keywords_loading'
+                  | 'not_owner'
+                  | 'bucket_unreachable'
+                  | 'embedder_unavailable'
+                  | 'model_server_unavailable'
+                  | 'source_unreachable'
+                  | 'overloaded'
+                  | 'journal_full'
+                  | 'stream_draining'
+                  | 'stream_stopped'
+                  | 'dead_letters_full'
+                  | 'shutting_down'
+                  | 'deadline_exceeded'
+                  | 'storage_full'
+                  | 'memory_full'
+                  | 'log_fenced'
+                  | 'log_corrupt'
+                  | 'object_corrupt'
+                  | 'format_too_new'
+                  | 'storage_error'
+                  | 'internal'
+                  | 'invalid_config'
+                  | 'root_locked'
+                details: {
+                  [key: string]: unknown
+                }
+                message: string
+                retryable: boolean
+              } | null
+              /** @description The last 100. */
+              failures: {
+                attempts: number
+                bytes: number
+                error: {
+                  code: string
+                  message: string
+                }
+                failed_at: string
+                key: string
+                modified_at: string
+                retry_at: string | null
+              }[]
+              files: {
+                /** @description There are more than ingest.watch_files_max. */
+                cut: boolean
+                done: number
+                failed: number
+                /** @description Of the failed: not tried any more. */
+                given_up: number
+                /** @description Seen once, or still being written. */
+                growing: number
+                /** @description Their endings say no format. */
+                ignored: number
+              }
+              format: ('parquet' | 'arrow' | 'ndjson' | 'csv') | null
+              index: {
+                /** @description Strings or integers. */
+                id_column: string
+                metadata_columns?: string[] | null
+                name: string
+                /**
+                 * @description Whether a row that is no point fails the whole (default), or is left out and listed.
+                 * @enum {unknown}
+                 */
+                on_bad_row?: 'fail' | 'skip'
+                text_column?: string | null
+                vector_column?: string | null
+              } | null
+              /**
+               * @description Between two looks. A file is taken when two looks have found it alike.
+               * @default 60
+               */
+              interval_secs: number
+              looked_at: string | null
+              name: string
+              prefix: string
+              revision: number
+            }
+          }
+        }
+        /** @description `error` says why the last look failed or could not go on. */
+        201: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              changed_at: string
+              changed_by: string
+              current: string | null
+              dataset: string | null
+              error: {
+                /** @enum {string} */
+                code:
+                  | 'bad_request'
+                  | 'malformed_body'
+                  | 'invalid_name'
+                  | 'invalid_points'
+                  | 'invalid_vector'
+                  | 'vector_dimension_mismatch'
+                  | 'invalid_value'
+                  | 'file_corrupt'
+                  | 'invalid_filter'
+                  | 'invalid_cursor'
+                  | 'limit_exceeded'
+                  | 'body_too_large'
+                  | 'unsupported_media_type'
+                  | 'revision_mismatch'
+                  | 'idempotency_key_reused'
+                  | 'request_quarantined'
+                  | 'embedder_failed'
+                  | 'source_auth_failed'
+                  | 'source_tls_failed'
+                  | 'source_failed'
+                  | 'source_value_refused'
+                  | 'unauthenticated'
+                  | 'forbidden'
+                  | 'bucket_protected'
+                  | 'out_of_scope'
+                  | 'rate_limited'
+                  | 'route_not_found'
+                  | 'index_not_found'
+                  | 'point_not_found'
+                  | 'point_not_embedded'
+                  | 'bucket_not_found'
+                  | 'object_not_found'
+                  | 'operation_not_found'
+                  | 'generation_not_found'
+                  | 'generation_exists'
+                  | 'trial_not_found'
+                  | 'eval_not_found'
+                  | 'dead_letter_not_found'
+                  | 'profile_not_found'
+                  | 'profile_active'
+                  | 'profile_not_active'
+                  | 'dataset_not_found'
+                  | 'dataset_schema_mismatch'
+                  | 'document_not_found'
+                  | 'watch_not_found'
+                  | 'ingest_under_way'
+                  | 'snapshot_not_found'
+                  | 'snapshot_in_use'
+                  | 'document_conflict'
+                  | 'source_not_found'
+                  | 'index_exists'
+                  | 'bucket_exists'
+                  | 'bucket_in_use'
+                  | 'object_exists'
+                  | 'operation_cancelled'
+                  | 'not_configured'
+                  | 'stream_not_enabled'
+                  | 'no_promotion_to_roll_back'
+                  | 'nothing_to_roll_forward'
+                  | 'nothing_to_pin'
+                  | 'promotion_pinned'
+                  | 'acknowledgement_needed'
+                  | 'agent_held'
+                  | 'model_not_found'
+                  | 'embedder_mismatch'
+                  | 'lance_version_gone'
+                  | 'lance_too_few_rows'
+                  | 'wrong_backend'
+                  | 'points_exist'
+                  | 'delta_full'
+                  | 'stream_buffer_full'
+                  | 'too_many_exports'
+                  | 'core_suspended'
+                  | 'core_degraded'
+                  | 'builder_failed'
+                  | 'ingest_failed'
+                  | 'core_unavailable'
+                  | 'index_loading'
+                  | 'index_unavailable'
+                  | 'index_moving'
+                  | 'keywords_loading'
+                  | 'not_owner'
+                  | 'bucket_unreachable'
+                  | 'embedder_unavailable'
+                  | 'model_server_unavailable'
+                  | 'source_unreachable'
+                  | 'overloaded'
+                  | 'journal_full'
+                  | 'stream_draining'
+                  | 'stream_stopped'
+                  | 'dead_letters_full'
+                  | 'shutting_down'
+                  | 'deadline_exceeded'
+                  | 'storage_full'
+                  | 'memory_full'
+                  | 'log_fenced'
+                  | 'log_corrupt'
+                  | 'object_corrupt'
+                  | 'format_too_new'
+                  | 'storage_error'
+                  | 'internal'
+                  | 'invalid_config'
+                  | 'root_locked'
+                details: {
+                  [key: string]: unknown
+                }
+                message: string
+                retryable: boolean
+              } | null
+              /** @description The last 100. */
+              failures: {
+                attempts: number
+                bytes: number
+                error: {
+                  code: string
+                  message: string
+                }
+                failed_at: string
+                key: string
+                modified_at: string
+                retry_at: string | null
+              }[]
+              files: {
+                /** @description There are more than ingest.watch_files_max. */
+                cut: boolean
+                done: number
+                failed: number
+                /** @description Of the failed: not tried any more. */
+                given_up: number
+                /** @description Seen once, or still being written. */
+                growing: number
+                /** @description Their endings say no format. */
+                ignored: number
+              }
+              format: ('parquet' | 'arrow' | 'ndjson' | 'csv') | null
+              index: {
+                /** @description Strings or integers. */
+                id_column: string
+                metadata_columns?: string[] | null
+                name: string
+                /**
+                 * @description Whether a row that is no point fails the whole (default), or is left out and listed.
+                 * @enum {unknown}
+                 */
+                on_bad_row?: 'fail' | 'skip'
+                text_column?: string | null
+                vector_column?: string | null
+              } | null
+              /**
+               * @description Between two looks. A file is taken when two looks have found it alike.
+               * @default 60
+               */
+              interval_secs: number
+              looked_at: string | null
+              name: string
+              prefix: string
+              revision: number
+            }
+          }
+        }
+      }
+    }
+    post?: never
+    /** Watch a prefix no longer, and forget which files were taken */
+    delete: {
+      parameters: {
+        query?: never
+        header?: never
+        path: {
+          name: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        204: {
+          headers: {
+            [name: string]: unknown
+          }
+          content?: never
+        }
+      }
+    }
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/ingest/watches/{name}/retry': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Try all failed files of a watched prefix again, soon */
+    post: {
+      parameters: {
+        query?: never
+        header?: never
+        path: {
+          name: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              retried: number
+            }
+          }
+        }
+      }
+    }
     delete?: never
     options?: never
     head?: never
@@ -415,6 +2009,8 @@ export interface paths {
                     | 'invalid_points'
                     | 'invalid_vector'
                     | 'vector_dimension_mismatch'
+                    | 'invalid_value'
+                    | 'file_corrupt'
                     | 'invalid_filter'
                     | 'invalid_cursor'
                     | 'limit_exceeded'
@@ -424,6 +2020,10 @@ export interface paths {
                     | 'idempotency_key_reused'
                     | 'request_quarantined'
                     | 'embedder_failed'
+                    | 'source_auth_failed'
+                    | 'source_tls_failed'
+                    | 'source_failed'
+                    | 'source_value_refused'
                     | 'unauthenticated'
                     | 'forbidden'
                     | 'bucket_protected'
@@ -444,8 +2044,15 @@ export interface paths {
                     | 'profile_not_found'
                     | 'profile_active'
                     | 'profile_not_active'
+                    | 'dataset_not_found'
+                    | 'dataset_schema_mismatch'
                     | 'document_not_found'
+                    | 'watch_not_found'
+                    | 'ingest_under_way'
+                    | 'snapshot_not_found'
+                    | 'snapshot_in_use'
                     | 'document_conflict'
+                    | 'source_not_found'
                     | 'index_exists'
                     | 'bucket_exists'
                     | 'bucket_in_use'
@@ -461,11 +2068,17 @@ export interface paths {
                     | 'agent_held'
                     | 'model_not_found'
                     | 'embedder_mismatch'
+                    | 'lance_version_gone'
+                    | 'lance_too_few_rows'
+                    | 'wrong_backend'
+                    | 'points_exist'
                     | 'delta_full'
                     | 'stream_buffer_full'
+                    | 'too_many_exports'
                     | 'core_suspended'
                     | 'core_degraded'
                     | 'builder_failed'
+                    | 'ingest_failed'
                     | 'core_unavailable'
                     | 'index_loading'
                     | 'index_unavailable'
@@ -475,6 +2088,7 @@ export interface paths {
                     | 'bucket_unreachable'
                     | 'embedder_unavailable'
                     | 'model_server_unavailable'
+                    | 'source_unreachable'
                     | 'overloaded'
                     | 'journal_full'
                     | 'stream_draining'
@@ -499,7 +2113,7 @@ export interface paths {
                   retryable: boolean
                 }
                 eta_s: number | null
-                index: string
+                index: string | null
                 /** @description checkpoint, verify, … */
                 kind: string
                 operation_id: string
@@ -563,6 +2177,8 @@ export interface paths {
                   | 'invalid_points'
                   | 'invalid_vector'
                   | 'vector_dimension_mismatch'
+                  | 'invalid_value'
+                  | 'file_corrupt'
                   | 'invalid_filter'
                   | 'invalid_cursor'
                   | 'limit_exceeded'
@@ -572,6 +2188,10 @@ export interface paths {
                   | 'idempotency_key_reused'
                   | 'request_quarantined'
                   | 'embedder_failed'
+                  | 'source_auth_failed'
+                  | 'source_tls_failed'
+                  | 'source_failed'
+                  | 'source_value_refused'
                   | 'unauthenticated'
                   | 'forbidden'
                   | 'bucket_protected'
@@ -592,8 +2212,15 @@ export interface paths {
                   | 'profile_not_found'
                   | 'profile_active'
                   | 'profile_not_active'
+                  | 'dataset_not_found'
+                  | 'dataset_schema_mismatch'
                   | 'document_not_found'
+                  | 'watch_not_found'
+                  | 'ingest_under_way'
+                  | 'snapshot_not_found'
+                  | 'snapshot_in_use'
                   | 'document_conflict'
+                  | 'source_not_found'
                   | 'index_exists'
                   | 'bucket_exists'
                   | 'bucket_in_use'
@@ -609,11 +2236,17 @@ export interface paths {
                   | 'agent_held'
                   | 'model_not_found'
                   | 'embedder_mismatch'
+                  | 'lance_version_gone'
+                  | 'lance_too_few_rows'
+                  | 'wrong_backend'
+                  | 'points_exist'
                   | 'delta_full'
                   | 'stream_buffer_full'
+                  | 'too_many_exports'
                   | 'core_suspended'
                   | 'core_degraded'
                   | 'builder_failed'
+                  | 'ingest_failed'
                   | 'core_unavailable'
                   | 'index_loading'
                   | 'index_unavailable'
@@ -623,6 +2256,7 @@ export interface paths {
                   | 'bucket_unreachable'
                   | 'embedder_unavailable'
                   | 'model_server_unavailable'
+                  | 'source_unreachable'
                   | 'overloaded'
                   | 'journal_full'
                   | 'stream_draining'
@@ -647,7 +2281,7 @@ export interface paths {
                 retryable: boolean
               }
               eta_s: number | null
-              index: string
+              index: string | null
               /** @description checkpoint, verify, … */
               kind: string
               operation_id: string
@@ -700,6 +2334,8 @@ export interface paths {
                   | 'invalid_points'
                   | 'invalid_vector'
                   | 'vector_dimension_mismatch'
+                  | 'invalid_value'
+                  | 'file_corrupt'
                   | 'invalid_filter'
                   | 'invalid_cursor'
                   | 'limit_exceeded'
@@ -709,6 +2345,10 @@ export interface paths {
                   | 'idempotency_key_reused'
                   | 'request_quarantined'
                   | 'embedder_failed'
+                  | 'source_auth_failed'
+                  | 'source_tls_failed'
+                  | 'source_failed'
+                  | 'source_value_refused'
                   | 'unauthenticated'
                   | 'forbidden'
                   | 'bucket_protected'
@@ -729,8 +2369,15 @@ export interface paths {
                   | 'profile_not_found'
                   | 'profile_active'
                   | 'profile_not_active'
+                  | 'dataset_not_found'
+                  | 'dataset_schema_mismatch'
                   | 'document_not_found'
+                  | 'watch_not_found'
+                  | 'ingest_under_way'
+                  | 'snapshot_not_found'
+                  | 'snapshot_in_use'
                   | 'document_conflict'
+                  | 'source_not_found'
                   | 'index_exists'
                   | 'bucket_exists'
                   | 'bucket_in_use'
@@ -746,11 +2393,17 @@ export interface paths {
                   | 'agent_held'
                   | 'model_not_found'
                   | 'embedder_mismatch'
+                  | 'lance_version_gone'
+                  | 'lance_too_few_rows'
+                  | 'wrong_backend'
+                  | 'points_exist'
                   | 'delta_full'
                   | 'stream_buffer_full'
+                  | 'too_many_exports'
                   | 'core_suspended'
                   | 'core_degraded'
                   | 'builder_failed'
+                  | 'ingest_failed'
                   | 'core_unavailable'
                   | 'index_loading'
                   | 'index_unavailable'
@@ -760,6 +2413,7 @@ export interface paths {
                   | 'bucket_unreachable'
                   | 'embedder_unavailable'
                   | 'model_server_unavailable'
+                  | 'source_unreachable'
                   | 'overloaded'
                   | 'journal_full'
                   | 'stream_draining'
@@ -784,7 +2438,7 @@ export interface paths {
                 retryable: boolean
               }
               eta_s: number | null
-              index: string
+              index: string | null
               /** @description checkpoint, verify, … */
               kind: string
               operation_id: string
@@ -818,6 +2472,8 @@ export interface paths {
                   | 'invalid_points'
                   | 'invalid_vector'
                   | 'vector_dimension_mismatch'
+                  | 'invalid_value'
+                  | 'file_corrupt'
                   | 'invalid_filter'
                   | 'invalid_cursor'
                   | 'limit_exceeded'
@@ -827,6 +2483,10 @@ export interface paths {
                   | 'idempotency_key_reused'
                   | 'request_quarantined'
                   | 'embedder_failed'
+                  | 'source_auth_failed'
+                  | 'source_tls_failed'
+                  | 'source_failed'
+                  | 'source_value_refused'
                   | 'unauthenticated'
                   | 'forbidden'
                   | 'bucket_protected'
@@ -847,8 +2507,15 @@ export interface paths {
                   | 'profile_not_found'
                   | 'profile_active'
                   | 'profile_not_active'
+                  | 'dataset_not_found'
+                  | 'dataset_schema_mismatch'
                   | 'document_not_found'
+                  | 'watch_not_found'
+                  | 'ingest_under_way'
+                  | 'snapshot_not_found'
+                  | 'snapshot_in_use'
                   | 'document_conflict'
+                  | 'source_not_found'
                   | 'index_exists'
                   | 'bucket_exists'
                   | 'bucket_in_use'
@@ -864,11 +2531,17 @@ export interface paths {
                   | 'agent_held'
                   | 'model_not_found'
                   | 'embedder_mismatch'
+                  | 'lance_version_gone'
+                  | 'lance_too_few_rows'
+                  | 'wrong_backend'
+                  | 'points_exist'
                   | 'delta_full'
                   | 'stream_buffer_full'
+                  | 'too_many_exports'
                   | 'core_suspended'
                   | 'core_degraded'
                   | 'builder_failed'
+                  | 'ingest_failed'
                   | 'core_unavailable'
                   | 'index_loading'
                   | 'index_unavailable'
@@ -878,6 +2551,7 @@ export interface paths {
                   | 'bucket_unreachable'
                   | 'embedder_unavailable'
                   | 'model_server_unavailable'
+                  | 'source_unreachable'
                   | 'overloaded'
                   | 'journal_full'
                   | 'stream_draining'
@@ -902,7 +2576,7 @@ export interface paths {
                 retryable: boolean
               }
               eta_s: number | null
-              index: string
+              index: string | null
               /** @description checkpoint, verify, … */
               kind: string
               operation_id: string
@@ -919,6 +2593,108 @@ export interface paths {
         }
       }
     }
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/overview': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Indexes, live recall, searches, memory, cores and buckets at one glance */
+    get: {
+      parameters: {
+        query?: never
+        header?: never
+        path?: never
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              at: string
+              buckets:
+                | {
+                    backend: string
+                    /** @enum {unknown} */
+                    health: 'ok' | 'unreachable' | 'unknown'
+                    name: string
+                    role: string
+                  }[]
+                | null
+              cores:
+                | {
+                    [key: string]: unknown
+                  }[]
+                | null
+              indexes: {
+                backend: string
+                bucket: string
+                config_source: string
+                delta_points: number | null
+                dimension: number
+                memory_bytes: number | null
+                /** @enum {unknown} */
+                metric: 'cosine' | 'l2' | 'ip'
+                name: string
+                pending_texts: number | null
+                points: number | null
+                progress: number
+                reason: string | null
+                /** @description Of the kind of searches that was sampled most. */
+                recall: {
+                  alarm: boolean
+                  ef: number | null
+                  goal: number
+                  interval: number[] | null
+                  recall: number | null
+                  samples: number
+                  /** @enum {unknown} */
+                  status: 'ok' | 'at_risk' | 'violated' | 'unknown'
+                }
+                role: ('owner' | 'follower') | null
+                /** @description For neighbours, over the last minute. */
+                searches: {
+                  failed: number
+                  p99_ms: number | null
+                  qps: number
+                }
+                /** @enum {unknown} */
+                state: 'loading' | 'ready' | 'degraded' | 'unavailable' | 'deleting'
+              }[]
+              memory: {
+                bound_bytes: number | null
+                /** @description Of all processes. */
+                rss_bytes: number
+                /** @description What points take, or will take. */
+                used_bytes: number
+              } | null
+              /** @description For neighbours, over the last minute. */
+              searches: {
+                failed: number
+                p99_ms: number | null
+                qps: number
+              }
+              started_at: string
+              version: string
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
     options?: never
     head?: never
     patch?: never
@@ -4456,6 +6232,80 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  '/vectors/hnsw/trials/{index}/points': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Recall against cost of all trials on the newest data, in columns */
+    get: {
+      parameters: {
+        query?: never
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              fingerprint: string | null
+              /** @description Trials on this data that have points. */
+              measured: number
+              /** @description Columns of one row a measured ef. */
+              points: {
+                /** @description CPU time of a query */
+                cpu_us: number[]
+                /** @description Of the search */
+                ef: number[]
+                /** @description Mean */
+                recall: number[]
+                /** @description Bound */
+                recall_lcb: number[]
+                /** @description Row of its trial */
+                trial: number[]
+              }
+              /** @description Trials in the journal, of any data and state. */
+              total: number
+              /** @description Columns of one row a trial, oldest first. */
+              trials: {
+                /** @description Of the build */
+                ef_construction: number[]
+                /** @description Links */
+                m: number[]
+                /** @description By number */
+                seq: number[]
+                trial_id: string[]
+              }
+            }
+          }
+        }
+        /** @description Default Response */
+        304: {
+          headers: {
+            [name: string]: unknown
+          }
+          content?: never
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   '/vectors/indexes': {
     parameters: {
       query?: never
@@ -4481,8 +6331,8 @@ export interface paths {
           content: {
             'application/json': {
               indexes: {
-                /** @enum {string} */
-                backend: 'hnsw'
+                /** @enum {unknown} */
+                backend: 'hnsw' | 'lance'
                 bucket: string
                 checkpoint_lsn: number
                 compaction: {
@@ -4507,6 +6357,24 @@ export interface paths {
                   m: number
                   seed: number
                 }
+                lance: {
+                  ef: number | null
+                  index_kind: ('ivf_pq' | 'ivf_hnsw_sq') | null
+                  nprobes: number | null
+                  refine_factor: number | null
+                  shown: {
+                    at: string
+                    k: number
+                    /** @description What was asked for. */
+                    min_recall: number
+                    /** @description That the settings were not chosen by. */
+                    queries: number
+                    recall: number
+                    /** @description One-sided lower 95 % bound. */
+                    recall_lcb: number
+                    version: number
+                  } | null
+                } | null
                 log_bytes: number
                 lsn: number
                 /** @enum {unknown} */
@@ -4627,8 +6495,8 @@ export interface paths {
           }
           content: {
             'application/json': {
-              /** @enum {string} */
-              backend: 'hnsw'
+              /** @enum {unknown} */
+              backend: 'hnsw' | 'lance'
               bucket: string
               checkpoint_lsn: number
               compaction: {
@@ -4653,6 +6521,24 @@ export interface paths {
                 m: number
                 seed: number
               }
+              lance: {
+                ef: number | null
+                index_kind: ('ivf_pq' | 'ivf_hnsw_sq') | null
+                nprobes: number | null
+                refine_factor: number | null
+                shown: {
+                  at: string
+                  k: number
+                  /** @description What was asked for. */
+                  min_recall: number
+                  /** @description That the settings were not chosen by. */
+                  queries: number
+                  recall: number
+                  /** @description One-sided lower 95 % bound. */
+                  recall_lcb: number
+                  version: number
+                } | null
+              } | null
               log_bytes: number
               lsn: number
               /** @enum {unknown} */
@@ -4737,8 +6623,8 @@ export interface paths {
           }
           content: {
             'application/json': {
-              /** @enum {string} */
-              backend: 'hnsw'
+              /** @enum {unknown} */
+              backend: 'hnsw' | 'lance'
               bucket: string
               checkpoint_lsn: number
               compaction: {
@@ -4763,6 +6649,24 @@ export interface paths {
                 m: number
                 seed: number
               }
+              lance: {
+                ef: number | null
+                index_kind: ('ivf_pq' | 'ivf_hnsw_sq') | null
+                nprobes: number | null
+                refine_factor: number | null
+                shown: {
+                  at: string
+                  k: number
+                  /** @description What was asked for. */
+                  min_recall: number
+                  /** @description That the settings were not chosen by. */
+                  queries: number
+                  recall: number
+                  /** @description One-sided lower 95 % bound. */
+                  recall_lcb: number
+                  version: number
+                } | null
+              } | null
               log_bytes: number
               lsn: number
               /** @enum {unknown} */
@@ -4866,6 +6770,12 @@ export interface paths {
             hnsw?: {
               ef_search: number | null
             }
+            /** @description Of an index of the backend lance; POST /vectors/lance/recall/{index} solves them. */
+            lance?: {
+              ef?: number | null
+              nprobes?: number | null
+              refine_factor?: number | null
+            }
             retention?: {
               keep_last_versions: number
             }
@@ -4888,8 +6798,8 @@ export interface paths {
           }
           content: {
             'application/json': {
-              /** @enum {string} */
-              backend: 'hnsw'
+              /** @enum {unknown} */
+              backend: 'hnsw' | 'lance'
               bucket: string
               checkpoint_lsn: number
               compaction: {
@@ -4914,6 +6824,24 @@ export interface paths {
                 m: number
                 seed: number
               }
+              lance: {
+                ef: number | null
+                index_kind: ('ivf_pq' | 'ivf_hnsw_sq') | null
+                nprobes: number | null
+                refine_factor: number | null
+                shown: {
+                  at: string
+                  k: number
+                  /** @description What was asked for. */
+                  min_recall: number
+                  /** @description That the settings were not chosen by. */
+                  queries: number
+                  recall: number
+                  /** @description One-sided lower 95 % bound. */
+                  recall_lcb: number
+                  version: number
+                } | null
+              } | null
               log_bytes: number
               lsn: number
               /** @enum {unknown} */
@@ -5283,6 +7211,55 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  '/vectors/indexes/{index}/export': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * The points of an index as a file
+     * @description Every write up to the lsn in the header `x-vectord-lsn` is in the file, and none after it. Rows of NDJSON are what POST …/points takes. A file that breaks off resets its connection.
+     */
+    get: {
+      parameters: {
+        query?: {
+          /** @description A filter as JSON text. */
+          filter?: string
+          format?: 'parquet' | 'arrow' | 'ndjson' | 'csv'
+          include_vectors?: boolean
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description The file. */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/vnd.apache.arrow.stream': string
+            'application/vnd.apache.parquet': string
+            'application/x-ndjson': string
+            'text/csv; charset=utf-8': string
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   '/vectors/indexes/{index}/generations': {
     parameters: {
       query?: never
@@ -5401,7 +7378,10 @@ export interface paths {
       path?: never
       cookie?: never
     }
-    /** Scroll through the points in the order of their writes */
+    /**
+     * Scroll through the points in the order of their writes
+     * @description A Lance index gives them in the order of their ids.
+     */
     get: {
       parameters: {
         query?: {
@@ -5777,7 +7757,7 @@ export interface paths {
     }
     /**
      * Recall of live searches, as measured on samples that were run again exactly
-     * @description Of searches that name no ef of their own. Where ef is chosen by k, an ef is that of k = 10, and other k have theirs in proportion.
+     * @description Of searches that name no ef of their own. A Lance index has no ef here but its nprobes, in strata. Where ef is chosen by k, an ef is that of k = 10, and other k have theirs in proportion.
      */
     get: {
       parameters: {
@@ -5935,7 +7915,8 @@ export interface paths {
               generation: number
               lsn: number
               /** @enum {unknown} */
-              path: 'exact' | 'graph' | 'graph_filtered' | 'keyword' | 'hybrid'
+              path:
+                'exact' | 'graph' | 'graph_filtered' | 'keyword' | 'hybrid' | 'ivf' | 'ivf_filtered'
               /** @description Nearest first. */
               results: {
                 distance: number | null
@@ -6061,7 +8042,14 @@ export interface paths {
                     generation: number
                     lsn: number
                     /** @enum {unknown} */
-                    path: 'exact' | 'graph' | 'graph_filtered' | 'keyword' | 'hybrid'
+                    path:
+                      | 'exact'
+                      | 'graph'
+                      | 'graph_filtered'
+                      | 'keyword'
+                      | 'hybrid'
+                      | 'ivf'
+                      | 'ivf_filtered'
                     /** @description Nearest first. */
                     results: {
                       distance: number | null
@@ -6100,6 +8088,8 @@ export interface paths {
                         | 'invalid_points'
                         | 'invalid_vector'
                         | 'vector_dimension_mismatch'
+                        | 'invalid_value'
+                        | 'file_corrupt'
                         | 'invalid_filter'
                         | 'invalid_cursor'
                         | 'limit_exceeded'
@@ -6109,6 +8099,10 @@ export interface paths {
                         | 'idempotency_key_reused'
                         | 'request_quarantined'
                         | 'embedder_failed'
+                        | 'source_auth_failed'
+                        | 'source_tls_failed'
+                        | 'source_failed'
+                        | 'source_value_refused'
                         | 'unauthenticated'
                         | 'forbidden'
                         | 'bucket_protected'
@@ -6129,8 +8123,15 @@ export interface paths {
                         | 'profile_not_found'
                         | 'profile_active'
                         | 'profile_not_active'
+                        | 'dataset_not_found'
+                        | 'dataset_schema_mismatch'
                         | 'document_not_found'
+                        | 'watch_not_found'
+                        | 'ingest_under_way'
+                        | 'snapshot_not_found'
+                        | 'snapshot_in_use'
                         | 'document_conflict'
+                        | 'source_not_found'
                         | 'index_exists'
                         | 'bucket_exists'
                         | 'bucket_in_use'
@@ -6146,11 +8147,17 @@ export interface paths {
                         | 'agent_held'
                         | 'model_not_found'
                         | 'embedder_mismatch'
+                        | 'lance_version_gone'
+                        | 'lance_too_few_rows'
+                        | 'wrong_backend'
+                        | 'points_exist'
                         | 'delta_full'
                         | 'stream_buffer_full'
+                        | 'too_many_exports'
                         | 'core_suspended'
                         | 'core_degraded'
                         | 'builder_failed'
+                        | 'ingest_failed'
                         | 'core_unavailable'
                         | 'index_loading'
                         | 'index_unavailable'
@@ -6160,6 +8167,7 @@ export interface paths {
                         | 'bucket_unreachable'
                         | 'embedder_unavailable'
                         | 'model_server_unavailable'
+                        | 'source_unreachable'
                         | 'overloaded'
                         | 'journal_full'
                         | 'stream_draining'
@@ -6285,6 +8293,671 @@ export interface paths {
               /** @description What it took. */
               searches: number
               took_ms: number
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/indexes/{index}/snapshots': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Snapshots of an index, newest first, also where it is gone */
+    get: {
+      parameters: {
+        query?: {
+          /** @description Where the snapshot is: the home of the index by default, or the primary bucket. */
+          bucket?: string
+          /** @description Younger ones sort behind. */
+          cursor?: string
+          limit?: number
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description Snapshots whose document cannot be read. */
+              errors: {
+                error: {
+                  /** @enum {string} */
+                  code:
+                    | 'bad_request'
+                    | 'malformed_body'
+                    | 'invalid_name'
+                    | 'invalid_points'
+                    | 'invalid_vector'
+                    | 'vector_dimension_mismatch'
+                    | 'invalid_value'
+                    | 'file_corrupt'
+                    | 'invalid_filter'
+                    | 'invalid_cursor'
+                    | 'limit_exceeded'
+                    | 'body_too_large'
+                    | 'unsupported_media_type'
+                    | 'revision_mismatch'
+                    | 'idempotency_key_reused'
+                    | 'request_quarantined'
+                    | 'embedder_failed'
+                    | 'source_auth_failed'
+                    | 'source_tls_failed'
+                    | 'source_failed'
+                    | 'source_value_refused'
+                    | 'unauthenticated'
+                    | 'forbidden'
+                    | 'bucket_protected'
+                    | 'out_of_scope'
+                    | 'rate_limited'
+                    | 'route_not_found'
+                    | 'index_not_found'
+                    | 'point_not_found'
+                    | 'point_not_embedded'
+                    | 'bucket_not_found'
+                    | 'object_not_found'
+                    | 'operation_not_found'
+                    | 'generation_not_found'
+                    | 'generation_exists'
+                    | 'trial_not_found'
+                    | 'eval_not_found'
+                    | 'dead_letter_not_found'
+                    | 'profile_not_found'
+                    | 'profile_active'
+                    | 'profile_not_active'
+                    | 'dataset_not_found'
+                    | 'dataset_schema_mismatch'
+                    | 'document_not_found'
+                    | 'watch_not_found'
+                    | 'ingest_under_way'
+                    | 'snapshot_not_found'
+                    | 'snapshot_in_use'
+                    | 'document_conflict'
+                    | 'source_not_found'
+                    | 'index_exists'
+                    | 'bucket_exists'
+                    | 'bucket_in_use'
+                    | 'object_exists'
+                    | 'operation_cancelled'
+                    | 'not_configured'
+                    | 'stream_not_enabled'
+                    | 'no_promotion_to_roll_back'
+                    | 'nothing_to_roll_forward'
+                    | 'nothing_to_pin'
+                    | 'promotion_pinned'
+                    | 'acknowledgement_needed'
+                    | 'agent_held'
+                    | 'model_not_found'
+                    | 'embedder_mismatch'
+                    | 'lance_version_gone'
+                    | 'lance_too_few_rows'
+                    | 'wrong_backend'
+                    | 'points_exist'
+                    | 'delta_full'
+                    | 'stream_buffer_full'
+                    | 'too_many_exports'
+                    | 'core_suspended'
+                    | 'core_degraded'
+                    | 'builder_failed'
+                    | 'ingest_failed'
+                    | 'core_unavailable'
+                    | 'index_loading'
+                    | 'index_unavailable'
+                    | 'index_moving'
+                    | 'keywords_loading'
+                    | 'not_owner'
+                    | 'bucket_unreachable'
+                    | 'embedder_unavailable'
+                    | 'model_server_unavailable'
+                    | 'source_unreachable'
+                    | 'overloaded'
+                    | 'journal_full'
+                    | 'stream_draining'
+                    | 'stream_stopped'
+                    | 'dead_letters_full'
+                    | 'shutting_down'
+                    | 'deadline_exceeded'
+                    | 'storage_full'
+                    | 'memory_full'
+                    | 'log_fenced'
+                    | 'log_corrupt'
+                    | 'object_corrupt'
+                    | 'format_too_new'
+                    | 'storage_error'
+                    | 'internal'
+                    | 'invalid_config'
+                    | 'root_locked'
+                  details: {
+                    [key: string]: unknown
+                  }
+                  message: string
+                  retryable: boolean
+                }
+                /** @description Younger ones sort behind. */
+                id: string
+              }[]
+              next_cursor: string | null
+              /** @description Newest first. */
+              snapshots: {
+                bucket: string
+                bytes: number
+                created_at: string
+                created_by: string
+                dimension: number
+                embedder: string | null
+                files: number
+                /** @description Younger ones sort behind. */
+                id: string
+                index: string
+                lsn: number
+                /** @enum {unknown} */
+                metric: 'cosine' | 'l2' | 'ip'
+                note: string | null
+                points: number
+                promoted_trial_id: string | null
+                shards: number
+              }[]
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    /**
+     * Make a snapshot of an index
+     * @description Writes go on; every write that was acknowledged before is in it.
+     */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @description Where to put it: the home of the index by default. */
+            bucket?: string
+            note?: string
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              bytes: number
+              created_at: string
+              created_by: string
+              dimension: number
+              embedder: string | null
+              files: number
+              /** @description Younger ones sort behind. */
+              id: string
+              index: string
+              lsn: number
+              /** @enum {unknown} */
+              metric: 'cosine' | 'l2' | 'ip'
+              note: string | null
+              points: number
+              promoted_trial_id: string | null
+              shards: number
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/indexes/{index}/snapshots/{id}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** A snapshot */
+    get: {
+      parameters: {
+        query?: {
+          /** @description Where the snapshot is: the home of the index by default, or the primary bucket. */
+          bucket?: string
+        }
+        header?: never
+        path: {
+          /** @description Younger ones sort behind. */
+          id: string
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              bytes: number
+              created_at: string
+              created_by: string
+              dimension: number
+              embedder: string | null
+              files: number
+              /** @description Younger ones sort behind. */
+              id: string
+              index: string
+              lsn: number
+              /** @enum {unknown} */
+              metric: 'cosine' | 'l2' | 'ip'
+              note: string | null
+              points: number
+              promoted_trial_id: string | null
+              shards: number
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    /** Remove a snapshot */
+    delete: {
+      parameters: {
+        query?: {
+          /** @description Where the snapshot is: the home of the index by default, or the primary bucket. */
+          bucket?: string
+        }
+        header?: never
+        path: {
+          /** @description Younger ones sort behind. */
+          id: string
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        204: {
+          headers: {
+            [name: string]: unknown
+          }
+          content?: never
+        }
+      }
+    }
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/indexes/{index}/snapshots/{id}/copy': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Copy a snapshot to another bucket, under the same id */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Where the snapshot is: the home of the index by default, or the primary bucket. */
+          bucket?: string
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          /** @description Younger ones sort behind. */
+          id: string
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            bucket: string
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bucket: string
+              bytes: number
+              created_at: string
+              created_by: string
+              dimension: number
+              embedder: string | null
+              files: number
+              /** @description Younger ones sort behind. */
+              id: string
+              index: string
+              lsn: number
+              /** @enum {unknown} */
+              metric: 'cosine' | 'l2' | 'ip'
+              note: string | null
+              points: number
+              promoted_trial_id: string | null
+              shards: number
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/indexes/{index}/snapshots/{id}/restore': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Make a new index of a snapshot
+     * @description It exists whole or not at all, and goes on with the lsn of the snapshot.
+     */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Where the snapshot is: the home of the index by default, or the primary bucket. */
+          bucket?: string
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          /** @description Younger ones sort behind. */
+          id: string
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @description Its home: the bucket of the snapshot by default. */
+            bucket?: string
+            /** @description Of the new index. */
+            name: string
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              index: {
+                /** @enum {unknown} */
+                backend: 'hnsw' | 'lance'
+                bucket: string
+                checkpoint_lsn: number
+                compaction: {
+                  last_at: string | null
+                  /** @description Share that is dead of the rows in memory or of the graph: the larger one. */
+                  ratio: number
+                }
+                created_at: string
+                dimension: number
+                embedder: {
+                  dimension: number
+                  model: string
+                  /** @description As configured when the index got it. */
+                  name: string
+                  /** @description Its vectors have unit length. */
+                  normalised: boolean
+                  version: string
+                } | null
+                hnsw: {
+                  ef_construction: number
+                  ef_search: number | null
+                  m: number
+                  seed: number
+                }
+                lance: {
+                  ef: number | null
+                  index_kind: ('ivf_pq' | 'ivf_hnsw_sq') | null
+                  nprobes: number | null
+                  refine_factor: number | null
+                  shown: {
+                    at: string
+                    k: number
+                    /** @description What was asked for. */
+                    min_recall: number
+                    /** @description That the settings were not chosen by. */
+                    queries: number
+                    recall: number
+                    /** @description One-sided lower 95 % bound. */
+                    recall_lcb: number
+                    version: number
+                  } | null
+                } | null
+                log_bytes: number
+                lsn: number
+                /** @enum {unknown} */
+                metric: 'cosine' | 'l2' | 'ip'
+                name: string
+                owner: string | null
+                points: number | null
+                progress: number
+                reason: string | null
+                retention: {
+                  keep_last_versions: number
+                }
+                revision: number
+                role: ('owner' | 'follower') | null
+                shards: number
+                /** @enum {unknown} */
+                state: 'loading' | 'ready' | 'degraded' | 'unavailable' | 'deleting'
+                stats: {
+                  applied_lsn: number
+                  dead_rows: number
+                  delta_points: number
+                  generation: number
+                  graph_elements: number
+                  indexed_lsn: number
+                  /** @description Points a second that went into the graph lately. */
+                  insert_rate: number
+                  /** @description Of their vectors and strings. */
+                  kept_bytes: number
+                  /** @description Older versions of points that can still be read. */
+                  kept_versions: number
+                  live_points: number
+                  memory_bytes: number
+                  payload_bytes: number
+                  /** @description Points whose text still waits for its vector. */
+                  pending_texts: number
+                  raw_bytes: number
+                  rows: number
+                  tombstones: number
+                } | null
+                stream: {
+                  /** @description Points of one write; 128 where nothing else was said. */
+                  batch_size: number
+                  /** @description Points that may wait; 10000 where nothing else was said. */
+                  buffer_size: number
+                  /** @description Longest wait for a full batch; 50 where nothing else was said. */
+                  flush_interval_ms: number
+                } | null
+              }
+              /** @description Keys of damaged graph files; these graphs are built again. */
+              left_out: string[]
+              snapshot: {
+                bucket: string
+                bytes: number
+                created_at: string
+                created_by: string
+                dimension: number
+                embedder: string | null
+                files: number
+                /** @description Younger ones sort behind. */
+                id: string
+                index: string
+                lsn: number
+                /** @enum {unknown} */
+                metric: 'cosine' | 'l2' | 'ip'
+                note: string | null
+                points: number
+                promoted_trial_id: string | null
+                shards: number
+              }
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/indexes/{index}/snapshots/{id}/verify': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Compare every file of a snapshot with its checksum */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Where the snapshot is: the home of the index by default, or the primary bucket. */
+          bucket?: string
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          /** @description Younger ones sort behind. */
+          id: string
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              bytes: number
+              clean: boolean
+              faults: {
+                key: string
+                problem: string
+              }[]
+              files: number
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
             }
           }
         }
@@ -6729,6 +9402,828 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  '/vectors/lance/append/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Append points that are new, all or none
+     * @description An id that is there is refused: 409. Nothing that is there is written anew.
+     */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when searchable, or already when durable. */
+          ack?: 'applied' | 'logged'
+          /** @description Milliseconds after which the answer is 504. */
+          deadline_ms?: number
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json':
+            | {
+                points: {
+                  id: string
+                  metadata?: {
+                    [key: string]: unknown
+                  } | null
+                  text?: string | null
+                  vector?: (number[] | string) | null
+                }[]
+              }
+            | {
+                ids: string[]
+                metadata?: ({
+                  [key: string]: unknown
+                } | null)[]
+                texts?: (string | null)[]
+                vectors?: ((number[] | string) | null)[] | string
+              }
+          'application/vnd.apache.arrow.stream': string
+          'application/x-ndjson': string
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description Rows of the request. */
+              accepted: number
+              lsn: number
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/doc/{index}/{doc_id}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** One point, as it is or as it was in a version */
+    get: {
+      parameters: {
+        query?: {
+          /** @description The point as it was in this version. */
+          as_of?: number
+          /** @description Milliseconds after which the answer is 504. */
+          deadline_ms?: number
+          /** @description Comma-separated: metadata, vector, text. Metadata alone by default. */
+          include?: string
+          min_lsn?: number
+          vector_encoding?: 'array' | 'base64'
+        }
+        header?: never
+        path: {
+          doc_id: string
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              id: string
+              metadata?: {
+                [key: string]: unknown
+              } | null
+              text?: string | null
+              vector?: (number[] | string) | null
+              version: number
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/index/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Build an index of the vectors, and choose its settings by measured recall
+     * @description In place of the one that there is. Searches and writes go on meanwhile.
+     */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @default 10 */
+            k?: number
+            /** @enum {unknown} */
+            kind: 'ivf_pq' | 'ivf_hnsw_sq'
+            /** @description Floor of the recall; recall.goal of the configuration where it is left out. */
+            min_recall?: number
+            /**
+             * @description Sampled rows: half of them choose settings, half of them show what they find.
+             * @default 200
+             */
+            queries?: number
+            /**
+             * @description false measures alone, and changes nothing.
+             * @default true
+             */
+            solve?: boolean
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @enum {unknown} */
+              kind: 'ivf_pq' | 'ivf_hnsw_sq'
+              recall: {
+                current: {
+                  ef: number | null
+                  nprobes: number | null
+                  queries: number
+                  recall: number
+                  /** @description One-sided 95 %, as the upper bound. */
+                  recall_lcb: number
+                  /** @description Nine of ten queries have at least this. */
+                  recall_p10: number
+                  recall_ucb: number
+                  refine_factor: number | null
+                  took_ms_p50: number
+                }
+                index: string
+                index_kind: string | null
+                k: number
+                min_recall: number
+                solved: {
+                  /** @description false: the settings before are as good. */
+                  changed: boolean
+                  kept: {
+                    ef: number | null
+                    nprobes: number | null
+                    queries: number
+                    recall: number
+                    /** @description One-sided 95 %, as the upper bound. */
+                    recall_lcb: number
+                    /** @description Nine of ten queries have at least this. */
+                    recall_p10: number
+                    recall_ucb: number
+                    refine_factor: number | null
+                    took_ms_p50: number
+                  }
+                  /** @description The lower bound of what is kept is at the floor. */
+                  reached: boolean
+                  /** @description On the half that chooses. */
+                  tried: {
+                    ef: number | null
+                    nprobes: number | null
+                    queries: number
+                    recall: number
+                    /** @description One-sided 95 %, as the upper bound. */
+                    recall_lcb: number
+                    /** @description Nine of ten queries have at least this. */
+                    recall_p10: number
+                    recall_ucb: number
+                    refine_factor: number | null
+                    took_ms_p50: number
+                  }[]
+                } | null
+                version: number
+              } | null
+              version: number
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/migrate/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Copy the points of an index into a new one of the other backend
+     * @description As of one lsn. The new index is there when all of its points are, or not at all.
+     */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @description That of the source where it is left out. */
+            bucket?: string
+            /** @description Of the new index. */
+            name: string
+            /**
+             * @description The backend that the source has not.
+             * @enum {unknown}
+             */
+            to: 'hnsw' | 'lance'
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @enum {unknown} */
+              backend: 'hnsw' | 'lance'
+              bucket: string
+              index: string
+              points: number
+              source: string
+              /** @description The state of the source that was copied. */
+              source_lsn: number
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/optimize/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Merge files, take new rows into the indices, drop old versions */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              version: number
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/recall/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Measure recall against exact search, and solve the search settings for a floor
+     * @description The cheapest settings whose lower bound reaches the floor, on queries that they were not chosen by, are stored with what was shown of them. Where nothing reaches it, the best are.
+     */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody: {
+        content: {
+          'application/json': {
+            /** @default 10 */
+            k?: number
+            /** @description Floor of the recall; recall.goal of the configuration where it is left out. */
+            min_recall?: number
+            /**
+             * @description Sampled rows: half of them choose settings, half of them show what they find.
+             * @default 200
+             */
+            queries?: number
+            /**
+             * @description false measures alone, and changes nothing.
+             * @default true
+             */
+            solve?: boolean
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              current: {
+                ef: number | null
+                nprobes: number | null
+                queries: number
+                recall: number
+                /** @description One-sided 95 %, as the upper bound. */
+                recall_lcb: number
+                /** @description Nine of ten queries have at least this. */
+                recall_p10: number
+                recall_ucb: number
+                refine_factor: number | null
+                took_ms_p50: number
+              }
+              index: string
+              index_kind: string | null
+              k: number
+              min_recall: number
+              solved: {
+                /** @description false: the settings before are as good. */
+                changed: boolean
+                kept: {
+                  ef: number | null
+                  nprobes: number | null
+                  queries: number
+                  recall: number
+                  /** @description One-sided 95 %, as the upper bound. */
+                  recall_lcb: number
+                  /** @description Nine of ten queries have at least this. */
+                  recall_p10: number
+                  recall_ucb: number
+                  refine_factor: number | null
+                  took_ms_p50: number
+                }
+                /** @description The lower bound of what is kept is at the floor. */
+                reached: boolean
+                /** @description On the half that chooses. */
+                tried: {
+                  ef: number | null
+                  nprobes: number | null
+                  queries: number
+                  recall: number
+                  /** @description One-sided 95 %, as the upper bound. */
+                  recall_lcb: number
+                  /** @description Nine of ten queries have at least this. */
+                  recall_p10: number
+                  recall_ucb: number
+                  refine_factor: number | null
+                  took_ms_p50: number
+                }[]
+              } | null
+              version: number
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/scalar-index/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Build a BTree of the ids: points are fetched faster */
+    post: {
+      parameters: {
+        query?: {
+          /** @description Answer when it is done. */
+          wait?: boolean
+        }
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              version: number
+            }
+          }
+        }
+        /** @description Default Response */
+        202: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description For GET and DELETE /operations/{id}. */
+              operation_id: string
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/search/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Search a Lance index with settings of one's own */
+    post: {
+      parameters: {
+        query?: never
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      /** @description As a search of any index, with settings of its own. */
+      requestBody: {
+        content: {
+          'application/json': {
+            as_of?: number | null
+            deadline_ms?: number
+            ef?: number | null
+            /**
+             * @description Ground truth by a scan.
+             * @default false
+             */
+            exact?: boolean
+            filter?: {
+              [key: string]: unknown
+            } | null
+            /** @description A stored point; it is left out itself. */
+            id?: string
+            /** @description What the answer holds of each point; metadata alone by default. highlights, with "text": where the words of the query are in the text of the point. */
+            include?: ('metadata' | 'vector' | 'text' | 'highlights')[]
+            /** @default 10 */
+            k?: number
+            min_lsn?: number
+            /**
+             * @description How "text" is searched: vector (embedded, the nearest points), keyword (its words in the texts of points, ranked by BM25; a point is found that has one of them), hybrid (both, joined by reciprocal rank fusion; with "vector" that one is used in place of the embedded text). Left out: vector where the index has an embedder, keyword where it has none. "exact" and "ef" concern the vector side alone.
+             * @enum {string}
+             */
+            mode?: 'vector' | 'keyword' | 'hybrid'
+            nprobes?: number
+            refine_factor?: number | null
+            /** @description What to look for by meaning, by its words, or both: see mode. */
+            text?: string
+            /** @description As many numbers as the index has dimensions. */
+            vector?: number[] | string
+            /**
+             * @default array
+             * @enum {string}
+             */
+            vector_encoding?: 'array' | 'base64'
+          }
+        }
+      }
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description Only where the query had it. */
+              as_of?: {
+                /** @description False where a version that held then may have been given up since. */
+                complete: boolean
+                /** @description As of this lsn and later nothing is missing. */
+                complete_from: number
+                lsn: number
+              }
+              /** @description default, or promoted:{trial_id}. */
+              config_source: string
+              /** @description 0 on the exact path. */
+              ef_used: number
+              /** @description Fewer than k live points match at all; of keywords, have one of the words. */
+              exhausted: boolean
+              generation: number
+              lsn: number
+              /** @enum {unknown} */
+              path:
+                'exact' | 'graph' | 'graph_filtered' | 'keyword' | 'hybrid' | 'ivf' | 'ivf_filtered'
+              /** @description Nearest first. */
+              results: {
+                distance: number | null
+                /** @description In order; the first ones. */
+                highlights?: {
+                  /** @description Exclusive. */
+                  end: number
+                  /** @description In UTF-16 units, as JavaScript counts. */
+                  start: number
+                  /** @description The word as it is compared: folded, in lower case. */
+                  term: string
+                }[]
+                id: string
+                metadata?: {
+                  [key: string]: unknown
+                } | null
+                /** @description Of mode hybrid: the places among the candidates of each side. */
+                ranks?: {
+                  keyword: number | null
+                  vector: number | null
+                }
+                score: number | null
+                text?: string | null
+                vector?: (number[] | string) | null
+                version: number
+              }[]
+              took_ms: number
+            }
+          }
+        }
+      }
+    }
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/stats/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Rows, files and indices of the table */
+    get: {
+      parameters: {
+        query?: never
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              /** @description Of all versions, and of the indices. */
+              bytes: number
+              /** @description Files of rows: merged when there are many. */
+              fragments: number
+              index: string
+              indices: {
+                column: string
+                indexed_rows: number
+                kind: string
+                name: string
+                /** @description Found too, one by one. */
+                unindexed_rows: number
+              }[]
+              rows: number
+              settings: {
+                ef: number | null
+                index_kind: ('ivf_pq' | 'ivf_hnsw_sq') | null
+                nprobes: number | null
+                refine_factor: number | null
+                shown: {
+                  at: string
+                  k: number
+                  /** @description What was asked for. */
+                  min_recall: number
+                  /** @description That the settings were not chosen by. */
+                  queries: number
+                  recall: number
+                  /** @description One-sided lower 95 % bound. */
+                  recall_lcb: number
+                  version: number
+                } | null
+              }
+              version: number
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  '/vectors/lance/versions/{index}': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Versions of the table that can be read, by as_of */
+    get: {
+      parameters: {
+        query?: never
+        header?: never
+        path: {
+          index: string
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              index: string
+              /** @description Those that can still be read, oldest first. */
+              versions: {
+                created_at: string
+                version: number
+              }[]
+            }
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   '/vectors/profile/{id}/activate': {
     parameters: {
       query?: never
@@ -6931,7 +10426,8 @@ export interface paths {
               generation: number
               lsn: number
               /** @enum {unknown} */
-              path: 'exact' | 'graph' | 'graph_filtered' | 'keyword' | 'hybrid'
+              path:
+                'exact' | 'graph' | 'graph_filtered' | 'keyword' | 'hybrid' | 'ivf' | 'ivf_filtered'
               /** @description Nearest first. */
               results: {
                 distance: number | null
@@ -7530,6 +11026,8 @@ export interface components {
           | 'invalid_points'
           | 'invalid_vector'
           | 'vector_dimension_mismatch'
+          | 'invalid_value'
+          | 'file_corrupt'
           | 'invalid_filter'
           | 'invalid_cursor'
           | 'limit_exceeded'
@@ -7539,6 +11037,10 @@ export interface components {
           | 'idempotency_key_reused'
           | 'request_quarantined'
           | 'embedder_failed'
+          | 'source_auth_failed'
+          | 'source_tls_failed'
+          | 'source_failed'
+          | 'source_value_refused'
           | 'unauthenticated'
           | 'forbidden'
           | 'bucket_protected'
@@ -7559,8 +11061,15 @@ export interface components {
           | 'profile_not_found'
           | 'profile_active'
           | 'profile_not_active'
+          | 'dataset_not_found'
+          | 'dataset_schema_mismatch'
           | 'document_not_found'
+          | 'watch_not_found'
+          | 'ingest_under_way'
+          | 'snapshot_not_found'
+          | 'snapshot_in_use'
           | 'document_conflict'
+          | 'source_not_found'
           | 'index_exists'
           | 'bucket_exists'
           | 'bucket_in_use'
@@ -7576,11 +11085,17 @@ export interface components {
           | 'agent_held'
           | 'model_not_found'
           | 'embedder_mismatch'
+          | 'lance_version_gone'
+          | 'lance_too_few_rows'
+          | 'wrong_backend'
+          | 'points_exist'
           | 'delta_full'
           | 'stream_buffer_full'
+          | 'too_many_exports'
           | 'core_suspended'
           | 'core_degraded'
           | 'builder_failed'
+          | 'ingest_failed'
           | 'core_unavailable'
           | 'index_loading'
           | 'index_unavailable'
@@ -7590,6 +11105,7 @@ export interface components {
           | 'bucket_unreachable'
           | 'embedder_unavailable'
           | 'model_server_unavailable'
+          | 'source_unreachable'
           | 'overloaded'
           | 'journal_full'
           | 'stream_draining'
