@@ -83,24 +83,21 @@ export class Ingests {
   /**
    * Whether an ingest would be taken now: before a large body is read.
    *
-   * @throws {VectordError} `index_not_found`, `bucket_not_found`, `ingest_under_way`, `overloaded`;
-   *   `index_loading` and what else a write of points would be refused with for now.
+   * @throws {VectordError} `index_not_found`, `bucket_not_found`, `bucket_protected`,
+   *   `ingest_under_way`, `overloaded`.
    */
-  check({
-    bucket,
-    dataset,
-    index,
-    source,
-  }: Omit<IngestRequest, 'source'> & { source?: IngestRequest['source'] }): void {
+  check(request: Omit<IngestRequest, 'source'> & Partial<Pick<IngestRequest, 'source'>>): void {
+    const { bucket, dataset, index, source } = request
     this.#slots.check()
-    if (dataset !== null) this.#options.datasets(bucket)
     if (source?.kind === 'object') this.#options.bucket(source.bucket)
     if (index !== null) this.#options.indexes.get(index.name)
-    const operation = dataset === null ? undefined : this.#busy.get(keyOf(bucket, dataset.name))
+    if (dataset === null) return
+    this.#options.datasets(bucket)
+    const operation = this.#busy.get(keyOf(bucket, dataset.name))
     if (operation === undefined) return
-    const message = `The dataset "${dataset?.name ?? ''}" takes in data already.`
+    const message = `The dataset "${dataset.name}" takes in data already.`
     throw new VectordError('ingest_under_way', message, {
-      details: { dataset: dataset?.name ?? '', operation_id: operation },
+      details: { dataset: dataset.name, operation_id: operation },
       retryAfterS: RETRY_AFTER_S,
     })
   }
