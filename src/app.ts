@@ -10,6 +10,7 @@ import type { Logger } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { adminRoutes } from '../routes/admin.ts'
 import { agentRoutes } from '../routes/agent.ts'
+import { datasetRoutes } from '../routes/datasets.ts'
 import { documentRoutes } from '../routes/documents.ts'
 import { dropRoutes } from '../routes/drops.ts'
 import { evalRoutes } from '../routes/evals.ts'
@@ -43,6 +44,7 @@ import {
   residenceOf,
   streamGauges,
 } from './core-report.ts'
+import { DatasetStores } from './datasets/dataset-stores.ts'
 import { dropGauges } from './drop-parts.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
@@ -86,6 +88,8 @@ const ALARMS_MS = 5000
 const RATE_WINDOW_MS = 60_000
 /** How often it is looked whether an index came into service, which may have something to sweep. */
 const SWEEPS_MS = 1000
+/** How often parts of datasets that nobody reads any more are deleted. */
+const DATASET_SWEEPS_MS = 3600 * 1000
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const { config, log, nowMs } = options
@@ -101,16 +105,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const streams = openStreams(options, parts)
   const texts = new TextParts({ ...options, parts })
   const backups = snapshotParts({ ...options, parts, promotions: tuning.promotions })
-  const metrics = new Metrics()
-  coreGauges(metrics, parts.dataplane, parts.indexes)
-  memoryGauges(metrics, parts.memory)
-  dropGauges(metrics, parts.drops.worker)
-  liveRecallGauges(metrics, tuning.recall)
-  compactionGauges(metrics, tuning.compactions)
-  streamGauges(metrics, streams)
-  embedderGauges(metrics, texts.embedders)
-  for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
-  for (const gauge of projectionGauges(texts.projection)) metrics.gauge(gauge)
+  const datasets = new DatasetStores({ ...parts, nowMs, onTrouble: troubleLog(log) })
+  const metrics = openMetrics({ parts, tuning, streams, texts })
   const http = await openHttp(options, metrics)
   let isClosing = false
   // A connection that outlives its answer would keep `http.close` waiting for the client.
@@ -118,8 +114,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
-  await mountRoutes(http, { options, parts, tuning, operations, streams, texts, backups, metrics })
-  const timers = periodicWork(parts, tuning, log)
+  await mountRoutes(http, {
+    ...{ options, parts, tuning, operations, streams, texts, datasets, backups, metrics },
+  })
+  const timers = periodicWork({ parts, tuning, datasets, log })
   return {
     http,
     start: () => {
@@ -159,11 +157,27 @@ interface Mounted {
   readonly streams: Streams
   readonly texts: TextParts
   readonly backups: SnapshotParts
+  readonly datasets: DatasetStores
   readonly metrics: Metrics
 }
 
+function openMetrics(of: Pick<Mounted, 'parts' | 'tuning' | 'streams' | 'texts'>): Metrics {
+  const { parts, tuning, streams, texts } = of
+  const metrics = new Metrics()
+  coreGauges(metrics, parts.dataplane, parts.indexes)
+  memoryGauges(metrics, parts.memory)
+  dropGauges(metrics, parts.drops.worker)
+  liveRecallGauges(metrics, tuning.recall)
+  compactionGauges(metrics, tuning.compactions)
+  streamGauges(metrics, streams)
+  embedderGauges(metrics, texts.embedders)
+  for (const gauge of agentGauges(tuning.agent)) metrics.gauge(gauge)
+  for (const gauge of projectionGauges(texts.projection)) metrics.gauge(gauge)
+  return metrics
+}
+
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, texts, backups, metrics } = mounted
+  const { options, parts, tuning, operations, streams, texts, datasets, backups, metrics } = mounted
   const { buckets, indexes } = parts
   const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
   const limits = httpLimits(options.config)
@@ -206,6 +220,7 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(snapshotRoutes, { indexes, operations, snapshots })
   await http.register(exportRoutes, { indexes, exports })
   await http.register(longOperationRoutes, { operations })
+  await http.register(datasetRoutes, { datasets })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
   await http.register(operationRoutes, { operations: operationsOf(parts), indexes, metrics })
 }
@@ -247,12 +262,24 @@ function operationsOf({ indexes, dataplane }: Parts): OperationsApi {
 
 type Timers = Readonly<
   Record<
-    'refresh' | 'health' | 'memory' | 'journals' | 'alarms' | 'compactions' | 'sweeps',
+    | 'refresh'
+    | 'health'
+    | 'memory'
+    | 'journals'
+    | 'alarms'
+    | 'compactions'
+    | 'sweeps'
+    | 'datasetSweeps',
     Periodic
   >
 >
 
-function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
+function periodicWork({
+  parts,
+  tuning,
+  datasets,
+  log,
+}: Pick<Mounted, 'parts' | 'tuning' | 'datasets'> & { readonly log: Logger }): Timers {
   const { buckets, indexes, dataplane, memory } = parts
   const trouble = troubleLog(log)
   const lookTrouble = (error: unknown): void => {
@@ -289,11 +316,12 @@ function periodicWork(parts: Parts, tuning: TuningParts, log: Logger): Timers {
       },
     ),
     sweeps: new Periodic(() => parts.drops.sweep(), lookTrouble),
+    datasetSweeps: new Periodic(() => datasets.sweep(), lookTrouble),
   }
 }
 
 function timersOf(
-  { refresh, health, memory, journals, alarms, compactions, sweeps }: Timers,
+  { refresh, health, memory, journals, alarms, compactions, sweeps, datasetSweeps }: Timers,
   config: Config,
 ): { readonly work: Periodic; readonly everyMs: number }[] {
   return [
@@ -304,6 +332,7 @@ function timersOf(
     { work: alarms, everyMs: ALARMS_MS },
     { work: compactions, everyMs: config.compaction.intervalS * 1000 },
     { work: sweeps, everyMs: SWEEPS_MS },
+    { work: datasetSweeps, everyMs: DATASET_SWEEPS_MS },
   ]
 }
 

@@ -11,15 +11,9 @@
  */
 
 import { VectordError } from '../lib/errors.ts'
-import {
-  ArrowFault,
-  ArrowStream,
-  type ArrowBatch,
-  type ArrowColumn,
-  type ArrowField,
-  type ArrowSchema,
-  type ArrowType,
-} from './arrow-stream.ts'
+import type { ArrowColumn } from './arrow-columns.ts'
+import { ArrowFault, type ArrowField, type ArrowSchema, type ArrowType } from './arrow-schema.ts'
+import { ArrowStream, type ArrowBatch } from './arrow-stream.ts'
 import {
   firstNull,
   float32View,

@@ -3,7 +3,8 @@
  */
 
 import { isUtf8 } from 'node:buffer'
-import { ArrowFault, type ArrowColumn } from './arrow-stream.ts'
+import type { ArrowColumn } from './arrow-columns.ts'
+import { ArrowFault } from './arrow-schema.ts'
 
 /** True where row `row` has a value. */
 export function hasValue(column: ArrowColumn, row: number): boolean {

@@ -9,13 +9,9 @@
 import type { DeleteBatch, LoggedBatch, ProjectBatch, UpsertBatch } from '../domain/write-batch.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
-import {
-  ArrowFault,
-  ArrowStream,
-  type ArrowBatch,
-  type ArrowColumn,
-  type ArrowSchema,
-} from './arrow-stream.ts'
+import type { ArrowColumn } from './arrow-columns.ts'
+import { ArrowFault, type ArrowSchema } from './arrow-schema.ts'
+import { ArrowStream, type ArrowBatch } from './arrow-stream.ts'
 import {
   firstNull,
   float32View,

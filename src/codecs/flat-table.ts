@@ -44,14 +44,14 @@ export class FlatTable {
     return at === null ? 0 : this.view.getUint8(at)
   }
 
-  int16(field: number): number {
+  int16(field: number, absent = 0): number {
     const at = this.at(field)
-    return at === null ? 0 : this.view.getInt16(at, true)
+    return at === null ? absent : this.view.getInt16(at, true)
   }
 
-  int32(field: number): number {
+  int32(field: number, absent = 0): number {
     const at = this.at(field)
-    return at === null ? 0 : this.view.getInt32(at, true)
+    return at === null ? absent : this.view.getInt32(at, true)
   }
 
   /** A length or an id: an integer from 0 to 2^53. */

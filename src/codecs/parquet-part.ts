@@ -167,7 +167,7 @@ async function* readPart<T>(
   try {
     reader = await ParquetReader.open(path)
     const expected = columns[formatOf(reader, path) - 1] ?? columns[0] ?? []
-    for await (const batch of reader.batches(GROUP_ROWS_MAX, only)) {
+    for await (const batch of reader.batches(GROUP_ROWS_MAX, only && { columns: only })) {
       yield decode(new PartBatch(batch, expected))
     }
   } catch (error) {

@@ -71,6 +71,9 @@ export async function* encodeParquet(
 class BatchFeed {
   rows = 0
   #failure: { readonly cause: unknown } | null = null
+  /** A batch of no rows, which has the columns of the others. */
+  #empty: Uint8Array | null = null
+  #isOver = false
 
   get hasFailed(): boolean {
     return this.#failure !== null
@@ -89,13 +92,19 @@ class BatchFeed {
     const batches = this.#batches(streams)
     const first = await batches.next()
     this.check()
-    if (first.done === true) return yield encodeEmpty(this.#empty, spec)
+    if (first.done === true) {
+      yield encodeEmpty(this.#empty, spec)
+      return
+    }
     const source = ReadableStream.from(startingWith(first.value, batches))
     const stream = await transformParquetStream(source as never, propertiesOf(spec))
-    yield* stream as unknown as AsyncIterable<Uint8Array>
+    try {
+      yield* stream as unknown as AsyncIterable<Uint8Array>
+    } finally {
+      // The encoder takes batches on to their end, whether or not anybody takes the bytes.
+      this.#isOver = true
+    }
   }
-
-  #empty: Uint8Array | null = null
 
   async *#batches(streams: Streams): AsyncGenerator<RecordBatch, undefined> {
     try {
@@ -108,7 +117,7 @@ class BatchFeed {
           batch.free()
           this.#empty = stream
         }
-        if (this.hasFailed) return
+        if (this.hasFailed || this.#isOver) return
         this.rows += numRows
         await turn()
       }

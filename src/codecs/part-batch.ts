@@ -2,7 +2,8 @@
  * One record batch of a part, its columns read by place, name and type.
  */
 
-import { ArrowFault, type ArrowColumn, type ArrowType } from './arrow-stream.ts'
+import type { ArrowColumn } from './arrow-columns.ts'
+import { ArrowFault, type ArrowType } from './arrow-schema.ts'
 import { firstNull, float32View, float64View, hasValue, stringsOf } from './arrow-values.ts'
 import type { ParquetBatch } from './parquet-file.ts'
 

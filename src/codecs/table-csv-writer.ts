@@ -2,7 +2,7 @@
  * Tables as CSV (RFC 4180): a header row, fields in quotes where they need them, CRLF.
  *
  * Values are written as in `table-ndjson-writer.ts`, without quotes of JSON. A null is an empty field;
- * an empty text is a quoted empty field.
+ * an empty text is a quoted empty field, and so is a null where it would leave the line empty.
  */
 
 import type { Cell, Column, TableBatch } from '../domain/table.ts'
@@ -21,7 +21,7 @@ export async function* encodeCsv(
     let text = ''
     for (let row = 0; row < batch.rows; row += 1) {
       const fields = columns.map((column, at) => fieldOf(column, batch.cells[at]?.[row] ?? null))
-      text += `${fields.join()}\r\n`
+      text += `${fields.join() || '""'}\r\n`
       if (text.length < CHUNK_CHARS) continue
       yield Buffer.from(text)
       text = ''

@@ -7,7 +7,7 @@
  * JSON has no NaN and no infinity: they become null.
  */
 
-import type { Cell, Column, TableBatch } from '../domain/table.ts'
+import type { Cell, Column, ColumnType, TableBatch } from '../domain/table.ts'
 import { timestampText } from './timestamp-text.ts'
 
 /** Lines are gathered up to about this many UTF-16 units before they are given out. */
@@ -40,12 +40,13 @@ function lineOf(
   for (const [at, column] of columns.entries()) {
     if (at > 0) line += ','
     line += names[at] ?? ''
-    line += jsonOf(column, cells[at]?.[row] ?? null)
+    line += cellJson(column.type, cells[at]?.[row] ?? null)
   }
   return `${line}}\n`
 }
 
-function jsonOf({ type }: Column, cell: Cell): string {
+/** A cell as JSON. */
+export function cellJson(type: ColumnType, cell: Cell): string {
   if (cell === null) return 'null'
   if (typeof cell === 'bigint') {
     return type === 'timestamp' ? `"${timestampText(cell)}"` : cell.toString()
@@ -55,12 +56,22 @@ function jsonOf({ type }: Column, cell: Cell): string {
   return JSON.stringify(cell)
 }
 
-/** A JSON array of the shortest numbers that are these float32. */
+/** A JSON array of the shortest numbers that are these float32; JSON has no others than finite. */
 export function vectorText(vector: Float32Array): string {
-  return `[${Array.from(vector, float32Text).join()}]`
+  let text = '['
+  for (let at = 0; at < vector.length; at += 1) {
+    if (at > 0) text += ','
+    text += float32Text(vector[at] ?? 0)
+  }
+  return `${text}]`
 }
 
+/** Digits that tell a float32 from its neighbours: never more than 9, mostly 7 or 8. */
 function float32Text(value: number): string {
   if (!Number.isFinite(value)) return 'null'
-  return String(value)
+  for (const digits of [7, 8]) {
+    const short = Number(value.toPrecision(digits))
+    if (Math.fround(short) === value) return String(short)
+  }
+  return String(Number(value.toPrecision(9)))
 }

@@ -19,11 +19,20 @@ export interface WrittenTable {
   readonly sha256: string
 }
 
-const SPEC: ParquetSpec = {
-  groupRows: 8192,
-  groupBytes: 4 * 1024 * 1024,
-  metadata: new Map(),
-  compression: 'zstd',
+/** Of a row group, which is held in memory when it is written and when it is read. */
+const GROUP_ROWS_MAX = 8192
+const GROUP_BYTES_MAX = 4 * 1024 * 1024
+
+function specOf(columns: readonly Column[]): ParquetSpec {
+  // What the encoder counts is compressed: vectors are counted before.
+  const numbers = columns.reduce((sum, { dimension = 0 }) => sum + dimension, 0)
+  const rows = numbers === 0 ? GROUP_ROWS_MAX : Math.floor(GROUP_BYTES_MAX / (4 * numbers))
+  return {
+    groupRows: Math.max(1, Math.min(GROUP_ROWS_MAX, rows)),
+    groupBytes: GROUP_BYTES_MAX,
+    metadata: new Map(),
+    compression: 'zstd',
+  }
 }
 
 /**
@@ -38,7 +47,7 @@ export async function writeParquetTable(
   columns: readonly Column[],
   batches: AsyncIterable<TableBatch>,
 ): Promise<WrittenTable> {
-  const rows = await writeParquet(path, parquetStreams(columns, batches), SPEC)
+  const rows = await writeParquet(path, parquetStreams(columns, batches), specOf(columns))
   return { rows, ...(await hashFile(path)) }
 }
 
@@ -54,7 +63,7 @@ export function encodeTable(
 ): AsyncIterable<Uint8Array> {
   switch (format) {
     case 'parquet':
-      return encodeParquet(parquetStreams(columns, batches), SPEC)
+      return encodeParquet(parquetStreams(columns, batches), specOf(columns))
     case 'arrow':
       return encodeArrow(columns, batches)
     case 'ndjson':
