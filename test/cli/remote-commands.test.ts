@@ -8,6 +8,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '../../client/client.ts'
 import { vectord, type Ran, type RunOptions } from '../support/command-line.ts'
 import { freePort } from '../support/free-port.ts'
@@ -33,6 +34,14 @@ describe('vectord against a real service', () => {
     await rm(folder, { recursive: true, force: true, maxRetries: 5 })
   })
 
+  /** Operations of an index that have not ended. */
+  const open = async (index: string): Promise<number> => {
+    let count = 0
+    for await (const each of client.operations.list()) {
+      if (each.index === index && ['queued', 'running'].includes(each.state)) count += 1
+    }
+    return count
+  }
   const run = (args: readonly string[], options: RunOptions = {}): Promise<Ran> =>
     vectord(args, {
       ...options,
@@ -202,6 +211,10 @@ describe('vectord against a real service', () => {
     await client.index('slow').import(points)
     const ran = await run(['tune', 'slow'], { interruptAfter: /./ })
     assert.equal(ran.code, 130, ran.err)
+    for (let tries = 0; (await open('slow')) > 0; tries += 1) {
+      assert.ok(tries < 100, 'the tuning goes on')
+      await sleep(200)
+    }
     for await (const { kind, index, state } of client.operations.list()) {
       if (index === 'slow' && kind !== 'checkpoint') assert.equal(state, 'cancelled', kind)
     }
