@@ -13,9 +13,9 @@ import {
   makeData,
   makeVector,
   Table as ArrowTable,
+  tableFromArrays,
   tableFromIPC,
   tableToIPC,
-  type Vector,
   vectorFromArray,
 } from 'apache-arrow'
 import { readParquet, Table, writeParquet } from 'parquet-wasm/node'
@@ -143,11 +143,7 @@ function plainTable(): ArrowTable {
     Array.from({ length: rows }, (_, row) => cells[row % BATCH_ROWS] ?? null)
   if (kind === 'mixed') {
     const columns = batch.columns.map(({ name }, at) => [name, repeat(batch.cells[at] ?? [])])
-    return new ArrowTable(
-      Object.fromEntries(
-        columns.map(([name, cells]) => [name, vectorFromArray(cells as string[])]),
-      ),
-    )
+    return tableFromArrays(Object.fromEntries(columns) as Record<string, string[]>)
   }
   const list = new FixedSizeList(DIMENSION, new Field('item', new Float32(), false))
   const numbers = new Float32Array(rows * DIMENSION)

@@ -20,6 +20,7 @@ import {
 } from 'parquet-wasm/node'
 import { invariant } from '../lib/invariant.ts'
 import { ParquetReader } from './parquet-file.ts'
+import { rowsOfEnd } from './parquet-footer.ts'
 
 export interface ParquetSpec {
   /** Rows of a row group; it has fewer where they are larger than `groupBytes`. */
@@ -57,14 +58,25 @@ export async function writeParquet(
   }
 }
 
+/** Of an encoded file: the footer lies within it, unless there are tens of thousands of row groups. */
+const END_BYTES = 4 * 1024 * 1024
+
 /** The bytes of a file as they come. @param streams there is one at least. @throws what it throws. */
 export async function* encodeParquet(
   streams: Streams,
   spec: ParquetSpec,
 ): AsyncGenerator<Uint8Array, undefined> {
   const feed = new BatchFeed()
-  yield* feed.encoded(streams, spec)
+  let end: Uint8Array[] = []
+  let endBytes = 0
+  for await (const chunk of feed.encoded(streams, spec)) {
+    end = endBytes > END_BYTES ? [...end.slice(-1), chunk] : [...end, chunk]
+    endBytes = end.reduce((sum, { length }) => sum + length, 0)
+    yield chunk
+  }
   feed.check()
+  const rows = rowsOfEnd(Buffer.concat(end))
+  invariant(rows === null || rows === feed.rows, 'the file has the rows that were written')
 }
 
 /** Gives batches to parquet-wasm and keeps what went wrong, on either side of it, for the caller. */

@@ -19,9 +19,6 @@ import { datasetFromJson, datasetToJson } from './dataset-codec.ts'
 import { type Dataset, type DatasetPart, type Publication, published } from './dataset.ts'
 
 const FOLDER = '_datasets/'
-/** Behind every key that starts with the ones before it. */
-const LAST = '\u{10ffff}'
-
 const REVISIONS_KEPT = 20
 const RETIRED_KEPT_MS = 3600 * 1000
 const STAGED_KEPT_MS = 24 * 3600 * 1000
@@ -71,11 +68,11 @@ export class DatasetStore {
 
   /** Names of datasets after `after`, in byte order, also of those that cannot be read. */
   async *names(after: string | null = null): AsyncGenerator<string, undefined> {
-    let startAfter = after === null ? FOLDER : `${FOLDER}${after}/${LAST}`
+    let startAfter = after === null ? FOLDER : behind(after)
     for (;;) {
       const name = await this.#nextName(startAfter)
       if (name === null) return
-      startAfter = `${FOLDER}${name}/${LAST}`
+      startAfter = behind(name)
       yield name
     }
   }
@@ -239,6 +236,11 @@ export class DatasetStore {
       nowMs: this.#nowMs,
     })
   }
+}
+
+/** Behind every key of a dataset, and before those of every other that comes later: 0 follows the slash. */
+function behind(name: string): string {
+  return `${FOLDER}${name}0`
 }
 
 function stale(name: string, expected: number, found: number): VectordError {

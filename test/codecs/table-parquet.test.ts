@@ -9,6 +9,8 @@ import { describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { hashFile } from '../../src/codecs/file-hash.ts'
+import { rowsOfEnd } from '../../src/codecs/parquet-footer.ts'
+import { openTable } from '../../src/codecs/table-reader.ts'
 import { encodeTable, writeParquetTable } from '../../src/codecs/table-writer.ts'
 import { COLUMN_TYPES, type Cell } from '../../src/domain/table.ts'
 import { VectordError } from '../../src/lib/errors.ts'
@@ -73,6 +75,18 @@ describe('what is written', { timeout: 60_000 }, () => {
       }),
       { numRuns: 60 },
     )
+  })
+
+  it('tells its rows at its end; a longer footer than is there, and none, tell nothing', async () => {
+    for (const rows of [0, 1, 300]) {
+      const cells = [Array.from({ length: rows }, (_, row) => row)]
+      const bytes = await encoded('parquet', { columns: [column('n', 'int32')], cells })
+      assert.equal(rowsOfEnd(bytes), rows)
+      const footerBytes = bytes.readUInt32LE(bytes.length - 8)
+      assert.equal(rowsOfEnd(bytes.subarray(-footerBytes - 8)), rows)
+      assert.equal(rowsOfEnd(bytes.subarray(-footerBytes - 7)), null)
+    }
+    assert.equal(rowsOfEnd(new Uint8Array(7)), null)
   })
 
   it('has row groups of at most 8192 rows, and no more than 4 MiB of wide rows', async (t) => {
@@ -229,6 +243,14 @@ const EVERY_VALUE: Readonly<Record<string, readonly [string, readonly unknown[]]
   js: ['utf8', new Array(3).fill('{"j": 1}')],
   nv: ['utf8', [null, null, null]],
 }
+
+it('an open table tells its rows and columns before any is read', async (t) => {
+  const path = await written(t, MIXED)
+  const { signal } = new AbortController()
+  const table = await openTable(path, 'parquet', { batchRows: 10, signal })
+  assert.deepEqual([table.rows, table.columns], [3, MIXED.columns])
+  await table.close()
+})
 
 describe('what DuckDB writes', { timeout: 60_000 }, () => {
   it('every type is read, and its values', async (t) => {

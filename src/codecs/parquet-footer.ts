@@ -1,8 +1,8 @@
 /**
- * Which columns of a Parquet file are UUIDs: parquet-wasm tells them as 16 bytes and nothing more.
+ * What the footer of a Parquet file says that parquet-wasm does not tell, or not in time.
  *
  *     file      …, footer (Thrift compact: FileMetaData), footer bytes (int32), PAR1
- *     FileMetaData.2      list of SchemaElement, the tree in preorder
+ *     FileMetaData        2 list of SchemaElement, the tree in preorder · 3 rows
  *     SchemaElement       4 name · 5 num_children · 10 logicalType, of which field 14 is UUID
  */
 
@@ -12,7 +12,10 @@ const TRAILER_BYTES = 8
 const FOOTER_BYTES_MAX = 64 * 1024 * 1024
 const DEPTH_MAX = 32
 
-/** Names of the columns at the top; none where the footer is not sound, which others find out. */
+/**
+ * Names of the columns at the top that are UUIDs, which parquet-wasm tells as 16 bytes; none where the footer
+ * is not sound, which others find out.
+ */
 export async function uuidColumns(path: string): Promise<ReadonlySet<string>> {
   const footer = await readFooter(path)
   if (footer === null) return new Set()
@@ -22,6 +25,25 @@ export async function uuidColumns(path: string): Promise<ReadonlySet<string>> {
     if (error instanceof RangeError) return new Set()
     throw error
   }
+}
+
+/** Rows that the end of a file tells of; null where its footer is longer than that, or not sound. */
+export function rowsOfEnd(end: Uint8Array): number | null {
+  if (end.length < TRAILER_BYTES) return null
+  const trailer = Buffer.from(
+    end.buffer,
+    end.byteOffset + end.length - TRAILER_BYTES,
+    TRAILER_BYTES,
+  )
+  const from = end.length - TRAILER_BYTES - trailer.readUInt32LE(0)
+  if (from < 0) return null
+  let rows: number | null = null
+  const reader = new ThriftReader(end.subarray(from))
+  reader.struct((field, type) => {
+    if (field === ROWS) rows = reader.integer()
+    else reader.skip(type, 1)
+  })
+  return rows
 }
 
 async function readFooter(path: string): Promise<Uint8Array | null> {
@@ -43,6 +65,7 @@ async function readFooter(path: string): Promise<Uint8Array | null> {
 }
 
 const SCHEMA = 2
+const ROWS = 3
 const NAME = 4
 const CHILDREN = 5
 const LOGICAL_TYPE = 10
