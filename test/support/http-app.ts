@@ -88,7 +88,11 @@ export interface TestReply {
 
 export async function openApp(
   t: Pick<TestContext, 'after'>,
-  options: Partial<HttpOptions> & { readonly embedders?: readonly EmbedderStamp[] } = {},
+  options: Partial<HttpOptions> & {
+    readonly embedders?: readonly EmbedderStamp[]
+    /** Routes besides those that every test has. */
+    readonly plugins?: readonly ((app: FastifyInstance) => PromiseLike<unknown>)[]
+  } = {},
 ): Promise<TestApp> {
   const metrics = new Metrics()
   const limits = options.limits ?? HTTP_LIMITS
@@ -163,6 +167,7 @@ export async function openApp(
   await app.register(longOperationRoutes, { operations: longOperations })
   await app.register(storageRoutes, { buckets, errors: new MemoryStorageErrors() })
   await app.register(operationRoutes, { operations, indexes, metrics })
+  for (const plugin of options.plugins ?? []) await plugin(app)
   t.after(() => app.close())
   const parts = { app, indexes, buckets, streams, letterStore, journals, operations }
   return { ...parts, profiles, routes, troubles, seen, embedder, send: sender(app) }
