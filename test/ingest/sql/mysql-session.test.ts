@@ -249,4 +249,18 @@ function typeCases(world: SqlWorld): void {
       message: /unique/,
     })
   })
+
+  it('a function that changes a table is stopped by the transaction', async (t) => {
+    await run('CREATE TABLE touched (id int NOT NULL PRIMARY KEY)')
+    await run(`CREATE FUNCTION touch() RETURNS int MODIFIES SQL DATA
+      BEGIN INSERT INTO touched VALUES (1); RETURN 1; END`)
+    const source = openSource(t, server.dsn())
+    for (const key of [null, 'x']) {
+      await assert.rejects(readRows(source, { select: { query: 'SELECT touch() AS x' }, key }), {
+        code: 'bad_request',
+        message: /READ ONLY/,
+      })
+    }
+    assert.deepEqual(await run('SELECT * FROM touched'), [])
+  })
 }

@@ -142,8 +142,12 @@ function tableCases(world: SqlWorld): void {
     const batches = source.read(queryOf({ select: { table } }), NO_SIGNAL)
     const iterator = batches[Symbol.asyncIterator]()
     await iterator.next()
-    await sleep(300)
-    const sent = proxy.bytes
+    // Until it stands still, which it would do only at the end if nothing held it back.
+    let sent = -1
+    while (sent !== proxy.bytes) {
+      sent = proxy.bytes
+      await sleep(200)
+    }
     assert.ok(sent < 20_000_000, `${sent} bytes of 40 MB were sent for one batch of 1 MB`)
     let rows = 1000
     for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
