@@ -91,6 +91,7 @@ export class Ingests {
     this.#slots.check()
     if (source?.kind === 'object') this.#options.bucket(source.bucket)
     if (index !== null) this.#options.indexes.get(index.name)
+    this.#options.bucket(bucket)
     if (dataset === null) return
     this.#options.datasets(bucket)
     const operation = this.#busy.get(keyOf(bucket, dataset.name))

@@ -247,11 +247,11 @@ interface WatchJson {
 }
 
 it('files below a watched prefix are taken once each, also over a restart', async () => {
-  const inbox = join(folder, 'buckets', 'primary', 'inbox')
+  const inbox = join(folder, 'buckets', 'primary', 'arrivals')
   await mkdir(inbox, { recursive: true })
   const point = (id: string): string => `${JSON.stringify({ id, v: '[1,2]' })}\n`
   const watch = {
-    ...{ bucket: 'primary', prefix: 'inbox/', interval_secs: 5, dataset: 'inbox' },
+    ...{ bucket: 'primary', prefix: 'arrivals/', interval_secs: 5, dataset: 'arrivals' },
     index: { name: 'watched', id_column: 'id', vector_column: 'v' },
   }
   for (const bad of [
@@ -259,15 +259,15 @@ it('files below a watched prefix are taken once each, also over a restart', asyn
     { ...watch, interval_secs: 1 },
     { ...watch, dataset: null, index: null },
   ]) {
-    assert.equal((await service.request('PUT', '/ingest/watches/inbox', bad)).status, 400)
+    assert.equal((await service.request('PUT', '/ingest/watches/arrivals', bad)).status, 400)
   }
   await writeFile(join(inbox, 'a.ndjson'), point('a'))
   await writeFile(join(inbox, 'bad.ndjson'), 'no json')
   await writeFile(join(inbox, 'notes.txt'), 'nothing for us')
-  const made = await service.request('PUT', '/ingest/watches/inbox', watch)
+  const made = await service.request('PUT', '/ingest/watches/arrivals', watch)
   assert.deepEqual([made.status, made.headers.get('etag')], [201, '"1"'])
   const until = (isSo: (watch: WatchJson) => boolean): Promise<Reply> =>
-    service.eventually('/ingest/watches/inbox', ({ status, body, text }) => {
+    service.eventually('/ingest/watches/arrivals', ({ status, body, text }) => {
       assert.equal(status, 200, text)
       return isSo(body as WatchJson)
     })
@@ -276,10 +276,10 @@ it('files below a watched prefix are taken once each, also over a restart', asyn
   assert.equal(files.ignored, 1)
   assert.deepEqual(
     failures.map(({ key, error }) => [key, error.code]),
-    [['inbox/bad.ndjson', 'file_corrupt']],
+    [['arrivals/bad.ndjson', 'file_corrupt']],
   )
   const rows = async (): Promise<number> => {
-    return ((await service.must('GET', '/datasets/inbox')) as { rows: number }).rows
+    return ((await service.must('GET', '/datasets/arrivals')) as { rows: number }).rows
   }
   assert.equal(await rows(), 1)
 
@@ -296,11 +296,11 @@ it('files below a watched prefix are taken once each, also over a restart', asyn
   assert.equal(watches.length, 1)
 
   // Taken anew after the watch was forgotten: the dataset knows the files that it has.
-  assert.equal((await service.request('DELETE', '/ingest/watches/inbox')).status, 204)
-  assert.equal((await service.request('GET', '/ingest/watches/inbox')).status, 404)
-  await service.must('PUT', '/ingest/watches/inbox', watch)
+  assert.equal((await service.request('DELETE', '/ingest/watches/arrivals')).status, 204)
+  assert.equal((await service.request('GET', '/ingest/watches/arrivals')).status, 404)
+  await service.must('PUT', '/ingest/watches/arrivals', watch)
   await until((now) => now.files.done === 3)
   assert.equal(await rows(), 4)
-  const retry = await service.request('POST', '/ingest/watches/inbox/retry')
+  const retry = await service.request('POST', '/ingest/watches/arrivals/retry')
   assert.deepEqual([retry.status, retry.body], [202, { retried: 0 }])
 })

@@ -193,21 +193,22 @@ for (const [name, system] of Object.entries(ingestSystems(ROWS))) {
       const started = await request(body, { wait: false })
       assert.equal(started.status, 202, started.text)
       const id = (started.body as { operation_id: string }).operation_id
-      const running = async (): Promise<number> => {
-        const [row] = await system.run(server.dsn(), system.running)
-        return Number((row as { n: unknown } | undefined)?.n)
+      const running = async (wanted: boolean): Promise<void> => {
+        const deadline = Date.now() + 30_000
+        for (;;) {
+          const [row] = await system.run(server.dsn(), system.running)
+          if (Number((row as { n: unknown } | undefined)?.n) > 0 === wanted) return
+          assert.ok(Date.now() < deadline, `the query runs on the server: ${!wanted}`)
+          await sleep(50)
+        }
       }
-      while ((await running()) === 0) await sleep(50)
+      await running(true)
       const busy = await request(body)
       assert.equal(busy.status, 409)
       assert.match(busy.text, new RegExp(`"code":"ingest_under_way".*"operation_id":"${id}"`))
       await service.must('DELETE', `/operations/${id}`)
       assert.equal((await ended(service, id)).state, 'cancelled')
-      const deadline = Date.now() + 5000
-      while ((await running()) > 0) {
-        assert.ok(Date.now() < deadline, 'the query still runs on the server')
-        await sleep(50)
-      }
+      await running(false)
       const free = await request({ table: 'items', dataset: 'slow' })
       assert.equal(free.status, 200, free.text)
     })

@@ -60,7 +60,7 @@ const mariadb = (rows: number): IngestSystem => ({
   ],
   endless: "SELECT SLEEP(600) AS id, '[1,2,3,4]' AS v",
   running:
-    "SELECT COUNT(*) AS n FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'",
+    "SELECT COUNT(*) AS n FROM information_schema.processlist WHERE info LIKE '%SLEEP(600)%' AND id <> CONNECTION_ID()",
   quote: (name) => `\`${name.replaceAll('`', '``')}\``,
 })
 
