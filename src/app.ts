@@ -242,8 +242,8 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   await http.register(ingestRoutes, { ingests, fileBytesMax: options.config.ingest.fileBytesMax })
   await http.register(watchRoutes, { watches })
   const { snapshots, exports } = backups
-  await http.register(snapshotRoutes, { indexes, operations, snapshots })
-  await http.register(exportRoutes, { indexes, exports })
+  await http.register(snapshotRoutes, { indexes: indexes.all, operations, snapshots })
+  await http.register(exportRoutes, { indexes: indexes.all, exports })
   const recall = lance.recallOfAll(tuning.recall)
   await http.register(recallRoutes, { ...forIndexes, graphs: indexes, recall, trialCurve })
   await http.register(lanceRoutes, { ...forSearches, lanceIndex: lance.index })
