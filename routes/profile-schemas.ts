@@ -5,6 +5,7 @@
 import { Type, type Static } from '@fastify/type-provider-typebox'
 import { ConfigJson, Name, Nullable } from '../src/http/schemas.ts'
 import { HNSW_BOUNDS, HNSW_DEFAULTS, type HnswConfig } from '../src/domain/hnsw-config.ts'
+import { INDEX_BACKENDS } from '../src/indexes/index-api.ts'
 import type { SlotView } from '../src/profiles/gpu-slot.ts'
 import { MODEL_PATTERN } from '../src/profiles/model-memory.ts'
 import { BOUND_INDEXES_MAX, DESCRIPTION_CHARS_MAX } from '../src/profiles/profile.ts'
@@ -58,7 +59,10 @@ export const ProfileBody = Type.Object(
       default: null,
       description: 'Provisioned with the activation, as a folder, where it is not registered.',
     }),
-    backend: Type.Enum(['hnsw', 'lance'], { default: 'hnsw' }),
+    backend: Type.Enum([...INDEX_BACKENDS], {
+      default: 'hnsw',
+      description: 'What its indexes are meant to be; each is searched by the backend that it has.',
+    }),
   },
   { ...STRICT, required: ['model'] },
 )
@@ -72,7 +76,7 @@ export const ProfileJson = Type.Object(
     hnsw: Nullable(ConfigJson),
     embed_model: Nullable(Type.String()),
     bucket: Nullable(Name),
-    backend: Type.Literal('hnsw'),
+    backend: Type.Enum([...INDEX_BACKENDS]),
     revision: Type.Integer(),
     changed_by: Type.String(),
     changed_at: Type.String(),

@@ -18,7 +18,6 @@ import { etagOf, ifMatch } from '../src/http/conditional.ts'
 import { textProblem } from '../src/domain/row-values.ts'
 import { JSON_TYPE, Name, NoQuery, replies } from '../src/http/schemas.ts'
 import { documentOnly } from '../src/http/validators.ts'
-import { VectordError } from '../src/lib/errors.ts'
 import { isName, type Profile, profileToJson } from '../src/profiles/profile.ts'
 import type { Profiles } from '../src/profiles/profiles.ts'
 import {
@@ -233,10 +232,6 @@ function splitScoped(body: unknown): { readonly index: string; readonly search: 
 function toProfile(id: string, body: Static<typeof ProfileBody>): Profile {
   if (body.id !== undefined && body.id !== id) throw badField('id', 'must be that of the path')
   if (body.bucket === RESCUE) throw badField('bucket', 'must not be the rescue bucket')
-  if (body.backend !== 'hnsw') {
-    const message = `The backend "${body.backend}" is not available here.`
-    throw new VectordError('not_configured', message)
-  }
   const { model, description, bound_indexes: boundIndexes, hnsw, backend } = body
   const problem = textProblem(description)
   if (problem !== null) throw badField('description', problem.text)

@@ -90,10 +90,11 @@ export function wrongBackend(
   return new VectordError('wrong_backend', message, { details: { index, backend, instead } })
 }
 
-/** The hint for whoever asks a Lance index about graphs, generations, promotions or trials. */
+/** The hint for whoever asks a Lance index about its graph, generations, promotions, trials, exports. */
 export const LANCE_INSTEAD =
-  'POST /vectors/lance/index/{index} builds its index, POST /vectors/lance/recall/{index} measures' +
-  ' and solves its settings'
+  'a table has no graph, log or checkpoint. POST /vectors/lance/index/{index} builds its index, ' +
+  'POST /vectors/lance/recall/{index} solves its settings, POST /vectors/lance/migrate/{index} ' +
+  'copies it to the other backend'
 
 /** Of an append, which takes new points alone; nothing of it was written. */
 export function pointsExist(index: string, ids: readonly string[]): VectordError {

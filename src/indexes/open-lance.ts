@@ -11,7 +11,7 @@ import { IndexOwner } from './index-owner.ts'
 import { leaseHolding, soleHolding } from './lance-holding.ts'
 import { LanceIndex } from './lance-index.ts'
 import type { EmbedTexts } from './lance-rows.ts'
-import { LanceRunner } from './lance-runner.ts'
+import { LanceRunner, type LanceRunnerOptions } from './lance-runner.ts'
 import { checkStillThere } from './open-shared.ts'
 
 /** Where Lance tables are had. */
@@ -39,34 +39,43 @@ export function makeLanceRunner(
   meta: IndexMeta,
   revision: number,
 ): LanceRunner {
-  const { tables, embed, nowMs, onTrouble, serverId } = options
-  const { store, spec } = options.bucket(meta.bucket)
+  const { tables, embed, nowMs, onTrouble } = options
   // Made anew for each call: the credentials of the bucket may have changed.
   const table = (): LanceTable => tables.table(specOf(options, meta))
   const index = new LanceIndex({ meta, revision, table, embed, nowMs })
-  const monotonicMs = (): number => performance.now()
-  const owner = new IndexOwner({ store, index: meta.name, server: serverId, monotonicMs })
   return new LanceRunner({
     index,
-    claim: async (onLost) => {
-      if (spec.backend === 'local') {
-        await options.lockFolder(spec.root)
-        return soleHolding(serverId)
-      }
-      const lease = { server: serverId, owner, monotonicMs, onLost, onTrouble }
-      const holding = await leaseHolding(lease)
-      try {
-        await checkStillThere(store, index.meta)
-      } catch (error) {
-        await holding.release()
-        throw error
-      }
-      return holding
-    },
+    claim: claimer(options, meta),
     onTrouble: (error) => {
       onTrouble(error, `serve index "${meta.name}"`)
     },
   })
+}
+
+/** Claims the writing of a table; it remembers how long a foreign lease has stood still. */
+function claimer(options: OpenLanceOptions, meta: IndexMeta): LanceRunnerOptions['claim'] {
+  const { serverId: server, onTrouble } = options
+  const monotonicMs = (): number => performance.now()
+  let last: { readonly store: ObjectStore; readonly owner: IndexOwner } | null = null
+  return async (onLost) => {
+    const { store, spec } = options.bucket(meta.bucket)
+    if (spec.backend === 'local') {
+      await options.lockFolder(spec.root)
+      return soleHolding(server)
+    }
+    if (last?.store !== store) {
+      last = { store, owner: new IndexOwner({ store, index: meta.name, server, monotonicMs }) }
+    }
+    const { owner } = last
+    const holding = await leaseHolding({ server, owner, monotonicMs, onLost, onTrouble })
+    try {
+      await checkStillThere(store, meta)
+      return holding
+    } catch (error) {
+      await holding.release()
+      throw error
+    }
+  }
 }
 
 /** An empty table for an index that is to be; what an earlier one of the name left goes first. */

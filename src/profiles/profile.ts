@@ -12,6 +12,7 @@ import {
   type HnswConfigJson,
 } from '../domain/hnsw-config.ts'
 import { NAME_PATTERN } from '../domain/names.ts'
+import { INDEX_BACKENDS, type IndexBackend } from '../indexes/index-api.ts'
 import {
   fieldsOf,
   isIntegerIn,
@@ -39,7 +40,8 @@ export interface Profile {
   readonly embedModel: string | null
   /** Provisioned when the profile is activated, where it is not registered. */
   readonly bucket: string | null
-  readonly backend: 'hnsw'
+  /** What its indexes are meant to be: each is searched by the backend that it has. */
+  readonly backend: IndexBackend
 }
 
 export type ProfileJson = {
@@ -50,7 +52,7 @@ export type ProfileJson = {
   readonly hnsw: HnswConfigJson | null
   readonly embed_model: string | null
   readonly bucket: string | null
-  readonly backend: 'hnsw'
+  readonly backend: IndexBackend
 }
 
 const NAME = new RegExp(NAME_PATTERN)
@@ -76,7 +78,7 @@ export function profileFromJson(id: string, json: JsonObject): Profile {
     hnsw: json['hnsw'] === null ? null : hnswFrom(fieldsOf('profile', json['hnsw'])),
     embedModel: field('embed_model', orNull(isModel)),
     bucket: field('bucket', orNull(isName)),
-    backend: field('backend', isOneOf(['hnsw'])),
+    backend: field('backend', isOneOf(INDEX_BACKENDS)),
   }
 }
 

@@ -5,12 +5,12 @@
  * who asked and why. Where nothing reaches the floor, that is told, and the best is kept.
  */
 
-import type { LanceSearchSettings, LanceStats } from '../domain/lance-table.ts'
+import type { LanceIndexKind, LanceSearchSettings, LanceStats } from '../domain/lance-table.ts'
 import type { IndexRegistry } from '../indexes/index-registry.ts'
 import type { LanceIndex } from '../indexes/lance-index.ts'
 import { VectordError } from '../lib/errors.ts'
 import { lanceQuestions, measureLance, type LanceMeasured } from './lance-queries.ts'
-import { halvesOf, solveLance, type LanceHalves, type LanceSolved } from './lance-solver.ts'
+import { halvesOf, solveLance, type LanceSolved } from './lance-solver.ts'
 import type { OperationControl } from './operation.ts'
 
 /** Which rows are sampled is the same for the same table. */
@@ -91,14 +91,12 @@ export class LanceRecall {
     const halves = halvesOf(questions)
     progress('measuring')
     const current = await measureLance(scale, halves.heldOut, settingsOf(index))
-    const { indexKind } = index.settings
-    const base = { index: name, index_kind: indexKind, k, min_recall: minRecall, version }
+    const kind = kindOf(stats)
+    const base = { index: name, index_kind: kind, k, min_recall: minRecall, version }
     const report = { ...base, current: pointOf(current) }
-    if (!wish.solve || vectorIndexOf(stats) === null || indexKind === null) {
-      return { ...report, solved: null }
-    }
+    if (!wish.solve || kind === null) return { ...report, solved: null }
     const goal = {
-      ...{ kind: indexKind, rows: stats.rows, minRecall },
+      ...{ kind, rows: stats.rows, minRecall },
       onProgress: (done: number, total: number) => {
         progress('solving', { done, total })
       },
@@ -114,13 +112,13 @@ export class LanceRecall {
     index: LanceIndex,
     of: {
       readonly wish: LanceRecallWish
-      readonly halves: LanceHalves
+      readonly kind: LanceIndexKind
       readonly current: LanceMeasured
       readonly solved: LanceSolved
       readonly version: number
     },
   ): Promise<LanceRecallReport['solved']> {
-    const { wish, current, solved, version } = of
+    const { wish, kind, current, solved, version } = of
     const stays = isAsGood(current, solved, wish.minRecall)
     const kept = stays ? current : solved.shown
     const reached = kept.lcb >= wish.minRecall
@@ -132,7 +130,7 @@ export class LanceRecall {
       : `recall ${show(recall)} is the best; nothing reaches ${wish.minRecall}`
     await indexes.update(
       index.meta.name,
-      { lance: { ...settings, shown: { ...shown, atMs: nowMs() } } },
+      { lance: { ...settings, indexKind: kind, shown: { ...shown, atMs: nowMs() } } },
       { ifRevision: null, by: wish.by, reason },
     )
     const tried = solved.tried.map(pointOf)
@@ -152,8 +150,16 @@ function settingsOf({ settings }: LanceIndex): LanceSearchSettings {
   return { nprobes, refineFactor, ef }
 }
 
-function vectorIndexOf({ indices }: LanceStats): LanceStats['indices'][number] | null {
-  return indices.find(({ column }) => column === 'vector') ?? null
+/** The names that Lance has for them. */
+const KINDS: Readonly<Record<string, LanceIndexKind>> = {
+  IvfPq: 'ivf_pq',
+  IvfHnswSq: 'ivf_hnsw_sq',
+}
+
+/** As the table has it: a crash after its commit may have left the meta behind. */
+function kindOf({ indices }: LanceStats): LanceIndexKind | null {
+  const index = indices.find(({ column }) => column === 'vector')
+  return index === undefined ? null : (KINDS[index.kind] ?? null)
 }
 
 function pointOf({ settings, ...measured }: LanceMeasured): LancePointReport {

@@ -45,7 +45,7 @@ it('a stored field of the wrong type or out of bounds makes the whole corrupt', 
     { ...good, hnsw: { ...good.hnsw, ef_search: 1e9 } },
     { ...good, embed_model: 7 },
     { ...good, bucket: '' },
-    { ...good, backend: 'lance' },
+    { ...good, backend: 'faiss' },
     { ...good, description: null },
   ]
   for (const json of bad) {
