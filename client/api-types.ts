@@ -10560,8 +10560,8 @@ export interface paths {
               }[]
               /** @description By id. */
               profiles: {
-                /** @enum {string} */
-                backend: 'hnsw'
+                /** @enum {unknown} */
+                backend: 'hnsw' | 'lance'
                 bound_indexes: string[]
                 bucket: string | null
                 changed_at: string
@@ -10617,8 +10617,8 @@ export interface paths {
           }
           content: {
             'application/json': {
-              /** @enum {string} */
-              backend: 'hnsw'
+              /** @enum {unknown} */
+              backend: 'hnsw' | 'lance'
               bound_indexes: string[]
               bucket: string | null
               changed_at: string
@@ -10656,6 +10656,7 @@ export interface paths {
         content: {
           'application/json': {
             /**
+             * @description What its indexes are meant to be; each is searched by the backend that it has.
              * @default hnsw
              * @enum {unknown}
              */
@@ -10698,8 +10699,8 @@ export interface paths {
           }
           content: {
             'application/json': {
-              /** @enum {string} */
-              backend: 'hnsw'
+              /** @enum {unknown} */
+              backend: 'hnsw' | 'lance'
               bound_indexes: string[]
               bucket: string | null
               changed_at: string
@@ -10725,8 +10726,8 @@ export interface paths {
           }
           content: {
             'application/json': {
-              /** @enum {string} */
-              backend: 'hnsw'
+              /** @enum {unknown} */
+              backend: 'hnsw' | 'lance'
               bound_indexes: string[]
               bucket: string | null
               changed_at: string
