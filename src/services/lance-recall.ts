@@ -104,7 +104,7 @@ export class LanceRecall {
     const solved = await solveLance(scale, halves, goal)
     return {
       ...report,
-      solved: await this.#keep(index, { wish, halves, current, solved, version }),
+      solved: await this.#keep(index, { wish, kind, current, solved, version }),
     }
   }
 
