@@ -87,15 +87,22 @@ it('404: an unknown bucket comes with the list of valid ones', async (t) => {
   assert.match(reply.text, /"buckets":\["primary"\]/)
 })
 
-it('409: an index exists already; a backend or an embedder is not configured', async (t) => {
+it('409: an index exists already; an embedder is not configured', async (t) => {
   const { send } = await openApp(t)
   const body = { name: 'a', dimension: 3 }
   await send('POST', URL, body)
   assert.equal((await send('POST', URL, body)).code, 'index_exists')
-  const lance = await send('POST', URL, { ...body, name: 'b', backend: 'lance' })
-  assert.deepEqual([lance.status, lance.code], [409, 'not_configured'])
   const embedded = await send('POST', URL, { name: 'b', embedder: 'local' })
   assert.deepEqual([embedded.status, embedded.code], [409, 'not_configured'])
+})
+
+it('400: a Lance index has neither shards nor kept versions of single points', async (t) => {
+  const { send } = await openApp(t)
+  const body = { name: 'b', dimension: 3, backend: 'lance' }
+  for (const wrong of [{ shards: 2 }, { retention: { keep_last_versions: 2 } }]) {
+    const refused = await send('POST', URL, { ...body, ...wrong })
+    assert.deepEqual([refused.status, refused.code], [400, 'bad_request'])
+  }
 })
 
 it('404: an unknown index names near ones, but only those that the key may see', async (t) => {
