@@ -96,6 +96,15 @@ it('409: an index exists already; an embedder is not configured', async (t) => {
   assert.deepEqual([embedded.status, embedded.code], [409, 'not_configured'])
 })
 
+it('400: a Lance index has neither shards nor kept versions of single points', async (t) => {
+  const { send } = await openApp(t)
+  const body = { name: 'b', dimension: 3, backend: 'lance' }
+  for (const wrong of [{ shards: 2 }, { retention: { keep_last_versions: 2 } }]) {
+    const refused = await send('POST', URL, { ...body, ...wrong })
+    assert.deepEqual([refused.status, refused.code], [400, 'bad_request'])
+  }
+})
+
 it('404: an unknown index names near ones, but only those that the key may see', async (t) => {
   const keys = parseApiKeys([
     keyLine('all', 'admin', 'root'),
