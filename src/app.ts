@@ -57,6 +57,7 @@ import { dropGauges } from './drop-parts.ts'
 import { engineBuild } from './engines/hnsw/engine-build.ts'
 import { parseApiKeys } from './http/auth.ts'
 import { buildHttp } from './http/build-http.ts'
+import type { IndexRoutesOptions } from './http/index-access.ts'
 import { HTTP_LIMITS, type HttpLimits } from './http/limits.ts'
 import { Metrics } from './http/metrics.ts'
 import { Streams } from './ingest/streams.ts'
@@ -108,12 +109,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
   const streams = openStreams(options, parts)
   const texts = new TextParts({ ...options, parts })
-  const data = new DataParts({
-    ...{ config, log, nowMs, parts, operations },
-    onFilled: async (index) => {
-      if (parts.indexes.has(index)) await tuning.agent.enqueue(index, 'appended')
-    },
-  })
+  const onFilled = async (index: string): Promise<void> => {
+    if (parts.indexes.has(index)) await tuning.agent.enqueue(index, 'appended')
+  }
+  const data = new DataParts({ ...{ config, log, nowMs, parts, operations }, onFilled })
   const backups = snapshotParts({ ...options, parts, promotions: tuning.promotions })
   const metrics = new Metrics()
   const lance = new LanceParts({ ...options, parts, operations })
@@ -121,12 +120,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const mounted = { ...serving, metrics }
   installGauges(mounted)
   const http = await openHttp(options, metrics)
-  let isClosing = false
-  // A connection that outlives its answer would keep `http.close` waiting for the client.
-  http.addHook('onSend', (_request, reply, payload, done) => {
-    if (isClosing) reply.header('connection', 'close')
-    done(null, payload)
-  })
+  const closing = letConnectionsGo(http)
   await mountRoutes(http, mounted)
   const timers = periodicWork(parts, tuning, log)
   return {
@@ -140,11 +134,11 @@ export async function buildApp(options: AppOptions): Promise<App> {
       lance.start()
     },
     close: async () => {
-      isClosing = true
+      closing.begin()
       // Together: requests that wait for an operation or in a stream are answered when it has ended.
       const { projection } = texts
-      const closing = [http, operations, streams, projection, data, backups.exports]
-      await Promise.all(closing.map((part) => part.close()))
+      const ending = [http, operations, streams, projection, data, backups.exports]
+      await Promise.all(ending.map((part) => part.close()))
       await texts.close()
       const { memory, ...others } = timers
       await Promise.all([...Object.values(others), parts.schedule].map((work) => work.close()))
@@ -159,6 +153,20 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await parts.dataplane.close()
       await parts.buckets.close()
       await parts.locks.release()
+    },
+  }
+}
+
+/** A connection that outlives its answer would keep `http.close` waiting for the client. */
+function letConnectionsGo(http: FastifyInstance): { readonly begin: () => void } {
+  let isClosing = false
+  http.addHook('onSend', (_request, reply, payload, done) => {
+    if (isClosing) reply.header('connection', 'close')
+    done(null, payload)
+  })
+  return {
+    begin: () => {
+      isClosing = true
     },
   }
 }
@@ -192,23 +200,10 @@ function installGauges(mounted: Mounted): void {
 }
 
 async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<void> {
-  const { options, parts, tuning, operations, streams, texts, data, backups, lance, metrics } =
-    mounted
-  const { buckets, indexes } = parts
-  const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
-  const limits = httpLimits(options.config)
-  const forIndexes = { indexes: indexes.all, metrics, limits, nowMs: options.nowMs }
+  const { options, parts, tuning, operations, streams, texts, lance } = mounted
+  const { indexes } = parts
+  const forIndexes = forIndexRoutes(mounted)
   const forGraphs = { ...forIndexes, indexes }
-  const moves = new Moves({ operations, indexes })
-  await http.register(indexRoutes, {
-    ...forIndexes,
-    moves,
-    streams,
-    identityOf: texts.identityOf.bind(texts),
-  })
-  await http.register(pointRoutes, forIndexes)
-  await http.register(streamRoutes, { ...forIndexes, streams })
-  await http.register(versionRoutes, forIndexes)
   const rates = new SearchRates(options.nowMs)
   const forSearches = {
     ...forIndexes,
@@ -218,16 +213,37 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
     }),
     embedderOf: (index: string) => texts.embedderOf(index),
   }
+  const moves = new Moves({ operations, indexes })
+  const identityOf = texts.identityOf.bind(texts)
+  await http.register(indexRoutes, { ...forIndexes, moves, streams, identityOf })
+  await http.register(pointRoutes, forIndexes)
+  await http.register(streamRoutes, { ...forIndexes, streams })
+  await http.register(versionRoutes, forIndexes)
   await http.register(searchRoutes, forSearches)
   await http.register(searchGroupRoutes, forSearches)
+  await http.register(lanceRoutes, { ...forSearches, lanceIndex: lance.index })
   await http.register(documentRoutes, { ...forGraphs, documents: texts.documents })
   await http.register(projectionRoutes, { ...forGraphs, projection: texts.projection })
   const { profiles } = texts
   await http.register(profileRoutes, { ...forSearches, profiles })
   await http.register(adminRoutes, { models: () => profiles.models, gpus: () => listGpus() })
   await http.register(maintenanceRoutes, { ...forIndexes, operations })
-  const { drops, reports } = parts
-  await http.register(dropRoutes, { indexes, drops: drops.worker, reports })
+  await mountTuning(http, mounted)
+  await mountData(http, mounted)
+  await mountService(http, mounted, rates)
+}
+
+function forIndexRoutes({ options, parts, metrics }: Mounted): IndexRoutesOptions {
+  const limits = httpLimits(options.config)
+  return { indexes: parts.indexes.all, metrics, limits, nowMs: options.nowMs }
+}
+
+/** What is tried, promoted and measured, and by whom. */
+async function mountTuning(http: FastifyInstance, mounted: Mounted): Promise<void> {
+  const { options, parts, tuning, lance } = mounted
+  const { indexes } = parts
+  const { promotions, changes, trials, decisions, evals, evalSets, rebuilds } = tuning
+  const forGraphs = { ...forIndexRoutes(mounted), indexes }
   await http.register(generationRoutes, { ...forGraphs, rebuilds })
   await http.register(promotionRoutes, { indexes, promotions, changes })
   await http.register(evalRoutes, { ...forGraphs, evals, evalSets })
@@ -237,35 +253,45 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const { agent, proposals } = tuning
   await http.register(agentRoutes, { indexes, agent, proposals, decisions })
   const trialCurve = (index: string) => tuning.promotedCurve(index)
-  const { datasets, ingests, watches } = data
-  await http.register(datasetRoutes, { datasets })
-  await http.register(ingestRoutes, { ingests, fileBytesMax: options.config.ingest.fileBytesMax })
-  await http.register(watchRoutes, { watches })
-  const { snapshots, exports } = backups
-  await http.register(snapshotRoutes, { indexes: indexes.all, operations, snapshots })
-  await http.register(exportRoutes, { indexes: indexes.all, exports })
   const recall = lance.recallOfAll(tuning.recall)
-  await http.register(recallRoutes, { ...forIndexes, graphs: indexes, recall, trialCurve })
-  await http.register(lanceRoutes, { ...forSearches, lanceIndex: lance.index })
+  await http.register(recallRoutes, {
+    ...{ ...forGraphs, indexes: indexes.all, graphs: indexes, recall, trialCurve },
+  })
   const { goal } = options.config.recall
   await http.register(lanceWorkRoutes, {
     ...{ indexes: indexes.all, lanceIndex: lance.index, work: lance.work, goal },
   })
+}
+
+/** Data in and out. */
+async function mountData(http: FastifyInstance, mounted: Mounted): Promise<void> {
+  const { options, parts, operations, data, backups } = mounted
+  const { datasets, ingests, watches } = data
+  const indexes = parts.indexes.all
+  await http.register(datasetRoutes, { datasets })
+  await http.register(ingestRoutes, { ingests, fileBytesMax: options.config.ingest.fileBytesMax })
+  await http.register(watchRoutes, { watches })
+  const { snapshots, exports } = backups
+  await http.register(snapshotRoutes, { indexes, operations, snapshots })
+  await http.register(exportRoutes, { indexes, exports })
+}
+
+/** The service itself: storage, work under way, health, the dashboard. */
+async function mountService(
+  http: FastifyInstance,
+  { options: { nowMs }, parts, tuning, operations, lance, metrics }: Mounted,
+  rates: SearchRates,
+): Promise<void> {
+  const { buckets, memory, drops, reports } = parts
+  const indexes = parts.indexes.all
+  const api = operationsOf(parts)
+  await http.register(dropRoutes, { indexes: parts.indexes, drops: drops.worker, reports })
   await http.register(longOperationRoutes, { operations })
   await http.register(storageRoutes, { buckets, errors: buckets.errors })
-  await http.register(operationRoutes, {
-    ...{ operations: operationsOf(parts), indexes: indexes.all, metrics },
-  })
+  await http.register(operationRoutes, { operations: api, indexes, metrics })
   await http.register(overviewRoutes, {
-    ...{
-      indexes: indexes.all,
-      buckets,
-      rates,
-      recall,
-      operations: operationsOf(parts),
-      memory: parts.memory,
-    },
-    ...{ nowMs: options.nowMs, startedMs: options.nowMs() },
+    ...{ indexes, buckets, rates, recall: lance.recallOfAll(tuning.recall) },
+    ...{ operations: api, memory, nowMs, startedMs: nowMs() },
     rssBytes: () => residenceOf(parts.dataplane, parts.lance).rssBytes,
   })
   await http.register(dashboardRoutes, { folder: PAGES })

@@ -35,4 +35,3 @@ export function positionFrom(cursor: string): ScrollPosition {
   if (lsn === undefined || row === undefined) throw invalidCursor()
   return { lsn: Number(lsn), row: Number(row) }
 }
-
