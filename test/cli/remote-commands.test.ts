@@ -207,9 +207,10 @@ describe('vectord against a real service', () => {
     await client.indexes.create({ name: 'slow', dimension: 64 })
     const random = (i: number): number[] =>
       Array.from({ length: 64 }, (_, j) => Math.sin(i * 64 + j * j + 1))
-    const points = Array.from({ length: 6000 }, (_, i) => ({ id: `${i}`, vector: random(i) }))
+    const points = Array.from({ length: 24_000 }, (_, i) => ({ id: `${i}`, vector: random(i) }))
     await client.index('slow').import(points)
-    const ran = await run(['tune', 'slow'], { interruptAfter: /./ })
+    await client.evals.generate('slow-set', { index: 'slow', k: 10, queries: 400 })
+    const ran = await run(['tune', 'slow', '--eval', 'slow-set'], { interruptAfter: /./ })
     assert.equal(ran.code, 130, ran.err)
     for (let tries = 0; (await open('slow')) > 0; tries += 1) {
       assert.ok(tries < 100, 'the tuning goes on')
@@ -217,7 +218,7 @@ describe('vectord against a real service', () => {
     }
     const states: string[] = []
     for await (const { kind, index, state } of client.operations.list()) {
-      const isOfTuning = ['eval_set', 'autotune', 'trial'].includes(kind)
+      const isOfTuning = ['autotune', 'trial'].includes(kind)
       if (index === 'slow' && isOfTuning) states.push(state)
     }
     assert.deepEqual([...new Set(states)], ['cancelled'])
