@@ -77,7 +77,8 @@ export async function solveLance(
   }
   const dearest = ladders.at(-1)?.at(-1)
   const last = dearest === undefined ? shown : await show(dearest)
-  return { shown: last.recall > shown.recall ? last : shown, isReached: reaches(last), tried }
+  if (reaches(last)) return { shown: last, isReached: true, tried }
+  return { shown: last.recall > shown.recall ? last : shown, isReached: false, tried }
 }
 
 /** The higher lower bound; of equal ones the cheaper. */
