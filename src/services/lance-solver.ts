@@ -4,7 +4,7 @@
  *     sampled rows ─▶ queries ─▶ half to choose by ─▶ of each refine factor the first rung whose lower
  *                        │                            bound reaches the floor ─▶ the cheapest of them
  *                        ╰─────▶ half to show ─▶ its lower bound reaches it there too ─▶ chosen
- *                                                    ╰─no─▶ the most accurate one is tried, once
+ *                                                    ╰─no─▶ the dearest of all are tried, once
  *
  * Settings that fail on the half that they were not chosen by are never told to reach the floor. Only
  * two of them are judged there, so that what passes by luck stays as rare as the bounds say.
@@ -69,14 +69,16 @@ export async function solveLance(
   }
   const [cheapest] = passed.toSorted((a, b) => a.tookUsP50 - b.tookUsP50)
   const best = tried.reduce((a, b) => (isBetter(b, a) ? b : a))
-  const show = (of: LanceMeasured): Promise<LanceMeasured> =>
-    measureLance(scale, heldOut, of.settings)
-  if (cheapest !== undefined) {
-    const shown = await show(cheapest)
-    if (reaches(shown)) return { shown, isReached: true, tried }
+  const show = (settings: LanceSearchSettings): Promise<LanceMeasured> =>
+    measureLance(scale, heldOut, settings)
+  const shown = await show((cheapest ?? best).settings)
+  if (cheapest === undefined || reaches(shown)) {
+    return { shown, isReached: cheapest !== undefined, tried }
   }
-  const shown = await show(best)
-  return { shown, isReached: cheapest !== undefined && reaches(shown), tried }
+  const dearest = ladders.at(-1)?.at(-1)
+  const last = dearest === undefined ? shown : await show(dearest)
+  if (reaches(last)) return { shown: last, isReached: true, tried }
+  return { shown: last.recall > shown.recall ? last : shown, isReached: false, tried }
 }
 
 /** The higher lower bound; of equal ones the cheaper. */

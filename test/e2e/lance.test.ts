@@ -316,6 +316,47 @@ it('settings are solved for a floor of recall, live searches are measured, new p
   assert.match(metrics, /vectord_live_recall_samples_total\{index="x"\} \d+/)
 })
 
+it('texts are embedded before they are written, streams and groups work as with every index', async (t) => {
+  const service = await serve(t, await temporaryFolder(t))
+  const index = { name: 'notes', backend: 'lance', embedder: 'local', stream: {} }
+  await service.must('POST', '/vectors/indexes', index)
+  const texts = [
+    'a cat sleeps on the sofa',
+    'stock prices fell sharply today',
+    'dogs love long walks',
+  ]
+  const points = texts.map((text, i) => ({ id: `t${i}`, text, metadata: { kind: i % 2 } }))
+  await service.must('POST', '/vectors/indexes/notes/points', { points })
+  const found = await search(service, 'notes', { text: 'a kitten naps', k: 1, include: ['text'] })
+  assert.equal(found.results[0]?.id, 't0')
+  const hybrid = { text: 'cat', mode: 'hybrid', k: 1 }
+  const refused = await service.request('POST', '/vectors/indexes/notes/search', hybrid)
+  assert.equal((refused.body as { error: { code: string } }).error.code, 'wrong_backend')
+  const bare = { points: [{ id: 'bare' }] }
+  assert.equal((await service.request('POST', '/vectors/indexes/notes/points', bare)).status, 400)
+
+  const streamed = { points: [{ id: 's', text: 'markets and shares', metadata: { kind: 1 } }] }
+  const taken = await service.request('POST', '/vectors/indexes/notes/stream', streamed)
+  assert.equal(taken.status, 202)
+  const lsn = Number(taken.headers.get('x-vectord-lsn'))
+  const groups = (await service.must('POST', '/vectors/indexes/notes/search/groups', {
+    ...{ text: 'shares on the market', group_by: 'kind', k: 2, group_size: 2, min_lsn: lsn },
+  })) as { groups: { key: number; hits: { id: string }[] }[] }
+  assert.deepEqual(
+    groups.groups.map(({ key, hits }) => [key, hits.map(({ id }) => id).sort()]),
+    [
+      [1, ['s', 't1']],
+      [0, ['t0', 't2']],
+    ],
+  )
+  const profile = { model: 'm', bound_indexes: ['notes'], backend: 'lance' }
+  await service.must('PUT', '/vectors/profiles/desk', profile)
+  const scoped = (await service.must('POST', '/vectors/profile/desk/search', {
+    ...{ index: 'notes', text: 'a kitten naps', k: 1 },
+  })) as Found
+  assert.deepEqual([scoped.results[0]?.id, scoped.path], ['t0', 'exact'])
+})
+
 /** Runs `work` while points are written and deleted; all of them are acknowledged at its end. */
 async function whileWriting<T>(service: Service, name: string, work: () => Promise<T>): Promise<T> {
   const over = new AbortController()

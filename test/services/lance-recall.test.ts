@@ -119,6 +119,20 @@ it('settings that fail on the half that they were not chosen by are never told t
   assert.equal(solved.reached, false)
 })
 
+it('where the cheapest fail on the half that shows, the dearest are tried, and none beyond', async () => {
+  const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
+  const heldOut = new Set<string>()
+  table.found = (hits, { vector, nprobes, refineFactor }) => {
+    const query = vector.join()
+    if (heldOut.size < 50) heldOut.add(query)
+    const isDearest = nprobes === 17 && refineFactor === 64
+    return heldOut.has(query) && !isDearest ? hits.filter((_, rank) => rank % 2 === 0) : hits
+  }
+  const { solved } = await recall(0.9)
+  assert.ok(solved?.reached)
+  assert.deepEqual([solved.kept.nprobes, solved.kept.refine_factor], [17, 64])
+})
+
 it('where nothing reaches the floor the best is kept, and that is told', async () => {
   const { table, recall, changes } = await open({ nprobes: 1, refineFactor: 1 })
   table.found = losing(({ refineFactor }) => ((refineFactor ?? 0) >= 4 ? 4 : 2))
