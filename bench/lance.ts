@@ -156,12 +156,14 @@ async function fetches(table: RemoteLanceTable, direct: Table | null): Promise<R
     await direct?.checkoutLatest()
     const times: number[] = []
     const directly: number[] = []
-    for (let i = 0; i < 200; i += 1) {
-      const id = `p${(i * 7919) % rows}`
-      const all = { metadata: true, text: true, vector: true }
-      times.push(await timed(() => table.fetch([id], all, null)))
+    const all = { metadata: true, text: true, vector: true }
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const ids = Array.from({ length: 100 }, (_, i) => `p${((round * 100 + i) * 7919) % rows}`)
+      for (const id of ids) times.push(await timed(() => table.fetch([id], all, null)))
       if (direct === null) continue
-      directly.push(await timed(() => direct.query().where(`id = '${id}'`).toArrow()))
+      for (const id of ids) {
+        directly.push(await timed(() => direct.query().where(`id = '${id}'`).toArrow()))
+      }
     }
     found.push({ btree, p50_ms: median(times), ...directRow(times, directly) })
   }

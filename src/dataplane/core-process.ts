@@ -24,6 +24,7 @@ export interface CoreProcessOptions {
   /** The program of the core, and its one argument as JSON. */
   readonly module: URL
   readonly argument: unknown
+  readonly env?: Readonly<Record<string, string>>
   readonly silenceMaxMs: number
   onUp(): void
   onFrame(frame: Frame): void
@@ -45,6 +46,7 @@ export class CoreProcess {
     this.#child = startChild({
       module: options.module,
       args: [JSON.stringify(options.argument)],
+      ...(options.env !== undefined && { env: options.env }),
       onExit: (exit) => this.#ended(exit),
     })
     this.channel = new FrameChannel(this.#child.channel, {

@@ -26,6 +26,12 @@ import { readJson } from './shard-codec.ts'
 
 const ENTRY = new URL('lance-main.ts', import.meta.url)
 
+/**
+ * LanceDB takes memory in blocks of some hundred KB for each search. Mapped anew each time, as other
+ * children have it, they cost a tenth of the search.
+ */
+const MALLOC = { MALLOC_MMAP_THRESHOLD_: '67108864', MALLOC_TRIM_THRESHOLD_: '134217728' }
+
 const SWEEP_INTERVAL_MS = 100
 /** The core answers what is too late itself; past this the front does. */
 const DEADLINE_GRACE_MS = 250
@@ -161,6 +167,7 @@ export class LanceCore {
     this.#process = new CoreProcess({
       module: ENTRY,
       argument: { caches: this.#options.caches } satisfies LanceArguments,
+      env: MALLOC,
       silenceMaxMs: this.#options.silenceMaxMs,
       onUp: () => this.#up(),
       onFrame: (frame) => this.#receive(frame),

@@ -33,6 +33,8 @@ export interface ChildOptions {
   readonly args: readonly string[]
   /** Bytes of its JavaScript heap; past it the process ends itself. Node's own bound where left out. */
   readonly heapBytesMax?: number
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>
   /** Called once, when the process has ended or could not be started. */
   onExit(exit: ChildExit): void
 }
@@ -53,7 +55,7 @@ const MALLOC = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_TRIM_THRESHOLD_: '1310
 
 export function startChild(options: ChildOptions): Child {
   const child = fork(options.module, options.args, {
-    env: { ...MALLOC, ...process.env },
+    env: { ...MALLOC, ...options.env, ...process.env },
     // What the parent was started with (an inspector, a test runner) is not for its children. Most of
     // what they allocate lives for one request: a small nursery holds it.
     execArgv: ['--max-semi-space-size=4', ...heapBound(options.heapBytesMax)],

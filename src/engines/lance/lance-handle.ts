@@ -17,10 +17,10 @@ import { locationOf } from './lance-storage.ts'
 const PINNED_MAX = 8
 
 /**
- * Seconds after which a read looks for commits of other processes. A local root has one owner, and
- * looking is cheap there; a bucket costs a round trip. Own commits are seen at once.
+ * Seconds after which a read looks for commits of other servers. Own commits are seen at once; to look
+ * each time would double what a small read takes.
  */
-const CONSISTENCY_S = { local: 0, s3: 1 } as const
+const CONSISTENCY_S = 1
 
 /** The names that LanceDB has for them. */
 const KINDS: Readonly<Record<string, LanceIndexKind>> = {
@@ -33,17 +33,21 @@ export class LanceHandle {
   readonly #index: string
   readonly #connection: Connection
   readonly #pinned = new Map<number, Promise<Table>>()
-  /** The newest version, where nobody else makes one; else it has to be asked for. */
-  #known: number | null = null
-  readonly #isShared: boolean
+  /** Every read of `table` sees it: what is known of the newest version, which only grows. */
+  #version: number
+  #isAsking = false
   /** The index of the vectors, as of a version. */
   readonly #kinds = new Map<Table, { version: number; kind: LanceIndexKind | null }>()
 
-  private constructor(spec: LanceTableSpec, connection: Connection, table: Table) {
+  private constructor(
+    index: string,
+    connection: Connection,
+    newest: { readonly table: Table; readonly version: number },
+  ) {
     this.#connection = connection
-    this.#index = spec.index
-    this.#isShared = spec.bucket.backend !== 'local'
-    this.table = table
+    this.#index = index
+    this.table = newest.table
+    this.#version = newest.version
   }
 
   /** @throws {VectordError} `index_not_found`, `object_corrupt`. */
@@ -52,7 +56,7 @@ export class LanceHandle {
     const connection = await connectTo(bucket, session)
     const table = await opened(connection, index)
     checkSchema(await table.schema(), index, dimension)
-    return new LanceHandle(spec, connection, table)
+    return new LanceHandle(index, connection, { table, version: await table.version() })
   }
 
   /** Makes the table, empty; it is opened as it is where there is one. */
@@ -62,18 +66,22 @@ export class LanceHandle {
     const options = { mode: 'create', existOk: true } as const
     const table = await connection.createEmptyTable(index, tableSchema(dimension), options)
     checkSchema(await table.schema(), index, dimension)
-    return new LanceHandle(spec, connection, table)
+    return new LanceHandle(index, connection, { table, version: await table.version() })
   }
 
-  /** A version that every read of `table` sees. */
-  async version(): Promise<number> {
-    return this.#known ?? this.table.version()
+  /**
+   * A version that a read that starts now sees. The read does not wait for it: what other servers
+   * have committed is asked for meanwhile, and known to the next one.
+   */
+  version(): number {
+    if (!this.#isAsking) void this.#ask()
+    return this.#version
   }
 
-  /** Takes note of the newest version, after every commit. @returns it. */
+  /** The newest version, after a commit. */
   async committed(): Promise<number> {
     const version = await this.table.version()
-    if (!this.#isShared) this.#known = version
+    this.#version = Math.max(this.#version, version)
     return version
   }
 
@@ -109,6 +117,17 @@ export class LanceHandle {
     return kind
   }
 
+  async #ask(): Promise<void> {
+    this.#isAsking = true
+    try {
+      await this.committed()
+    } catch {
+      // The read itself tells what is wrong with the table.
+    } finally {
+      this.#isAsking = false
+    }
+  }
+
   async #pin(version: number): Promise<Table> {
     const table = await opened(this.#connection, this.#index)
     try {
@@ -133,8 +152,7 @@ export class LanceHandle {
 async function connectTo(bucket: BucketSpec, session: Session): Promise<Connection> {
   if (bucket.backend === 'local') await checkRoot(bucket.root)
   const { uri, storageOptions } = locationOf(bucket)
-  const readConsistencyInterval = CONSISTENCY_S[bucket.backend]
-  return connect(uri, { storageOptions, readConsistencyInterval }, session)
+  return connect(uri, { storageOptions, readConsistencyInterval: CONSISTENCY_S }, session)
 }
 
 /** LanceDB makes the folders that it misses: an unmounted root would be an empty bucket. */
