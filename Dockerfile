@@ -27,6 +27,10 @@ RUN npm ci && npm prune --omit=dev \
   && rm -rf node_modules/hnswlib-node/build/Release/obj.target node_modules/hnswlib-node/build/Release/.deps
 
 FROM node:24.21.0-bookworm-slim
+# LanceDB trusts what the system trusts; without these no bucket over HTTPS would be. Node brings its own.
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends ca-certificates \
+  && rm -rf /var/lib/apt/lists/*
 ENV NODE_ENV=production VECTORD_STORAGE_ROOT=/data
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules

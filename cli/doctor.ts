@@ -4,8 +4,9 @@
  */
 
 import { Command } from 'commander'
-import { EXIT } from './exit-codes.ts'
+import { EXIT, UsageError } from './exit-codes.ts'
 import { isDamage, type BucketDiagnosis, type Finding } from './doctor/finding.ts'
+import type { Target } from './doctor/target.ts'
 import { startProgress } from './progress.ts'
 import { bytesText, print, printable, printJson, table } from './terminal.ts'
 
@@ -59,6 +60,7 @@ async function doctor(place: string, options: DoctorOptions): Promise<void> {
   const target = await openTarget(place, { region, endpoint })
   const treated: Treated[] = []
   try {
+    await checkNames(target, indexes ?? [])
     for (const bucket of target.buckets) {
       const diagnosis = await inspectBucket(bucket, {
         indexes,
@@ -77,6 +79,15 @@ async function doctor(place: string, options: DoctorOptions): Promise<void> {
   const damage = treated.flatMap(({ diagnosis }) => diagnosis.findings).filter(isDamage)
   const isLeft = damage.some(({ repair }) => repair === null || options.repair !== true)
   if (isLeft) process.exitCode = EXIT.failed
+}
+
+/** @throws {UsageError} for an index that is in none of the buckets. */
+async function checkNames({ buckets }: Target, indexes: readonly string[]): Promise<void> {
+  if (indexes.length === 0) return
+  const { indexNames } = await import('../src/indexes/index-objects.ts')
+  const known = await Promise.all(buckets.map(({ store }) => indexNames(store)))
+  const unknown = indexes.find((name) => !known.flat().includes(name))
+  if (unknown !== undefined) throw new UsageError(`There is no index "${unknown}" here.`)
 }
 
 function show({ diagnosis, repaired }: Treated, isRepair: boolean): void {

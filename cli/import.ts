@@ -54,7 +54,7 @@ async function importFile(
 ): Promise<void> {
   const source = await openSource(file)
   const progress = startProgress({ unit: 'bytes', quiet: options.quiet === true })
-  const places = new Places()
+  const places = new Places(options.fromLine)
   let end = 0
   const points = async function* (): AsyncGenerator<PointInput> {
     for await (const line of readLines(source.bytes)) {
@@ -147,7 +147,11 @@ class Places {
   readonly #shifts: { readonly point: number; readonly shift: number }[] = []
   #points = 0
   /** The line after that of the last point. */
-  next = 1
+  next: number
+
+  constructor(fromLine: number) {
+    this.next = fromLine
+  }
 
   add(line: number): void {
     const shift = line - this.#points

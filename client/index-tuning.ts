@@ -165,14 +165,19 @@ export class IndexTuning {
     return result as T
   }
 
-  #step(
+  /**
+   * From one revision to the next: a service that was started again after a lost answer has forgotten
+   * the Idempotency-Key, and would take a second step.
+   */
+  async #step(
     path: string,
     options: StepOptions,
     more: NonNullable<Call['query']> = {},
   ): Promise<ConfigChanged> {
+    const ifRevision = options.ifRevision ?? (await this.promoted(options)).revision
     const query = { note: options.note, rebuild: options.rebuild, ...more }
     const call = { method: 'POST', path, query, again: 'keyed', options } as const
-    return this.#transport.json({ ...call, ifRevision: options.ifRevision })
+    return this.#transport.json({ ...call, ifRevision })
   }
 
   async *#pages<T extends { readonly next_cursor: string | number | null }>(

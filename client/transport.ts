@@ -54,6 +54,9 @@ type ErrorReply = components['schemas']['ErrorReply']
 /** Text of an answer that is not vectord's is cut to this many characters. */
 const FOREIGN_CHARS_MAX = 200
 
+/** Timers of this many milliseconds and more end at once, so 25 days are for ever. */
+const TIMER_MS_END = 2 ** 31
+
 export class Transport {
   readonly #options: TransportOptions
   readonly #base: string
@@ -176,7 +179,7 @@ interface Timer {
 /** Unlike `AbortSignal.timeout`, it can be cleared, and so keeps no process alive. */
 function startTimer(ms: number): Timer {
   const controller = new AbortController()
-  if (!Number.isFinite(ms)) return { signal: controller.signal, clear: () => undefined }
+  if (!(ms < TIMER_MS_END)) return { signal: controller.signal, clear: () => undefined }
   const timer = setTimeout(() => {
     controller.abort(new DOMException('The time of the call ran out.', 'TimeoutError'))
   }, ms)

@@ -83,7 +83,7 @@ export const trialPointRoutes: FastifyPluginCallbackTypebox<TrialPointRoutesOpti
 /** What changes with each trial that begins or ends; weak: the bytes may differ. */
 function etagOf(trials: readonly Trial[]): string {
   const running = trials.filter(({ state }) => state === 'running').length
-  return `W/"${trials.length}-${trials[0]?.seq ?? 0}-${running}"`
+  return `W/"${trials.length}-${trials[0]?.trialId ?? ''}-${running}"`
 }
 
 /** @param newestFirst as the journal lists them. */

@@ -120,6 +120,10 @@ export function brokenRules(stages, { nodeVersion, port }) {
   rule(execForm(last('CMD') ?? last('ENTRYPOINT') ?? '') !== null, 'CMD is not in exec form')
   rule(healthCommand(last('HEALTHCHECK') ?? '') !== null, 'there is no HEALTHCHECK in exec form')
   rule(last('EXPOSE') === String(port), `EXPOSE is not the port ${port} of lakehouse.toml`)
+  const installs = final.some(({ keyword, rest }) => {
+    return keyword === 'RUN' && /apt-get install[^&]*\sca-certificates\b/.test(rest)
+  })
+  rule(installs, 'the image has no ca-certificates: LanceDB reaches no S3 without')
   const root = environmentOf(final)['VECTORD_STORAGE_ROOT']
   rule(root !== undefined && last('VOLUME') === root, 'VOLUME is not VECTORD_STORAGE_ROOT')
   return [...faults, ...all.flatMap(stepFaults)]

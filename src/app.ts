@@ -205,12 +205,15 @@ async function mountRoutes(http: FastifyInstance, mounted: Mounted): Promise<voi
   const forIndexes = forIndexRoutes(mounted)
   const forGraphs = { ...forIndexes, indexes }
   const rates = new SearchRates(options.nowMs)
+  const recalled = lance.observer((seen) => {
+    tuning.observe(seen)
+  })
   const forSearches = {
     ...forIndexes,
-    observe: lance.observer((seen: SearchSeen) => {
+    observe: (seen: SearchSeen) => {
       rates.observe(seen)
-      tuning.observe(seen)
-    }),
+      recalled(seen)
+    },
     embedderOf: (index: string) => texts.embedderOf(index),
   }
   const moves = new Moves({ operations, indexes })

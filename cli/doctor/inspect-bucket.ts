@@ -45,23 +45,25 @@ export async function inspectBucket(
   const names = (await indexNames(bucket.store)).filter((name) => indexes?.includes(name) ?? true)
   const ownerOf = (key: string): string | null =>
     names.find((name) => ownPrefixes(name).some((prefix) => key.startsWith(prefix))) ?? null
-  const wanted = objects.filter(({ key }) => indexes === null || ownerOf(key) !== null)
+  const byOwner = Map.groupBy(objects, ({ key }) => ownerOf(key))
+  if (indexes !== null) byOwner.delete(null)
+  const wanted = [...byOwner].flatMap(([owner, own]) => own.map((object) => ({ owner, object })))
   const total = names.length + wanted.length
   const summaries: IndexSummary[] = []
   const findings: Finding[] = []
   for (const [done, name] of names.entries()) {
     onStep({ done, total, note: name })
-    const own = wanted.filter(({ key }) => ownerOf(key) === name)
+    const own = byOwner.get(name) ?? []
     const inspected = await inspectIndex(bucket, name, own)
     summaries.push(inspected.summary)
     findings.push(...inspected.findings, ...(await inspectCache(bucket, name, own)))
   }
-  for (const [i, { key }] of wanted.entries()) {
-    onStep({ done: names.length + i, total, note: key })
-    findings.push(...(await inspectObject(bucket, key, ownerOf(key))))
+  for (const [i, { owner, object }] of wanted.entries()) {
+    onStep({ done: names.length + i, total, note: object.key })
+    findings.push(...(await inspectObject(bucket, object.key, owner)))
   }
   if (indexes === null) findings.push(...(await temporaryFiles(bucket)))
-  const bytes = wanted.reduce((sum, object) => sum + object.bytes, 0)
+  const bytes = wanted.reduce((sum, { object }) => sum + object.bytes, 0)
   return { uri: bucket.uri, objects: wanted.length, bytes, indexes: summaries, findings }
 }
 

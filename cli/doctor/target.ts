@@ -5,17 +5,18 @@
  * cannot.
  */
 
+import type { Stats } from 'node:fs'
 import * as files from 'node:fs/promises'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdtemp, realpath, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { hasErrno } from '../../src/buckets/errno.ts'
 import { LocalStore } from '../../src/buckets/local-store.ts'
 import { TEMPORARY_FOLDER } from '../../src/buckets/object-key.ts'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import { openStore } from '../../src/buckets/open-store.ts'
 import { type FileHash, hashFile } from '../../src/codecs/file-hash.ts'
-import { lockRoot } from '../../src/log/root-lock.ts'
+import { LOCK_FILE, lockRoot, type RootLock } from '../../src/log/root-lock.ts'
 import { UsageError } from '../exit-codes.ts'
 
 export interface S3Options {
@@ -56,17 +57,45 @@ async function openLocal(folder: string): Promise<Target> {
   if (!known.includes(true)) {
     throw new UsageError(`${folder} is neither a storage root nor a bucket of vectord.`)
   }
-  // A server that writes here holds this lock; while we hold it, none can begin to.
-  const lock = await lockRoot(folder)
+  const locks = await lockAll(await realpath(folder))
   const buckets: TargetBucket[] = []
   for (const root of roots) buckets.push(await localBucket(root))
   return {
     buckets,
     close: async () => {
       await closeAll(buckets)
-      await lock.release()
+      await releaseAll(locks)
     },
   }
+}
+
+/**
+ * A server that writes in `folder` holds its lock, or that of a folder above it, where `folder` is one
+ * bucket of a storage root. While we hold them, none can begin to.
+ *
+ * @throws {VectordError} `root_locked`.
+ */
+async function lockAll(folder: string): Promise<readonly RootLock[]> {
+  const locks: RootLock[] = []
+  try {
+    for (const root of [folder, ...foldersAbove(folder)]) {
+      if (root !== folder && !(await exists(join(root, LOCK_FILE)))) continue
+      locks.push(await lockRoot(root))
+    }
+    return locks
+  } catch (error) {
+    await releaseAll(locks)
+    throw error
+  }
+}
+
+function foldersAbove(folder: string): readonly string[] {
+  const parent = dirname(folder)
+  return parent === folder ? [] : [parent, ...foldersAbove(parent)]
+}
+
+async function releaseAll(locks: readonly RootLock[]): Promise<void> {
+  for (const lock of locks) await lock.release()
 }
 
 async function localBucket(folder: string): Promise<TargetBucket> {
@@ -119,10 +148,18 @@ async function isBucket(folder: string): Promise<boolean> {
 }
 
 async function isFolder(path: string): Promise<boolean> {
+  return (await statOf(path))?.isDirectory() === true
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await statOf(path)) !== null
+}
+
+async function statOf(path: string): Promise<Stats | null> {
   try {
-    return (await stat(path)).isDirectory()
+    return await stat(path)
   } catch (error) {
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return false
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return null
     throw new UsageError(`${path} cannot be looked at.`, { cause: error })
   }
 }

@@ -10,6 +10,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { VectordError } from '../lib/errors.ts'
 
+/** In the folder that it locks. */
+export const LOCK_FILE = '.vectord-lock'
+
 export interface RootLock {
   /** Lets the next process in. Idempotent. */
   release(): Promise<void>
@@ -17,7 +20,7 @@ export interface RootLock {
 
 /** @throws {VectordError} `root_locked` where another process holds `folder`, naming its pid. */
 export async function lockRoot(folder: string): Promise<RootLock> {
-  const path = join(folder, '.vectord-lock')
+  const path = join(folder, LOCK_FILE)
   const holder = `${path}.pid`
   const database = new DatabaseSync(path)
   try {

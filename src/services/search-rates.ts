@@ -3,7 +3,8 @@
  *
  *     search ─▶ slot of its five seconds: count, failures, histogram of times
  *
- * A ring of slots bounds the memory, about 4 KiB an index; what is older is overwritten. Times are
+ * A ring of slots bounds the memory, about 4 KiB an index that was searched lately; what is older is
+ * overwritten, and goes where an index is searched for the first time. Times are
  * kept in buckets that grow by a fifth, so a p99 is at most that much too high, never too low.
  */
 
@@ -44,6 +45,11 @@ export class SearchRates {
     this.#startMs = nowMs()
   }
 
+  /** Indexes of which something is kept. */
+  get size(): number {
+    return this.#indexes.size
+  }
+
   /** See `SearchObserver`. */
   observe({ index, answer, tookMs }: Pick<SearchSeen, 'index' | 'answer' | 'tookMs'>): void {
     const slot = this.#slotOf(index)
@@ -65,12 +71,21 @@ export class SearchRates {
 
   #slotOf(index: string): Slot {
     const at = Math.floor(this.#nowMs() / SLOT_MS)
-    const ring = this.#indexes.get(index) ?? newRing()
-    this.#indexes.set(index, ring)
+    const ring = this.#indexes.get(index) ?? this.#begin(index)
     const slot = ring[at % SLOTS] ?? newSlot()
     if (slot.at === at) return slot
     slot.times.fill(0)
     return Object.assign(slot, { at, seen: 0, failed: 0 })
+  }
+
+  /** Rings of indexes that are gone would pile up: whoever has not been searched lately begins anew. */
+  #begin(index: string): readonly Slot[] {
+    for (const [name, ring] of this.#indexes) {
+      if (this.#recent(ring).length === 0) this.#indexes.delete(name)
+    }
+    const ring = newRing()
+    this.#indexes.set(index, ring)
+    return ring
   }
 
   #recent(ring: readonly Slot[]): readonly Slot[] {

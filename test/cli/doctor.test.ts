@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -227,6 +227,29 @@ describe('vectord doctor', () => {
     assert.equal(await countIn(root), POINTS + 1)
   })
 
+  it('two at once: the second is refused, whether root or bucket came first', async () => {
+    const root = await copyOf()
+    const places = [root, join(root, 'buckets', 'primary')]
+    for (const [first, second] of [places, places.toReversed()]) {
+      assert.ok(first !== undefined && second !== undefined)
+      const held = await openTarget(first, S3)
+      await assert.rejects(openTarget(second, S3), { code: 'root_locked' })
+      await held.close()
+      await (await openTarget(second, S3)).close()
+    }
+  })
+
+  it('an index that is nowhere is a mistake of the command line', async () => {
+    const root = await copyOf()
+    const ran = await vectord(['doctor', root, '--index', 'films', 'typo', '--repair', '--json'])
+    assert.equal(ran.code, 2, ran.out)
+    assert.match(ran.err, /no index \\"typo\\"/)
+    const known = await vectord(['doctor', root, '--index', 'films', '--json'])
+    assert.equal(known.code, 0, known.err)
+    const { buckets } = JSON.parse(known.out) as { buckets: { objects: number }[] }
+    assert.ok((buckets[0]?.objects ?? 0) > 5)
+  })
+
   it('refuses what is no bucket, and where a server holds the folder', async () => {
     assert.equal((await vectord(['doctor', join(folder, 'nowhere')])).code, 2)
     assert.equal((await vectord(['doctor', tmpdir()])).code, 2)
@@ -236,6 +259,14 @@ describe('vectord doctor', () => {
       const held = await vectord(['doctor', root, '--json'])
       assert.equal(held.code, 5)
       assert.match(held.err, new RegExp(`"code":"root_locked".*${service.pid}`))
+      const bucket = join(root, 'buckets', 'primary')
+      const link = join(folder, 'link')
+      await symlink(bucket, link)
+      for (const place of [bucket, link]) {
+        const ran = await vectord(['doctor', place, '--repair', '--json'])
+        assert.equal(ran.code, 5, place)
+        assert.match(ran.err, new RegExp(`"code":"root_locked".*${service.pid}`))
+      }
     } finally {
       await service.kill()
     }

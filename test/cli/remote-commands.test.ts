@@ -114,6 +114,19 @@ describe('vectord against a real service', () => {
     assert.equal((await run(['export', 'half'])).out.trim().split('\n').length, 90)
   })
 
+  it('an import that goes on and stops at once says the same line again', async () => {
+    const input = [pointLine(1), pointLine(2), 'nonsense', pointLine(4)].join('\n')
+    const stopped = await run(['import', 'half', '-', '--from-line', '3'], { input })
+    assert.equal(stopped.code, 2)
+    assert.match(stopped.err, /before line 3 is durable: go on with --from-line 3/)
+    const { lines } = json(
+      await run(['import', 'half', '-', '--from-line', '3', '--json'], {
+        input: `${pointLine(1)}\n${pointLine(2)}\n`,
+      }),
+    )
+    assert.equal(lines, 2)
+  })
+
   it('refuses lines that are no points, by their number', async () => {
     const cases: [string | Uint8Array, RegExp][] = [
       ['nonsense', /Line 1 is not JSON/],

@@ -101,13 +101,39 @@ it('sends one Idempotency-Key in all tries of a promotion, and another in the ne
     if (tries === 1) response.destroy()
     else answer(response, { revision: 1 })
   })
-  await client.index('i').tuning.promote('t')
-  await client.index('i').tuning.promote('t')
+  await client.index('i').tuning.promote('t', { ifRevision: 0 })
+  await client.index('i').tuning.promote('t', { ifRevision: 1 })
   const keys = seen.map(({ headers }) => headers['idempotency-key'])
   assert.equal(seen.length, 3)
   assert.match(String(keys[0]), /^[0-9a-f]{32}$/)
   assert.equal(keys[0], keys[1])
   assert.notEqual(keys[1], keys[2])
+})
+
+it('a step of the configuration is from the revision that there was, in all of its tries', async (t) => {
+  let revision = 7
+  const { client, seen } = await serverThat(t, (response, _tries, { method, headers }) => {
+    if (method === 'GET') answer(response, { revision })
+    else if (headers['if-match'] !== `"${revision}"`) refuse(response, 412, 'revision_mismatch')
+    else {
+      // The step is taken, its answer lost, and the service that is started again knows no keys.
+      revision += 1
+      response.destroy()
+    }
+  })
+  const { tuning } = client.index('i')
+  const lost = (error: unknown): boolean =>
+    error instanceof VectordApiError && error.code === 'revision_mismatch'
+  await assert.rejects(tuning.rollback(), lost)
+  assert.equal(revision, 8)
+  await assert.rejects(tuning.rollForward(), lost)
+  await assert.rejects(tuning.promote('t'), lost)
+  assert.equal(revision, 10)
+  const sent = seen.filter(({ method }) => method === 'POST').map(({ headers }) => headers)
+  assert.deepEqual(
+    sent.map((headers) => headers['if-match']),
+    ['"7"', '"7"', '"8"', '"8"', '"9"', '"9"'],
+  )
 })
 
 it('never repeats what may not be repeated', async (t) => {
@@ -148,6 +174,17 @@ it('ends a call whose time runs out, also in the middle of its body', async (t) 
   const error: unknown = await client.indexes.list().catch((e: unknown) => e)
   assert.ok(error instanceof VectordConnectionError)
   assert.equal(error.isTimeout, true)
+})
+
+it('a time that no timer can hold is for ever', async (t) => {
+  const { client } = await serverThat(t, (response) => {
+    setTimeout(() => {
+      answer(response, { indexes: [] })
+    }, 20)
+  })
+  for (const timeoutMs of [2 ** 31 - 1, 2 ** 31, 1e12, Infinity]) {
+    assert.deepEqual(await client.indexes.list({ timeoutMs }), [])
+  }
 })
 
 it('a signal ends a call at once, also while it waits for its next try', async (t) => {

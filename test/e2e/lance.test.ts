@@ -32,6 +32,12 @@ interface Page {
   readonly next_cursor: string | null
 }
 
+interface Overview {
+  readonly indexes: readonly {
+    readonly searches: { readonly qps: number; readonly p99_ms: number | null }
+  }[]
+}
+
 const data = clusteredVectors(4000, DIMENSION, { clusters: 40, seed: 7 })
 /** Wide clouds that overlap: what an index of few lists and short codes finds least of. */
 const cloud = clusteredVectors(2600, DIMENSION, { clusters: 400, seed: 11 })
@@ -122,6 +128,10 @@ it('a Lance index answers as plain distances do, and after a kill -9 every ackno
   const byId = await search(service, 'books', { id: 'p3', k: 600 })
   assert.equal(byId.exhausted, true, 'of 600 points one is left out')
   assert.ok(byId.results.every(({ id }) => id !== 'p3'))
+
+  const { indexes } = (await service.must('GET', '/overview')) as Overview
+  assert.ok((indexes[0]?.searches.qps ?? 0) > 0, 'its searches are counted')
+  assert.ok((indexes[0]?.searches.p99_ms ?? 0) > 0)
 
   const before = found.lsn
   await service.must('POST', '/vectors/indexes/books/points/delete', { ids: ['p1', 'p2', 'none'] })

@@ -65,6 +65,19 @@ it('304: nothing is sent while no trial began or ended', async (t) => {
   assert.notEqual(await etagOf(), etag)
 })
 
+it('200: trials of an index that was made anew are no old news', async (t) => {
+  const app = await open(t)
+  await tried(app, 'of-the-first', {})
+  const etag = String((await app.send('GET', URL)).headers['etag'])
+  await app.journals.trials.drop('docs')
+  await tried(app, 'of-the-second', {})
+  const { status, body } = await app.send('GET', URL, undefined, { 'if-none-match': etag })
+  assert.equal(status, 200)
+  assert.deepEqual((body as { trials: object }).trials, {
+    ...{ trial_id: ['of-the-second'], seq: [1], m: [16], ef_construction: [200] },
+  })
+})
+
 it('404: there is no such index', async (t) => {
   const { send } = await open(t)
   assert.equal((await send('GET', '/vectors/hnsw/trials/nope/points')).code, 'index_not_found')

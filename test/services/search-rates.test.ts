@@ -52,3 +52,14 @@ it('indexes together are those that are asked for; what is gone is forgotten', (
   assert.equal(rates.ofAll(new Set(['a', 'c']), new Set(['a', 'b'])).qps, 1)
   assert.equal(rates.of('c').qps, 0)
 })
+
+it('what was not searched lately takes no memory, also where nobody asks', () => {
+  const { rates, pass } = open()
+  for (let i = 0; i < 1000; i += 1) {
+    rates.observe({ index: `short-lived-${i}`, answer: ANSWER, tookMs: 1 })
+    pass(1000)
+  }
+  // Of the last minute, and of the five seconds that had begun before it.
+  assert.ok(rates.size >= 60 && rates.size <= 66, String(rates.size))
+  assert.equal(rates.of('short-lived-990').qps, 1 / 60)
+})

@@ -62,6 +62,7 @@ for (const [what, dockerfile, message] of [
   ['a shell between', DOCKERFILE.replace(/^CMD .*$/m, 'CMD node src/server.ts'), /exec form/],
   ['a secret', `${DOCKERFILE}\nENV API_KEY=1234\n`, /secret/],
   ['another port', DOCKERFILE.replace('EXPOSE 8600', 'EXPOSE 80'), /EXPOSE/],
+  ['no certificates', DOCKERFILE.replace('ca-certificates', 'curl'), /ca-certificates/],
   ['npm install', DOCKERFILE.replace('npm ci', 'npm install'), /npm ci/],
   ['ADD', DOCKERFILE.replace('COPY src src', 'ADD src src'), /ADD/],
 ] as const) {

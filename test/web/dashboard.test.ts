@@ -276,6 +276,20 @@ describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
     assert.equal((body as { mode: string }).mode, 'observe')
   })
 
+  it('what somebody else changed while a dialog was open is told, not overwritten', async (t) => {
+    const page = await open(t, '/dashboard/indexes/notes/agent')
+    await page.getByRole('button', { name: 'Change…' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Trials an hour').fill('3')
+    await service.must('PUT', '/vectors/agent/notes', { mode: 'off' })
+    // The page behind the dialog is read anew; what the dialog was opened with stays.
+    await page.getByText('off: it does nothing').waitFor()
+    await dialog.getByRole('button', { name: 'Change' }).click()
+    await dialog.getByRole('alert').waitFor()
+    const { body } = await service.request('GET', '/vectors/agent/notes')
+    assert.equal((body as { mode: string }).mode, 'off')
+  })
+
   it('a server that is gone is told at once, and found again', async (t) => {
     const page = await open(t, '/dashboard')
     await page.getByRole('link', { name: 'notes' }).waitFor()

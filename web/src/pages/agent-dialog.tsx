@@ -1,6 +1,7 @@
 /** The dialogs that hold the agent of an index on its reins. */
 
 import type { JSX } from 'preact'
+import { useState } from 'preact/hooks'
 import { call } from '../api/client.ts'
 import type { AgentSettings, Explanation } from '../api/tuning-types.ts'
 import { Dialog, Field, textOf } from '../ui/dialog.tsx'
@@ -61,8 +62,10 @@ interface AgentDialogProps {
 
 export function AgentDialog({ name, act, value, onDone, onClose }: AgentDialogProps): JSX.Element {
   const { title, verb, what, done } = TEXTS[act]
+  // What was shown when it opened: the page beside it is read anew, and a change of others must be told.
+  const [seen] = useState(value)
   const confirm = async (form: FormData): Promise<void> => {
-    await send(name, act, { form, etag: value.etag })
+    await send(name, act, { form, etag: seen.etag })
     tell(`The agent of ${name} is ${done}.`)
     onDone()
   }
@@ -72,9 +75,9 @@ export function AgentDialog({ name, act, value, onDone, onClose }: AgentDialogPr
       {act === 'settings' && (
         <div class="fields">
           <Field label="Mode">
-            <select name="mode" defaultValue={value.settings.mode}>
+            <select name="mode" defaultValue={seen.settings.mode}>
               {MODES.map((mode) => (
-                <option key={mode} value={mode} selected={mode === value.settings.mode}>
+                <option key={mode} value={mode} selected={mode === seen.settings.mode}>
                   {mode}
                 </option>
               ))}
@@ -87,7 +90,7 @@ export function AgentDialog({ name, act, value, onDone, onClose }: AgentDialogPr
               step="any"
               min={0.5}
               max={0.9999}
-              defaultValue={String(value.settings.min_recall)}
+              defaultValue={String(seen.settings.min_recall)}
             />
           </Field>
           <Field label="Trials an hour, at most">
@@ -95,7 +98,7 @@ export function AgentDialog({ name, act, value, onDone, onClose }: AgentDialogPr
               name="max_trials_per_hour"
               type="number"
               min={0}
-              defaultValue={String(value.settings.max_trials_per_hour)}
+              defaultValue={String(seen.settings.max_trials_per_hour)}
             />
           </Field>
         </div>
