@@ -50,11 +50,19 @@ export class BatchQueue implements BatchStream {
     }
   }
 
-  /** @param error null: no more batches. The first end counts; what is ready is still given. */
+  /**
+   * The first end counts; what is ready is still given.
+   *
+   * @param error null: no more batches, and the driver runs on for whoever asks it next.
+   */
   end(error: Error | null): void {
     if (this.#end !== null) return
     this.#end = { error }
     this.#waiting?.resolve()
+    if (error === null && this.#isPaused) {
+      this.#isPaused = false
+      this.#driver.resume()
+    }
   }
 
   async next(): Promise<TableBatch | null> {
