@@ -9,10 +9,6 @@
  *     npm run bench:sql-source -- --quick
  */
 
-import { createConnection } from 'mysql2/promise'
-import pg from 'pg'
-import { startMariadb } from '../test/support/mariadb-server.ts'
-import { startPostgres } from '../test/support/postgres-server.ts'
 import type { SqlServer } from '../test/support/sql-server.ts'
 import { print, progress, readOptions, type Row, type Target } from './support/report.ts'
 import {
@@ -21,6 +17,7 @@ import {
   type SqlReaderKind,
   type SqlReadTimes,
 } from './support/sql-read.ts'
+import { loadTable, SQL_SYSTEMS, withSqlServer, type SqlSystem } from './support/sql-table.ts'
 
 const ROUNDS = 3
 /** Of the driver's rows a second of CPU. */
@@ -31,13 +28,8 @@ const GROWTH_MAX = 1.15
 const options = readOptions()
 const rows = options.quick ? 100_000 : 1_000_000
 
-const COLUMNS = (time: string, boolean: string, double: string): string =>
-  `(id bigint NOT NULL PRIMARY KEY, name varchar(60) NOT NULL, body text, price decimal(10,2),
-    score ${double}, active ${boolean} NOT NULL, created ${time} NOT NULL, category int)`
-const BODY = 'A text of some length that describes the product in a few words of English, number '
-
 interface System {
-  readonly name: string
+  readonly name: SqlSystem
   readonly server: SqlServer
 }
 
@@ -47,23 +39,16 @@ interface Measured {
   readonly large: SqlReadTimes
 }
 
-process.env['VECTORD_TEST_REQUIRE_SERVICES'] = '1'
-const measured = [await withServer('MariaDB'), await withServer('PostgreSQL')]
-report(measured)
-
-async function withServer(name: 'MariaDB' | 'PostgreSQL'): Promise<Measured> {
-  const server = await (name === 'MariaDB' ? startMariadb() : startPostgres())
-  if (server === null) throw new Error(`${name} cannot be started`)
-  try {
+const measured: Measured[] = []
+for (const name of SQL_SYSTEMS) {
+  await withSqlServer(name, async (server) => {
     progress(`${name}: ${rows} rows, and four times as many`)
-    const load = name === 'MariaDB' ? loadMariadb : loadPostgres
-    await load(server, 'small', rows)
-    await load(server, 'large', 4 * rows)
-    return await measure({ name, server })
-  } finally {
-    await server.close()
-  }
+    await loadTable(name, server, { table: 'small', rows })
+    await loadTable(name, server, { table: 'large', rows: 4 * rows })
+    measured.push(await measure({ name, server }))
+  })
 }
+report(measured)
 
 async function measure({ name, server }: System): Promise<Measured> {
   const best = new Map<SqlReaderKind, SqlReadTimes>()
@@ -87,28 +72,6 @@ async function read(
   const times = await readInProcess({ reader, table, dsn: server.dsn() })
   if (times.rows === expected) return times
   throw new Error(`${reader}: ${times.rows} rows of ${expected}`)
-}
-
-async function loadMariadb(server: SqlServer, table: string, count: number): Promise<void> {
-  const connection = await createConnection(server.dsn())
-  await connection.query(`CREATE TABLE ${table} ${COLUMNS('datetime(6)', 'tinyint(1)', 'double')}`)
-  await connection.query(`INSERT INTO ${table} SELECT seq, CONCAT('Product ', seq),
-    CONCAT('${BODY}', seq, ' ', MD5(seq)), seq / 7 % 1000, seq / 3.0e0, seq % 2,
-    TIMESTAMP('2020-01-01') + INTERVAL seq * 1234567 MICROSECOND,
-    IF(seq % 10 = 0, NULL, seq % 100) FROM seq_1_to_${count}`)
-  await connection.end()
-}
-
-async function loadPostgres(server: SqlServer, table: string, count: number): Promise<void> {
-  const client = new pg.Client({ connectionString: server.dsn() })
-  await client.connect()
-  await client.query(`CREATE TABLE ${table} ${COLUMNS('timestamp', 'boolean', 'double precision')}`)
-  await client.query(`INSERT INTO ${table} SELECT n, 'Product ' || n,
-    '${BODY}' || n || ' ' || md5(n::text), (n / 7.0) % 1000, n / 3.0::float8, n % 2 = 1,
-    timestamp '2020-01-01' + n * interval '1234567 microseconds',
-    CASE WHEN n % 10 = 0 THEN NULL ELSE n % 100 END FROM generate_series(1, ${count}) n`)
-  await client.query(`VACUUM ANALYZE ${table}`)
-  await client.end()
 }
 
 function report(all: readonly Measured[]): void {
