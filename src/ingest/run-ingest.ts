@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { openTable } from '../codecs/table-reader.ts'
 import { writeParquetTable } from '../codecs/table-writer.ts'
 import { detectPii } from '../datasets/pii.ts'
-import type { Cell, Column, TableBatch } from '../domain/table.ts'
+import type { Cell, Column, ColumnType, TableBatch } from '../domain/table.ts'
 import type { UpsertBatch } from '../domain/write-batch.ts'
 import type { IngestJob, IngestSource, IngestSummary, WrittenPart } from './ingest-job.ts'
 import { RowPoints } from './row-points.ts'
@@ -22,6 +22,8 @@ const PART_BYTES = 256 * 1024 * 1024
 const PART_ROWS = 1_000_000
 /** Values of each column that are looked at for what they tell of a person. */
 const SAMPLE_ROWS = 1000
+/** Types whose values differ in size; any other takes 8 bytes. */
+const SIZED: ReadonlySet<ColumnType> = new Set(['utf8', 'binary', 'vector'])
 
 export interface IngestOutput {
   /** Resolves when the next may come. */
@@ -201,13 +203,16 @@ async function writeParts(
 }
 
 /** About what the values take in a file. */
-function bytesOf({ cells }: TableBatch): number {
+function bytesOf({ columns, rows, cells }: TableBatch): number {
   let bytes = 0
-  for (const column of cells) for (const cell of column) bytes += cellBytes(cell)
+  for (const [at, { type }] of columns.entries()) {
+    if (SIZED.has(type)) for (const cell of cells[at] ?? []) bytes += cellBytes(cell)
+    else bytes += 8 * rows
+  }
   return bytes
 }
 
 function cellBytes(cell: Cell): number {
   if (typeof cell === 'string') return cell.length
-  return typeof cell === 'object' && cell !== null ? cell.byteLength : 8
+  return typeof cell === 'object' && cell !== null ? cell.byteLength : 0
 }

@@ -20,6 +20,8 @@ import { CHANNEL_FD, LIFELINE_FD } from './parent-link.ts'
 /** Of what a child writes to stderr, the end is kept: the reason of a crash stands there. */
 const STDERR_CHARS_MAX = 4096
 
+const SEMI_SPACE_MIB = 4
+
 /** How the child ended. One of the two is null. */
 export interface ChildExit {
   readonly exitCode: number | null
@@ -33,6 +35,8 @@ export interface ChildOptions {
   readonly args: readonly string[]
   /** Bytes of its JavaScript heap; past it the process ends itself. Node's own bound where left out. */
   readonly heapBytesMax?: number
+  /** Of each half of the heap's young generation; 4 where left out. More where batches live for a while. */
+  readonly semiSpaceMib?: number
   /** Added to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>
   /** Called once, when the process has ended or could not be started. */
@@ -58,7 +62,10 @@ export function startChild(options: ChildOptions): Child {
     env: { ...MALLOC, ...options.env, ...process.env },
     // What the parent was started with (an inspector, a test runner) is not for its children. Most of
     // what they allocate lives for one request: a small nursery holds it.
-    execArgv: ['--max-semi-space-size=4', ...heapBound(options.heapBytesMax)],
+    execArgv: [
+      `--max-semi-space-size=${options.semiSpaceMib ?? SEMI_SPACE_MIB}`,
+      ...heapBound(options.heapBytesMax),
+    ],
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', 'ipc'],
   })
   const stderr = tailOf(child.stderr)
