@@ -13,10 +13,10 @@ import assert from 'node:assert/strict'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
 import { leavesNothing } from './bucket-rest.ts'
 import { KillSteward } from './kill-steward.ts'
+import { firstFound, KILL_DIMENSION, mulberry32, next, scrollAll, vectorOf } from './kill-points.ts'
 import { Ledger, type Version } from './ledger.ts'
 import { startService, type Reply, type Service } from './service.ts'
 
-const DIMENSION = 8
 const WRITERS = 4
 const IDS_PER_WRITER = 150
 /** Points that a walk over a graph with few links may miss. */
@@ -67,7 +67,7 @@ export async function killLoop(options: KillLoopOptions): Promise<KillCounts> {
     await options.prepare?.(service)
     const created = await service.request('POST', '/vectors/indexes', {
       name: INDEX,
-      dimension: DIMENSION,
+      dimension: KILL_DIMENSION,
       metric: 'l2',
       stream: { flush_interval_ms: 5 },
     })
@@ -207,7 +207,7 @@ function isPartlyTaken({ body }: Reply): boolean {
 }
 
 async function compare(service: Service, ledger: Ledger): Promise<number> {
-  const stored = await scrollAll(service)
+  const stored = await scrollAll(service, INDEX)
   const known = new Set(ledger.ids)
   for (const id of stored.keys()) assert.ok(known.has(id), `phantom ${id}`)
   for (const id of ledger.ids) {
@@ -222,12 +222,12 @@ async function compare(service: Service, ledger: Ledger): Promise<number> {
     const part = alive.slice(from, from + 100)
     // What is promoted may have a low ef: that a point can be found is the promise here.
     const ef = IDS_PER_WRITER * WRITERS
-    const exactly = await firstFound(service, part, { exact: true })
+    const exactly = await firstFound(service, INDEX, part, { exact: true })
     assert.deepEqual(
       exactly,
       part.map(([id]) => id),
     )
-    const walked = await firstFound(service, part, { ef })
+    const walked = await firstFound(service, INDEX, part, { ef })
     missed += part.filter(([id], i) => walked[i] !== id).length
   }
   // A point that entered a graph since it was saved may be one that no walk reaches.
@@ -249,65 +249,4 @@ async function verify(service: Service): Promise<void> {
     JSON.stringify(first),
   )
   if (first.length > 0) assert.deepEqual(await look(), [])
-}
-
-/** The first result of a search for each point's own vector. */
-async function firstFound(
-  service: Service,
-  points: readonly (readonly [id: string, version: Version])[],
-  how: { readonly exact: true } | { readonly ef: number },
-): Promise<(string | undefined)[]> {
-  const queries = points.map(([id, version]) => ({ vector: vectorOf(id, version), k: 1, ...how }))
-  const path = `/vectors/indexes/${INDEX}/search/batch`
-  const reply = await service.request('POST', path, { queries })
-  assert.equal(reply.status, 200, reply.text)
-  const { answers } = reply.body as { answers: { results: { id: string }[] }[] }
-  return answers.map(({ results }) => results[0]?.id)
-}
-
-async function scrollAll(service: Service): Promise<Map<string, Version>> {
-  const found = new Map<string, Version>()
-  let cursor: string | null = ''
-  while (cursor !== null) {
-    const query: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`
-    const reply = await service.request('GET', `/vectors/indexes/${INDEX}/points?limit=500${query}`)
-    assert.equal(reply.status, 200, reply.text)
-    const page = reply.body as {
-      points: { id: string; metadata: { version: number } }[]
-      next_cursor: string | null
-    }
-    for (const point of page.points) {
-      assert.ok(!found.has(point.id), `duplicate ${point.id}`)
-      found.set(point.id, point.metadata.version)
-    }
-    cursor = page.next_cursor
-  }
-  return found
-}
-
-function next(versions: Map<string, Version>, id: string): Version {
-  const version = (versions.get(id) ?? 0) + 1
-  versions.set(id, version)
-  return version
-}
-
-/** A vector that no other (id, version) has. */
-function vectorOf(id: string, version: Version): number[] {
-  let hash = 2166136261
-  for (const char of `${id}/${version}`) {
-    hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 16777619)
-  }
-  const random = mulberry32(hash)
-  return Array.from({ length: DIMENSION }, () => Math.fround(random() * 2 - 1))
-}
-
-/** A small seeded generator (Tommy Ettinger's mulberry32). */
-function mulberry32(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
 }

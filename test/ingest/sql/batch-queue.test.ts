@@ -1,3 +1,5 @@
+/** Batches between a driver and a reader: who waits for whom, and what the end leaves behind. */
+
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { BatchQueue } from '../../../src/ingest/sql/batch-queue.ts'
