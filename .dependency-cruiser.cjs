@@ -20,7 +20,7 @@ const ROWS = [
   ['src/shard', 'src/versions', 'src/log'],
   ['src/engines'],
   ['src/buckets', 'src/embedders', 'src/codecs'],
-  ['src/config', 'src/domain', 'src/processes'],
+  ['src/config', 'src/domain', 'src/processes', 'src/tracing'],
   ['src/lib'],
 ]
 
@@ -45,6 +45,7 @@ const DOORS = {
   'pg-query-stream': '^src/ingest/sql/',
   'csv-parse': '^src/codecs/',
   'smol-toml': '^src/config/',
+  '@opentelemetry/[a-z-]+': '^src/tracing/otlp-tracer\\.ts$',
   fastify: '^(routes/|src/http/|src/app\\.ts$)',
   '@fastify/[a-z-]+': '^(routes/|src/http/|src/app\\.ts$)',
   ajv: '^src/http/',

@@ -43,14 +43,17 @@ import { versionRoutes } from '../routes/versions.ts'
 import { watchRoutes } from '../routes/watches.ts'
 import type { Config } from './config/schema.ts'
 import {
+  bucketGauges,
   compactionGauges,
   coreJson,
   coreGauges,
   embedderGauges,
   liveRecallGauges,
   memoryGauges,
+  operationGauges,
   residenceOf,
   streamGauges,
+  tracingGauges,
 } from './core-report.ts'
 import { DataParts } from './data-parts.ts'
 import { dropGauges } from './drop-parts.ts'
@@ -73,6 +76,7 @@ import { snapshotParts, type SnapshotParts } from './snapshot-parts.ts'
 import type { SearchSeen } from './services/search-observer.ts'
 import { SearchRates } from './services/search-rates.ts'
 import { TextParts } from './text-parts.ts'
+import type { OtlpTracer } from './tracing/otlp-tracer.ts'
 import { TuningParts } from './tuning-parts.ts'
 
 export interface AppOptions {
@@ -89,6 +93,7 @@ export interface App {
   close(): Promise<void>
 }
 
+const ENGINE = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
 const RATE_WINDOW_MS = 60_000
 /** At shutdown: how long commits under way may take. */
 const LANCE_CLOSE_MS = 10_000
@@ -105,8 +110,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     evalKeys: (index, bucket) => tuning.evals.keysOf(index, bucket),
     embed: (stamp, list, deadlineMs) => texts.embed(stamp, list, deadlineMs),
   })
-  const engine = `hnswlib-node ${manifest.dependencies['hnswlib-node']}`
-  const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine } })
+  const tuning = new TuningParts({ ...{ config, log, nowMs, parts, operations, engine: ENGINE } })
   const streams = openStreams(options, parts)
   const texts = new TextParts({ ...options, parts })
   const onFilled = async (index: string): Promise<void> => {
@@ -119,7 +123,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const serving = { options, parts, tuning, operations, streams, texts, data, backups, lance }
   const mounted = { ...serving, metrics }
   installGauges(mounted)
-  const http = await openHttp(options, metrics)
+  const http = await openHttp(options, metrics, parts.tracing.tracer)
   const closing = letConnectionsGo(http)
   await mountRoutes(http, mounted)
   const timers = periodicWork(parts, tuning, log)
@@ -153,6 +157,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await parts.dataplane.close()
       await parts.buckets.close()
       await parts.locks.release()
+      await parts.tracing.close()
     },
   }
 }
@@ -185,9 +190,12 @@ interface Mounted {
 }
 
 function installGauges(mounted: Mounted): void {
-  const { parts, tuning, streams, texts, data, lance, metrics } = mounted
+  const { parts, tuning, operations, streams, texts, data, lance, metrics } = mounted
   coreGauges(metrics, parts.dataplane, parts.indexes.all)
   memoryGauges(metrics, parts.memory)
+  bucketGauges(metrics, parts.buckets)
+  operationGauges(metrics, operations)
+  if (parts.tracing.tracer !== null) tracingGauges(metrics, parts.tracing.tracer)
   dropGauges(metrics, parts.drops.worker)
   liveRecallGauges(metrics, lance.recallOfAll(tuning.recall))
   lance.gauges(metrics)
@@ -307,10 +315,14 @@ function openStreams({ log, nowMs }: AppOptions, { indexes, homes }: Parts): Str
   })
 }
 
-function openHttp({ config, log }: AppOptions, metrics: Metrics): Promise<FastifyInstance> {
+function openHttp(
+  { config, log }: AppOptions,
+  metrics: Metrics,
+  tracer: OtlpTracer | null,
+): Promise<FastifyInstance> {
   const { rateLimitPerMinute, shedEventLoopDelayMs } = config.server
   return buildHttp({
-    ...{ log, metrics },
+    ...{ log, metrics, ...(tracer !== null && { tracer }) },
     version: manifest.version,
     keys: parseApiKeys(config.auth.keys),
     limits: httpLimits(config),

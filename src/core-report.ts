@@ -1,8 +1,10 @@
 /**
- * What operators are told of cores, indexes, streams and recall: JSON for `GET /cores`, gauges for Prometheus.
+ * What operators are told of cores, indexes, buckets, long work and recall: JSON for `GET /cores`, gauges for Prometheus.
  */
 
 import { SAMPLES_MIN } from './autotune/live-recall.ts'
+import type { BucketRegistry } from './buckets/bucket-registry.ts'
+import { STORAGE_FAULTS } from './buckets/observed-store.ts'
 import type { CoreStatus } from './dataplane/core-status.ts'
 import type { LanceCore } from './dataplane/lance-core.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
@@ -13,7 +15,9 @@ import type { MemoryQuota, Residence } from './indexes/memory-quota.ts'
 import type { CompactionCounts } from './services/compaction-cycle.ts'
 import type { Streams } from './ingest/streams.ts'
 import type { LiveRecallWatch } from './services/live-recall-watch.ts'
+import type { Operations, OperationTotals } from './services/operations.ts'
 import type { RecallSummary } from './services/recall-report.ts'
+import type { OtlpTracer } from './tracing/otlp-tracer.ts'
 
 export function coreJson(core: CoreStatus): Readonly<Record<string, unknown>> {
   return {
@@ -94,6 +98,72 @@ export function memoryGauges(metrics: Metrics, memory: MemoryQuota): void {
   one('memory_bound_bytes', 'Memory past which new points are refused.', () => memory.boundBytes)
 }
 
+/** Of each bucket; one that was not asked yet is neither up nor down. */
+export function bucketGauges(
+  metrics: Metrics,
+  buckets: Pick<BucketRegistry, 'list' | 'errors'>,
+): void {
+  metrics.gauge({
+    name: 'bucket_up',
+    help: '1 where the bucket answered when it was last asked.',
+    labels: ['bucket'],
+    read: () =>
+      buckets.list().flatMap(({ name, health }) => {
+        if (health === 'unknown') return []
+        return [{ labels: { bucket: name }, value: health === 'ok' ? 1 : 0 }]
+      }),
+  })
+  metrics.gauge({
+    name: 'bucket_errors_total',
+    help: 'Failures of the storage, by the code that they had.',
+    labels: ['bucket', 'code'],
+    read: () =>
+      buckets.list().flatMap(({ name: bucket }) =>
+        STORAGE_FAULTS.map((code) => {
+          return { labels: { bucket, code }, value: buckets.errors.countOf(bucket, code) }
+        }),
+      ),
+  })
+}
+
+/** Trials, rebuilds and other long work, by its kind. */
+export function operationGauges(metrics: Metrics, operations: Pick<Operations, 'totals'>): void {
+  const samples = (of: (total: OperationTotals) => number): (() => readonly GaugeSample[]) => {
+    return () =>
+      [...operations.totals].map(([kind, total]) => ({ labels: { kind }, value: of(total) }))
+  }
+  metrics.gauge({
+    name: 'operations_open',
+    help: 'Operations that wait or run.',
+    labels: ['kind'],
+    read: samples(({ open }) => open),
+  })
+  metrics.gauge({
+    name: 'operations_ended_total',
+    help: 'Operations that have ended, by how.',
+    labels: ['kind', 'state'],
+    read: () =>
+      [...operations.totals].flatMap(([kind, { succeeded, failed, cancelled }]) =>
+        Object.entries({ succeeded, failed, cancelled }).map(([state, value]) => {
+          return { labels: { kind, state }, value }
+        }),
+      ),
+  })
+}
+
+export function tracingGauges(metrics: Metrics, tracer: Pick<OtlpTracer, 'counts'>): void {
+  metrics.gauge({
+    name: 'trace_spans_total',
+    help: 'Spans by what became of them.',
+    labels: ['outcome'],
+    read: () => {
+      const { exported, failed, dropped } = tracer.counts
+      const outcomes = { exported, failed, dropped }
+      return Object.entries(outcomes).map(([outcome, value]) => ({ labels: { outcome }, value }))
+    },
+  })
+}
+
 /** Of those that were started by themselves; what clients asked for is with their operations. */
 export function compactionGauges(
   metrics: Metrics,
@@ -139,6 +209,7 @@ export function liveRecallGauges(
     const stratum = main()
     return stratum === null || stratum.samples < SAMPLES_MIN ? null : stratum.recall
   })
+  ofIndexes('live_recall_goal', 'Recall that it is measured against.', ({ goal }) => goal)
   ofIndexes('live_recall_lower_bound', 'Its lower 95 % bound.', ({ main }) => main()?.lcb ?? null)
   ofIndexes('live_recall_samples_total', 'Searches sampled.', ({ samples }) => samples)
   ofIndexes('live_recall_alarm', '1 while recall has fallen under its goal.', ({ isAlarmed }) =>

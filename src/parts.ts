@@ -8,6 +8,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import manifest from '../package.json' with { type: 'json' }
 import type { BucketLocation } from './buckets/bucket-location.ts'
 import { BucketRegistry } from './buckets/bucket-registry.ts'
 import type { ConfiguredSource } from './buckets/credentials.ts'
@@ -33,6 +34,7 @@ import { beginTable, endTable, makeLanceRunner } from './indexes/open-lance.ts'
 import { StorageReports } from './indexes/storage-report.ts'
 import { VectordError } from './lib/errors.ts'
 import { FolderLocks } from './log/folder-locks.ts'
+import { openTracing, type Tracing } from './tracing/open-tracing.ts'
 
 export interface PartsOptions {
   readonly config: Config
@@ -64,11 +66,13 @@ export interface Parts {
   readonly memory: MemoryQuota
   readonly schedule: CheckpointSchedule
   readonly locks: FolderLocks
+  readonly tracing: Tracing
 }
 
 export async function assemble(options: PartsOptions): Promise<Parts> {
   const { config, log, nowMs } = options
   const onTrouble = troubleLog(log)
+  const tracing = await startTracing(options)
   const buckets = await openBuckets(options, (bucket) => indexes.namesIn(bucket))
   const locks = new FolderLocks(config.storage.root)
   // Whatever an earlier process left there: nobody else writes to it while we hold the root.
@@ -95,8 +99,7 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
   }
   const lance = new LanceCore({ log: dataplaneLog(log) })
   const opening = indexOpening(open, lance, options.embed)
-  const bucketNames = (): string[] =>
-    buckets.list().flatMap(({ name, role }) => (role === 'rescue' ? [] : [name]))
+  const bucketNames = (): string[] => namesOf(buckets)
   const indexes: IndexRegistry = new IndexRegistry({
     buckets: { names: bucketNames, store: (name) => buckets.get(name) },
     indexesMax: config.limits.indexesMax,
@@ -125,7 +128,24 @@ export async function assemble(options: PartsOptions): Promise<Parts> {
   })
   const later = laterParts(options, { buckets, indexes, homes, drops })
   const serving = { buckets, bucketNames, indexes, homes, dataplane, lance, builders, drops }
-  return { ...serving, ...later, memory, locks }
+  return { ...serving, ...later, memory, locks, tracing }
+}
+
+/** Of those that indexes may live in. */
+function namesOf(buckets: BucketRegistry): string[] {
+  return buckets.list().flatMap(({ name, role }) => (role === 'rescue' ? [] : [name]))
+}
+
+/** A collector that is gone is told of once, and again when it is back. */
+function startTracing({ config, log }: PartsOptions): Promise<Tracing> {
+  return openTracing({
+    settings: config.tracing,
+    version: manifest.version,
+    onChange: (change) => {
+      if (change.kind === 'back') log.info('traces arrive again')
+      else log.warn({ reason: change.reason }, 'traces do not arrive')
+    },
+  })
 }
 
 interface IndexOpening {

@@ -38,6 +38,8 @@ export class StorageErrors {
   readonly #log: BatchLog<StorageFailure>
   readonly #nowMs: () => number
   readonly #recent: StorageFailure[] = []
+  /** By bucket and code. */
+  readonly #counts = new Map<string, number>()
   #total = 0
 
   /** `store` is where the journal lies; its own failures are not recorded, that would not end. */
@@ -65,9 +67,16 @@ export class StorageErrors {
     return { total: this.#total, ...this.#log.counts }
   }
 
+  /** Failures of a bucket since the start that had this code. */
+  countOf(bucket: string, code: string): number {
+    return this.#counts.get(countKey(bucket, code)) ?? 0
+  }
+
   record(failure: Omit<StorageFailure, 'atMs'>): void {
     const entry = { atMs: this.#nowMs(), ...failure }
     this.#total += 1
+    const kind = countKey(failure.bucket, failure.code)
+    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1)
     this.#recent.push(entry)
     if (this.#recent.length > RECENT_MAX) this.#recent.shift()
     this.#log.append(entry)
@@ -98,6 +107,10 @@ export class StorageErrors {
       return this.#recent
     }
   }
+}
+
+function countKey(bucket: string, code: string): string {
+  return `${bucket} ${code}`
 }
 
 function newestFirst<T>(items: readonly T[], failureOf: (item: T) => StorageFailure): T[] {

@@ -16,6 +16,9 @@ export function checkTogether(config: Config): void {
   if (openai.url !== '' && openai.model === '') {
     throw fault('embedders.openai.model', 'embedders.openai.model must name the model that embeds.')
   }
+  if (config.tracing.endpoint !== '' && !URL.canParse(config.tracing.endpoint)) {
+    throw fault('tracing.endpoint', 'tracing.endpoint is no address of a server.')
+  }
   if (config.log.groupBytesMax > config.log.segmentBytes) {
     throw fault('log.group_bytes_max', 'log.group_bytes_max must not exceed log.segment_bytes.')
   }

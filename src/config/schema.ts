@@ -26,6 +26,7 @@ import {
 } from './key-kinds.ts'
 import { LANCE_KEYS } from './lance-keys.ts'
 import { PROJECTION_KEYS } from './projection-keys.ts'
+import { TRACING_KEYS } from './tracing-keys.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -341,6 +342,7 @@ export const SCHEMA = {
       'Whether lines are for people and not JSON; auto means on a terminal.',
     ),
   },
+  tracing: TRACING_KEYS,
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Key>>>>
 
 type Schema = typeof SCHEMA

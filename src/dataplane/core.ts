@@ -21,11 +21,12 @@ import type { CoreRequest } from './core-request.ts'
 import type { CoreState, CoreStatus, DataplaneLog } from './core-status.ts'
 import type { WatchdogLimits } from './core-watchdog.ts'
 import { errorFields, fromWireError, type WireError } from './error-codec.ts'
-import { FLAG_ANNOUNCE, FLAG_BACKGROUND, FRAME, type Frame } from './frame.ts'
+import { FLAG_ANNOUNCE, FLAG_BACKGROUND, FRAME, frameName, type Frame } from './frame.ts'
 import { PendingRequests, type Pending } from './pending-requests.ts'
 import type { Quarantine } from './quarantine.ts'
 import { isRead } from './request-queue.ts'
 import { RestartBackoff } from '../lib/restart-backoff.ts'
+import { activeTracer, type Span } from '../tracing/tracer.ts'
 import { readJson } from './shard-codec.ts'
 
 const ENTRY = new URL('core-main.ts', import.meta.url)
@@ -132,12 +133,11 @@ export class Core {
    * `overloaded`, `request_quarantined`, `deadline_exceeded`, `shutting_down`.
    */
   send<T>(request: CoreRequest<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const announce = this.#check(request)
-      // `read` of the same request makes the answer, so it has the type that `resolve` takes.
-      const settle = resolve as (answer: unknown) => void
-      this.#write({ request, resolve: settle, reject, started: false }, announce)
-    })
+    const tracer = activeTracer()
+    if (tracer === null) return this.#send(request, null)
+    const name = `core ${frameName(request.type)}`
+    const work = (span: Span | null): Promise<T> => this.#send(request, span)
+    return tracer.within({ name, attributes: { 'vectord.core': this.number } }, work)
   }
 
   /** Refuses new reads; resolves when no request waits any more. */
@@ -159,6 +159,18 @@ export class Core {
     const force = setTimeout(() => this.#process.kill(), graceMs)
     await gone
     clearTimeout(force)
+  }
+
+  #send<T>(request: CoreRequest<T>, span: Span | null): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const isSuspect = this.#check(request)
+      // `read` of the same request makes the answer, so it has the type that `resolve` takes.
+      const settle = resolve as (answer: unknown) => void
+      const pending = { request, resolve: settle, reject, isSuspect, started: false }
+      // What came before was waiting, what comes after is work.
+      const told = { ...pending, onStarted: () => span?.event('started') }
+      this.#write(span === null ? pending : told)
+    })
   }
 
   #start(): CoreProcess {
@@ -221,7 +233,7 @@ export class Core {
     }, waitMs)
   }
 
-  /** @returns whether the request is to be announced. */
+  /** @returns whether the request is suspected of ending cores. */
   #check(request: CoreRequest<unknown>): boolean {
     const read = isRead(request.type)
     if (read) this.#gate.admit(request.background)
@@ -231,11 +243,12 @@ export class Core {
     return this.#gate.inspect(request)
   }
 
-  #write(pending: Pending, announce: boolean): void {
-    const { request } = pending
+  #write(pending: Pending): void {
+    const { request, isSuspect, onStarted } = pending
     const { writer } = this.#process.channel
     const id = this.#pending.add(pending)
     const { type, shard, deadlineMs, background } = request
+    const announce = isSuspect || onStarted !== undefined
     const flags = (background ? FLAG_BACKGROUND : 0) | (announce ? FLAG_ANNOUNCE : 0)
     try {
       writer.begin({ type, id, flags, shard, deadlineMs })
@@ -267,7 +280,8 @@ export class Core {
         return
       case FRAME.started: {
         const pending = this.#pending.get(frame.id)
-        if (pending !== undefined) pending.started = true
+        if (pending?.isSuspect === true) pending.started = true
+        pending?.onStarted?.()
         return
       }
       case FRAME.progress:

@@ -70,9 +70,16 @@ export const FRAME = {
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME]
 
+const NAMES = new Map<FrameType, string>(Object.entries(FRAME).map(([name, type]) => [type, name]))
+
+/** For people: `search`. */
+export function frameName(type: FrameType): string {
+  return NAMES.get(type) ?? 'unknown'
+}
+
 /** The request yields to others. */
 export const FLAG_BACKGROUND = 1
-/** The core says `started` before it runs the request: the front suspects it of ending cores. */
+/** The core says `started` before it runs the request: the front suspects it, or traces it. */
 export const FLAG_ANNOUNCE = 2
 
 export interface FrameHeader {

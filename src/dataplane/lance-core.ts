@@ -145,7 +145,7 @@ export class LanceCore {
       const process = this.#ready()
       // `read` of the same request makes the answer, so it has the type that `resolve` takes.
       const settle = resolve as (answer: unknown) => void
-      this.#write(process, { request, resolve: settle, reject, started: false })
+      this.#write(process, { request, resolve: settle, reject, isSuspect: false, started: false })
     })
   }
 

@@ -9,8 +9,12 @@ export interface Pending {
   readonly request: CoreRequest<unknown>
   resolve(answer: unknown): void
   reject(error: VectordError): void
-  /** The core announced that it runs the request now. */
+  /** It is suspected of ending cores: the core announces that it runs it. */
+  readonly isSuspect: boolean
+  /** The core announced that it runs the request now; told of suspects alone. */
   started: boolean
+  /** Told when the core runs the request, where somebody asked to know. */
+  readonly onStarted?: () => void
 }
 
 const IDS = 2 ** 32

@@ -19,6 +19,7 @@ import type {
   LanceVersion,
 } from '../domain/lance-table.ts'
 import type { Include } from '../domain/search.ts'
+import { traced } from '../tracing/tracer.ts'
 import { BodyReader } from './body-reader.ts'
 import type { CoreRequest } from './core-request.ts'
 import { FRAME } from './frame.ts'
@@ -177,7 +178,11 @@ export class RemoteLanceTable implements LanceTable {
     })
   }
 
-  async #call<T>({ verb, bounds, write, read }: Call<T>): Promise<T> {
+  #call<T>(call: Call<T>): Promise<T> {
+    return traced({ name: `lance ${call.verb}` }, () => this.#ask(call))
+  }
+
+  async #ask<T>({ verb, bounds, write, read }: Call<T>): Promise<T> {
     return this.#send({
       type: FRAME.lance,
       shard: 0,

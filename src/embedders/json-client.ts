@@ -8,6 +8,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { VectordError } from '../lib/errors.ts'
+import { activeTracer, traced } from '../tracing/tracer.ts'
 import { HttpFault } from './http-fault.ts'
 
 export interface JsonClientOptions {
@@ -41,12 +42,15 @@ const TOLD_CHARS_MAX = 200
 
 export class JsonClient {
   readonly #options: JsonClientOptions
+  /** For traces. */
+  readonly #host: string
   readonly #closing = new AbortController()
   /** By `performance.now()`: until then the server wants to be left alone. */
   #restUntilMs = 0
 
   constructor(options: JsonClientOptions) {
     this.#options = options
+    this.#host = URL.parse(options.url)?.hostname ?? ''
   }
 
   /** The answer of a 2xx, parsed. @throws {HttpFault}, or the reason of the signal. */
@@ -90,7 +94,12 @@ export class JsonClient {
     this.#restUntilMs = Math.max(this.#restUntilMs, performance.now() + waitMs)
   }
 
-  async #try(call: JsonCall): Promise<unknown> {
+  #try(call: JsonCall): Promise<unknown> {
+    const attributes = { 'server.address': this.#host, 'url.path': call.path }
+    return traced({ name: 'model server', kind: 'client', attributes }, () => this.#attempt(call))
+  }
+
+  async #attempt(call: JsonCall): Promise<unknown> {
     const { signal, timeoutMs } = call
     signal?.throwIfAborted()
     const timeout = AbortSignal.timeout(timeoutMs)
@@ -110,7 +119,11 @@ export class JsonClient {
     const { url, headers } = this.#options
     const given = (await headers?.()) ?? {}
     return fetch(url + path, {
-      headers: { accept: 'application/json', 'content-type': 'application/json', ...given },
+      headers: {
+        ...{ accept: 'application/json', 'content-type': 'application/json' },
+        ...activeTracer()?.headers(),
+        ...given,
+      },
       ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
       redirect: 'manual',
       signal,

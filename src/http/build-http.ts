@@ -9,6 +9,7 @@
 
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { VectordError } from '../lib/errors.ts'
+import type { Tracer } from '../tracing/tracer.ts'
 import { installAuth, type ApiKey } from './auth.ts'
 import { installBodyTimeout } from './body-timeout.ts'
 import { installBodyParsers } from './body-parsers.ts'
@@ -19,6 +20,7 @@ import { installRequestMetrics, type Metrics } from './metrics.ts'
 import { installOpenApi } from './openapi.ts'
 import { installOverload, type OverloadOptions } from './overload.ts'
 import { requestIds } from './request-id.ts'
+import { installRequestSpans } from './request-spans.ts'
 import { installValidators } from './validators.ts'
 
 export interface HttpOptions extends OverloadOptions {
@@ -29,10 +31,12 @@ export interface HttpOptions extends OverloadOptions {
   readonly keys: readonly ApiKey[]
   readonly limits: HttpLimits
   readonly metrics: Metrics
+  /** Left out: requests are not traced. */
+  readonly tracer?: Pick<Tracer, 'openRequest'>
 }
 
 export async function buildHttp(options: HttpOptions): Promise<FastifyInstance> {
-  const { log, keys, limits, metrics } = options
+  const { log, keys, limits, metrics, tracer } = options
   const app = Fastify({
     ...(log === null ? { logger: false } : { loggerInstance: log }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -48,8 +52,10 @@ export async function buildHttp(options: HttpOptions): Promise<FastifyInstance> 
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
   })
-  installErrorReply(app, (code) => {
+  const spans = tracer === undefined ? null : installRequestSpans(app, tracer)
+  installErrorReply(app, (code, request) => {
     metrics.failed(code)
+    spans?.failed(request, code)
   })
   installRequestMetrics(app, metrics)
   installHeaders(app)

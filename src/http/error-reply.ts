@@ -84,16 +84,19 @@ function sendError(reply: FastifyReply, error: VectordError): FastifyReply {
     .send(JSON.stringify(envelope))
 }
 
-/** Answers every error and every unknown route; `count` hears the code of each. */
-export function installErrorReply(app: FastifyInstance, count: (code: ErrorCode) => void): void {
+/** Answers every error and every unknown route; `onError` hears the code of each. */
+export function installErrorReply(
+  app: FastifyInstance,
+  onError: (code: ErrorCode, request: FastifyRequest) => void,
+): void {
   app.setErrorHandler((error, request, reply) => {
     const known = toVectordError(error, request.raw.readableAborted)
-    count(known.code)
+    onError(known.code, request)
     logFault(request, known)
     return sendError(reply, known)
   })
   app.setNotFoundHandler((request, reply) => {
-    count('route_not_found')
+    onError('route_not_found', request)
     const path = request.url.split('?', 1)[0] ?? ''
     const message = 'There is no such route; /docs lists them all.'
     const details = { method: request.method, path: path.slice(0, 256) }

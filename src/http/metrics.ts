@@ -1,8 +1,8 @@
 /**
  * What an operator can watch, in Prometheus' text form.
  *
- * Routes and codes are bounded sets, so they are labels; names of clients are not, and names of indexes
- * only where a value means nothing but of one index (live recall), of those that are searched.
+ * Routes, codes and buckets are bounded sets, so they are labels; names of clients are not, and names of
+ * indexes only where a value means nothing but of one index (live recall), of those that are searched.
  * Gauges of other components are read at scrape time through callbacks (`gauge`).
  */
 
@@ -89,14 +89,25 @@ export class Metrics {
     return bound(this.#requests.labels({ method, route, status: String(status) }))
   }
 
-  /** Adds a gauge that is read at each scrape. */
+  /** Adds a gauge that is read at each scrape; one that only counts up, `…_total`, is a counter. */
   gauge(options: GaugeOptions): void {
     const { name, help, labels = [], read } = options
-    new Gauge({
-      name: `vectord_${name}`,
-      help,
-      labelNames: [...labels],
+    const shared = {
+      ...{ name: `vectord_${name}`, help, labelNames: [...labels] },
       registers: [this.#registry],
+    }
+    if (name.endsWith('_total')) {
+      new Counter({
+        ...shared,
+        collect() {
+          this.reset()
+          for (const sample of read()) this.inc(sample.labels, sample.value)
+        },
+      })
+      return
+    }
+    new Gauge({
+      ...shared,
       collect() {
         this.reset()
         for (const sample of read()) this.set(sample.labels, sample.value)

@@ -8,6 +8,7 @@
  */
 
 import { VectordError } from '../lib/errors.ts'
+import { traced } from '../tracing/tracer.ts'
 
 /** Small bodies share a turn up to this: one for each would cost more than parsing them. */
 const TURN_MS = 2
@@ -43,6 +44,12 @@ export class ParseTurns {
    * @throws {VectordError} `overloaded` where too much waits already; `parse` is then not run.
    */
   run<T>(bytes: number, parse: () => T): Promise<T> {
+    return traced({ name: 'parse body', attributes: { 'vectord.bytes': bytes } }, () =>
+      this.#run(bytes, parse),
+    )
+  }
+
+  #run<T>(bytes: number, parse: () => T): Promise<T> {
     return new Promise<T>((resolve) => {
       if (this.#waiting.length > 0 && this.#waitingBytes + bytes > this.#waitingBytesMax) {
         throw this.#overloaded()

@@ -3,6 +3,7 @@
  */
 
 import { VectordError } from '../lib/errors.ts'
+import { traced } from '../tracing/tracer.ts'
 
 interface Waiter {
   readonly lsn: number
@@ -31,7 +32,11 @@ export class AppliedWatch {
   /** @throws {VectordError} `deadline_exceeded` when `waitMs` pass first. */
   async reached(lsn: number, waitMs: number): Promise<void> {
     if (lsn <= this.#lsn) return
-    await new Promise<void>((resolve, reject) => {
+    await traced({ name: 'wait for write' }, () => this.#wait(lsn, waitMs))
+  }
+
+  #wait(lsn: number, waitMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => {
           this.#waiters.delete(waiter)

@@ -7,6 +7,7 @@
 
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
+import { traced } from '../tracing/tracer.ts'
 
 export class EntryGate {
   readonly #index: string
@@ -30,7 +31,16 @@ export class EntryGate {
    * @throws {VectordError} `index_moving` when `waitMs` pass first.
    */
   async opened(waitMs: number, signal?: AbortSignal): Promise<void> {
-    if (this.#reopened === null) return
+    const reopened = this.#reopened?.promise
+    if (reopened === undefined) return
+    await traced({ name: 'wait for move' }, () => this.#wait(reopened, waitMs, signal))
+  }
+
+  async #wait(
+    reopened: Promise<null>,
+    waitMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const waiting = Promise.withResolvers<null>()
     const timer = setTimeout(
       () => {
@@ -44,7 +54,7 @@ export class EntryGate {
     signal?.addEventListener('abort', stop)
     try {
       signal?.throwIfAborted()
-      await Promise.race([this.#reopened.promise, waiting.promise])
+      await Promise.race([reopened, waiting.promise])
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', stop)

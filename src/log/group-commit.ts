@@ -6,6 +6,7 @@
  */
 
 import { VectordError } from '../lib/errors.ts'
+import { traced } from '../tracing/tracer.ts'
 import { PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES } from './record.ts'
 
 /** Payloads that may wait: past it the storage is far behind, and appends are refused. */
@@ -36,7 +37,18 @@ export class GroupCommit {
   }
 
   /** The caller must not change `payload` until this settles. */
-  async append(payload: Uint8Array): Promise<number> {
+  append(payload: Uint8Array): Promise<number> {
+    const attributes = { 'vectord.bytes': payload.length }
+    return traced({ name: 'log append', attributes }, () => this.#append(payload))
+  }
+
+  /** Waits for every append that was taken. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#running
+  }
+
+  async #append(payload: Uint8Array): Promise<number> {
     if (this.#closed) throw new VectordError('storage_error', 'The log is closed.')
     if (payload.length > PAYLOAD_BYTES_MAX) {
       const message = `A record of ${payload.length} bytes is larger than ${PAYLOAD_BYTES_MAX}.`
@@ -52,12 +64,6 @@ export class GroupCommit {
     this.#waitingBytes += payload.length
     this.#running ??= this.#drain()
     return promise
-  }
-
-  /** Waits for every append that was taken. */
-  async close(): Promise<void> {
-    this.#closed = true
-    await this.#running
   }
 
   async #drain(): Promise<void> {

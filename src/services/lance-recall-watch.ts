@@ -105,7 +105,9 @@ export class LanceRecallWatch {
       if (watched === null) return []
       const { live, counted } = watched
       const isAlarmed = [...live.strata().values()].some((monitor) => monitor.isAlarmed)
-      return [{ index: name, ef: null, samples: counted, isAlarmed, main: () => this.#main(live) }]
+      const { goal } = this.#options.settings
+      const main = (): StratumReport | null => this.#main(live)
+      return [{ index: name, ef: null, samples: counted, goal, isAlarmed, main }]
     })
   }
 

@@ -37,6 +37,16 @@ export interface OperationPage {
   readonly next: string | null
 }
 
+/** Operations of one kind since the start. */
+export interface OperationTotals {
+  readonly open: number
+  readonly succeeded: number
+  readonly failed: number
+  readonly cancelled: number
+}
+
+type MutableTotals = { -readonly [K in keyof OperationTotals]: number }
+
 /** An operation whatever it answers. */
 type AnyOperation = Pick<
   Operation<object>,
@@ -45,7 +55,8 @@ type AnyOperation = Pick<
 
 export class Operations {
   readonly #options: OperationsOptions
-  readonly #kinds = new Set<string>()
+  /** By kind. */
+  readonly #totals = new Map<string, MutableTotals>()
   readonly #open = new Map<string, AnyOperation>()
   /** In the order of their ends. */
   readonly #ended = new Map<string, AnyOperation>()
@@ -61,9 +72,14 @@ export class Operations {
    * @param turns kinds that share them run one at a time on an index together.
    */
   ofKind<T extends object>(kind: string, turns = new KeyedMutex()): OperationKind<T> {
-    invariant(!this.#kinds.has(kind), 'a kind of operations has one starter')
-    this.#kinds.add(kind)
+    invariant(!this.#totals.has(kind), 'a kind of operations has one starter')
+    this.#totals.set(kind, { open: 0, succeeded: 0, failed: 0, cancelled: 0 })
     return new OperationKind<T>((index) => this.#add<T>(kind, index), turns)
+  }
+
+  /** By kind; of each that there is a starter of. */
+  get totals(): ReadonlyMap<string, OperationTotals> {
+    return this.#totals
   }
 
   /** @throws {VectordError} `operation_not_found`. */
@@ -150,6 +166,7 @@ export class Operations {
     }
     const operation = new Operation<T>({ id, kind, index, nowMs, onEnd })
     this.#open.set(id, operation)
+    this.#count(kind, 'open', 1)
     return operation
   }
 
@@ -158,9 +175,17 @@ export class Operations {
     this.#ended.set(operation.id, operation)
     this.#forget()
     const { kind, index, state, error, id } = operation.info
+    this.#count(kind, 'open', -1)
+    if (state !== 'queued' && state !== 'running') this.#count(kind, state, 1)
     if (state !== 'failed' || operation.isAwaited) return
     const at = index === null ? '' : ` of index "${index}"`
     this.#options.onTrouble(error, `${kind}${at}, operation ${id}`)
+  }
+
+  #count(kind: string, what: keyof OperationTotals, change: 1 | -1): void {
+    const totals = this.#totals.get(kind)
+    invariant(totals !== undefined, 'an operation is of a kind with a starter')
+    totals[what] += change
   }
 
   #forget(): void {

@@ -30,6 +30,7 @@ export interface RecallReport {
 
 /** What metrics tell of an index, cheaply. */
 export interface RecallSummary extends Pick<RecallReport, 'ef' | 'samples'> {
+  readonly goal: number
   /** In any stratum. */
   readonly isAlarmed: boolean
   /** The stratum that the ef follows; null before its first sample. */
@@ -74,6 +75,7 @@ export function summaryOf(
   return {
     ef: servedJson(index).ef,
     samples: recall.counted,
+    goal: recall.goal,
     isAlarmed: recall.isAlarmed,
     main: () => {
       const main = recall.main()

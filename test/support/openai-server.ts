@@ -46,6 +46,7 @@ export type OpenAiFault =
 export interface OpenAiCall {
   readonly path: string
   readonly authorization: string | undefined
+  readonly traceparent: string | string[] | undefined
   readonly body: { readonly model: string; readonly input: readonly string[] }
 }
 
@@ -107,12 +108,12 @@ export async function startOpenAi(options: { readonly key?: string } = {}): Prom
   const stumbles = new Set<string>()
 
   async function serve(request: IncomingMessage, reply: ServerResponse): Promise<void> {
-    const { authorization } = request.headers
+    const { authorization, traceparent } = request.headers
     const raw = await readText(request).catch(() => '')
     // Its client was killed while it asked.
     if (raw === '') return
     const body = JSON.parse(raw) as OpenAiCall['body']
-    calls.push({ path: request.url ?? '', authorization, body })
+    calls.push({ path: request.url ?? '', authorization, traceparent, body })
     for (const watcher of watchers) watcher()
     watchers.clear()
     await held?.promise

@@ -47,6 +47,7 @@ const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   ingest: 'Data from databases and files into datasets and indexes.',
   limits: 'Bounds on what one request or one server holds; each is answered by name.',
   logging: 'Log lines on standard output.',
+  tracing: 'What requests do and how long each part takes, for a collector of OpenTelemetry.',
 }
 
 export function renderReference(): string {
