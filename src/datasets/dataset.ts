@@ -93,10 +93,8 @@ export function published(
   const parts = isAppend ? [...old.parts, ...publication.parts] : publication.parts
   checkCount(parts)
   const replaced = isAppend ? [] : old.parts
-  const columns =
-    isAppend && before !== null
-      ? mergedColumns(before.columns, publication.columns)
-      : publication.columns
+  const kept = isAppend ? columnsInUse(before) : null
+  const columns = kept === null ? publication.columns : mergedColumns(kept, publication.columns)
   return {
     columns,
     parts,
@@ -108,6 +106,11 @@ export function published(
       ...replaced.map(({ key }) => ({ key, retiredMs: nowMs })),
     ],
   }
+}
+
+/** Null where no row has any: an empty file tells no types that later rows would have to have. */
+export function columnsInUse(dataset: Dataset | null): readonly DatasetColumn[] | null {
+  return dataset === null || dataset.parts.length === 0 ? null : dataset.columns
 }
 
 const NOTHING: Dataset = {

@@ -13,7 +13,13 @@ import { basename, join } from 'node:path'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { Revision } from '../buckets/revisioned-document.ts'
 import type { DatasetStore } from '../datasets/dataset-store.ts'
-import type { Dataset, DatasetPart, Lineage, Watermark } from '../datasets/dataset.ts'
+import {
+  columnsInUse,
+  type Dataset,
+  type DatasetPart,
+  type Lineage,
+  type Watermark,
+} from '../datasets/dataset.ts'
 import type { Cell } from '../domain/table.ts'
 import type { Indexes, ManagedIndex } from '../indexes/index-api.ts'
 import { IndexFiller } from '../ingest/index-filler.ts'
@@ -133,7 +139,7 @@ export class IngestRun {
       job: {
         source,
         partsFolder: dataset === null ? null : this.#folder,
-        appendTo: dataset?.mode === 'append' ? (before?.document.columns ?? null) : null,
+        appendTo: dataset?.mode === 'append' ? columnsInUse(before?.document ?? null) : null,
         points: index === null || filled === null ? null : this.#pointsJob(index, filled),
       },
       ...{ bounds, signal },

@@ -17,7 +17,8 @@ import type { VectordError } from '../../src/lib/errors.ts'
 import { coded, COLUMNS, HOUR_MS, publication } from './dataset-world.ts'
 
 describe('columns of an append', () => {
-  const before = published(null, publication('replace', []), 0)
+  const part = { key: 'k', rows: 1, bytes: 1, sha256: '' }
+  const before = published(null, publication('replace', [part]), 0)
   const [id, mail, v] = COLUMNS as [DatasetColumn, DatasetColumn, DatasetColumn]
 
   it('may come in any order, and widen what may be null and what is flagged', () => {
@@ -28,6 +29,12 @@ describe('columns of an append', () => {
       { ...mail, pii: ['email', 'name'] },
       v,
     ])
+  })
+
+  it('are free where there is no row yet', () => {
+    const columns: DatasetColumn[] = [{ ...id, type: 'utf8' }]
+    const empty = published(null, publication('append', [], { columns }), 0)
+    assert.deepEqual(published(empty, publication('append', [part]), 0).columns, COLUMNS)
   })
 
   const others: readonly (readonly [string, readonly DatasetColumn[], string])[] = [

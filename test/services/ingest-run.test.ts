@@ -41,9 +41,10 @@ async function worldOf(t: TestContext) {
   const take = async (
     identity: string | null,
     { signal = new AbortController().signal, progress = () => undefined }: Partial<Control> = {},
+    format: 'ndjson' | 'csv' = 'ndjson',
   ): Promise<IngestOutcome> => {
     const request: IngestRequest = {
-      source: { kind: 'object', bucket: 'b', key: KEY, format: 'ndjson', identity },
+      source: { kind: 'object', bucket: 'b', key: KEY, format, identity },
       ...{ bucket: 'b', index: null, batchRows: 10 },
       dataset: { name: 'people', mode: 'append', resume: false },
     }
@@ -123,6 +124,18 @@ it('what is cancelled or fails leaves no part in the bucket', async (t) => {
   }
   await assert.rejects(take(null, { signal: stop.signal }), { code: 'operation_cancelled' })
   assert.equal(await parts(), 0)
+})
+
+it('a file without a row tells no types that later files would have to have', async (t) => {
+  const { store, take, rows } = await worldOf(t)
+  for (const [body, expected] of [
+    ['id,n\n', 0],
+    ['id,n\n1,0.5\n', 1],
+  ] as const) {
+    await store.put(KEY, Buffer.from(body))
+    await take(null, {}, 'csv')
+    assert.equal(await rows(), expected)
+  }
 })
 
 it('whole numbers are appended to the larger ones, and to fractions', async (t) => {
