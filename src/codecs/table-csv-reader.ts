@@ -12,7 +12,7 @@ import type { Cell, Column, TableBatch } from '../domain/table.ts'
 import { ColumnGuess } from './column-guess.ts'
 import { RowBatcher } from './row-batcher.ts'
 import { corruptFile, tableFault } from './table-fault.ts'
-import { uneven } from './table-ndjson-reader.ts'
+import { checkColumnCount, uneven } from './table-ndjson-reader.ts'
 import type { TableReadOptions, TableSource } from './table-source.ts'
 import { LINE_BYTES_MAX } from './text-lines.ts'
 import { parseTimestamp } from './timestamp-text.ts'
@@ -67,13 +67,24 @@ class ColumnFinder {
 
 /** A column without a name gets its place, from 1: so pandas writes the index of a frame. */
 function namesOf(path: string, fields: readonly (string | null)[]): readonly string[] {
+  checkColumnCount(fields.length, 1)
   const names = fields.map((field, at) =>
     field === null || field === '' ? `column_${at + 1}` : field,
   )
   const twice = names.find((name, at) => names.indexOf(name) !== at)
-  if (twice !== undefined) throw corruptFile(path, { line: 1 }, `it has two columns "${twice}"`)
+  if (twice !== undefined) {
+    throw corruptFile(path, { line: 1 }, `it has two columns "${twice.slice(0, NAME_CHARS)}"`)
+  }
+  if (names.some((name) => OLD_LINE_END.test(name))) {
+    throw corruptFile(path, { line: 1 }, 'its lines end in a CR without an LF')
+  }
   return names
 }
+
+/** Of a name that an error repeats. */
+const NAME_CHARS = 200
+/** Of a file whose lines end so the header would be the whole file. */
+const OLD_LINE_END = /\r(?!\n)/
 
 const BOOLEAN = /^(?:true|false)$/i
 const INTEGER = /^-?(?:0|[1-9]\d*)$/
@@ -92,7 +103,7 @@ interface Place {
 
 function look(guess: ColumnGuess, text: string | null, { path, line, name }: Place): void {
   if (text === null || text === '') return
-  if (INTEGER.test(text)) {
+  if (INTEGER.test(text) && Number.isFinite(Number(text))) {
     guess.seeInteger(integerOf(text))
     return
   }
@@ -112,7 +123,8 @@ function kindOf(text: string): 'boolean' | 'float' | 'timestamp' | 'text' {
 }
 
 function isFloat(text: string): boolean {
-  return NOT_FINITE.has(text) || FLOAT.test(text)
+  // A number that no float64 holds stays the text that it is.
+  return NOT_FINITE.has(text) || (FLOAT.test(text) && Number.isFinite(Number(text)))
 }
 
 function integerOf(text: string): number | bigint {
@@ -239,18 +251,25 @@ function toRecord(parsed: unknown): CsvRecord {
 async function* soundChunks(path: string): AsyncGenerator<Buffer, undefined> {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   let line = 1
-  for await (const part of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
-    const chunk = part as Buffer
+  const check = (chunk: Buffer, isLast: boolean): void => {
     try {
-      decoder.decode(chunk, { stream: true })
+      decoder.decode(chunk, { stream: !isLast })
     } catch (cause) {
       throw corruptFile(path, { line }, 'about here it is no UTF-8', cause)
     }
+  }
+  for await (const part of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
+    const chunk = part as Buffer
+    check(chunk, false)
     for (let at = chunk.indexOf(LINE_FEED); at >= 0; at = chunk.indexOf(LINE_FEED, at + 1))
       line += 1
     yield chunk
   }
+  // Half of a letter may be left.
+  check(NO_BYTES, true)
 }
+
+const NO_BYTES = Buffer.alloc(0)
 
 function csvFault(path: string, error: unknown): Error {
   if (!(error instanceof CsvError)) return tableFault(path, {}, error)

@@ -5,6 +5,7 @@
  * Integers are exact to 64 bits. A field that a row does not have is null.
  */
 
+import { basename } from 'node:path'
 import type { Cell, Column, TableBatch } from '../domain/table.ts'
 import { VectordError } from '../lib/errors.ts'
 import { ColumnGuess } from './column-guess.ts'
@@ -14,7 +15,7 @@ import type { TableReadOptions, TableSource } from './table-source.ts'
 import { type TextLine, textLines } from './text-lines.ts'
 import { parseTimestamp } from './timestamp-text.ts'
 
-/** Objects whose fields are keys of their own would make a column of each. */
+/** Of a text format: objects whose fields are keys of their own would make a column of each. */
 const COLUMNS_MAX = 10_000
 
 export async function openNdjsonTable(
@@ -50,10 +51,11 @@ interface Found {
 function look(guesses: Map<string, ColumnGuess>, { path, line, name, value }: Found): void {
   const guess = guesses.get(name) ?? new ColumnGuess()
   if (!guesses.has(name)) {
-    checkCount(guesses.size, line)
+    checkColumnCount(guesses.size + 1, line)
     guesses.set(name, guess)
   }
   if (value === null) return
+  if (isBeyondDoubles(value)) throw tooLarge(path, { line, name })
   const vector = vectorOf(value)
   if (vector === null) see(guess, value)
   else if (!guess.seeVector(vector)) {
@@ -61,9 +63,10 @@ function look(guesses: Map<string, ColumnGuess>, { path, line, name, value }: Fo
   }
 }
 
-function checkCount(columns: number, line: number): void {
-  if (columns < COLUMNS_MAX) return
-  throw new VectordError('limit_exceeded', `The objects have over ${COLUMNS_MAX} fields.`, {
+/** @throws {VectordError} `limit_exceeded` */
+export function checkColumnCount(columns: number, line: number): void {
+  if (columns <= COLUMNS_MAX) return
+  throw new VectordError('limit_exceeded', `The file has over ${COLUMNS_MAX} columns.`, {
     details: { max: COLUMNS_MAX, line },
   })
 }
@@ -80,6 +83,17 @@ function see(guess: ColumnGuess, value: unknown): void {
 function seeNumber(guess: ColumnGuess, value: number): void {
   if (Number.isInteger(value)) guess.seeInteger(value)
   else guess.see('float')
+}
+
+/** JSON has no infinity: this was a number with more digits or a larger exponent. */
+function isBeyondDoubles(value: unknown): boolean {
+  const number = isExact(value) ? Number(value.rawJSON) : value
+  return number === Infinity || number === -Infinity
+}
+
+function tooLarge(path: string, { line, name }: Omit<Found, 'path' | 'value'>): VectordError {
+  const message = `Column "${name}" of "${basename(path)}" at line ${line}: a number is larger than a float64.`
+  return new VectordError('invalid_value', message, { details: { line, column: name } })
 }
 
 /** @param lengths of this vector, and of those before. */

@@ -25,7 +25,10 @@ export function datasetToJson(name: string, dataset: Dataset): JsonObject {
     format: FORMAT,
     name,
     columns: columns.map(columnToJson),
-    parts: parts.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
+    parts: parts.map(({ key, rows, bytes, sha256, source }) => ({
+      ...{ key, rows, bytes, sha256 },
+      ...(source !== undefined && { source }),
+    })),
     rows,
     watermark:
       watermark === null ? null : { column: watermark.column, value: cellToJson(watermark.value) },
@@ -81,6 +84,7 @@ function partFromJson(at: Fields): DatasetPart {
     rows: at.integer('rows'),
     bytes: at.integer('bytes'),
     sha256: at.text('sha256'),
+    ...(at.has('source') && { source: at.text('source') }),
   }
 }
 

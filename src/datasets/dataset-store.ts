@@ -5,7 +5,7 @@
  *     _datasets/{name}/parts/{uuid}.parquet   immutable; each is named by the document or swept
  *
  * A part is staged first, and seen once a revision names it: a publication is that one revision. A
- * part that was replaced stays an hour for those who read it; one that no revision ever named, a day.
+ * part that was replaced stays an hour for those who read it; one that no revision ever named, a week.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -21,7 +21,8 @@ import { type Dataset, type DatasetPart, type Publication, published } from './d
 const FOLDER = '_datasets/'
 const REVISIONS_KEPT = 20
 const RETIRED_KEPT_MS = 3600 * 1000
-const STAGED_KEPT_MS = 24 * 3600 * 1000
+/** An ingest stages parts from its first row on and names them at its end, days later maybe. */
+const STAGED_KEPT_MS = 7 * 24 * 3600 * 1000
 
 export interface DatasetStoreOptions {
   readonly store: ObjectStore
@@ -122,6 +123,11 @@ export class DatasetStore {
     return { key, rows, bytes, sha256 }
   }
 
+  /** Deletes staged parts that nobody will publish. What it misses the sweep finds. */
+  async unstage(parts: readonly DatasetPart[]): Promise<void> {
+    for (const { key } of parts) await this.#store.delete(key).catch(() => undefined)
+  }
+
   /**
    * Publishes staged parts, in one revision: readers see all of it or nothing. Durable once resolved.
    *
@@ -166,8 +172,8 @@ export class DatasetStore {
     const { revision, document } = await this.get(name)
     if (expected !== null && expected !== revision) throw stale(name, expected, revision)
     await this.#document(name).remove(revision, { author: by, reason: 'deleted' })
+    // The sweep finds what is left.
     for (const { key } of [...document.parts, ...document.retired]) {
-      // The sweep finds what is left.
       await this.#store.delete(key).catch(() => undefined)
     }
   }

@@ -17,6 +17,8 @@ export interface DatasetPart {
   readonly bytes: number
   /** In hex. */
   readonly sha256: string
+  /** Names the file that its rows are of, where that is to be in the dataset once. */
+  readonly source?: string
 }
 
 /** A part that was replaced: it stays for those who still read it. */
@@ -91,21 +93,24 @@ export function published(
   const parts = isAppend ? [...old.parts, ...publication.parts] : publication.parts
   checkCount(parts)
   const replaced = isAppend ? [] : old.parts
-  const columns =
-    isAppend && before !== null
-      ? mergedColumns(before.columns, publication.columns)
-      : publication.columns
+  const kept = isAppend ? columnsInUse(before) : null
+  const columns = kept === null ? publication.columns : mergedColumns(kept, publication.columns)
   return {
     columns,
     parts,
     rows: parts.reduce((sum, part) => sum + part.rows, 0),
-    watermark: publication.watermark ?? (isAppend ? old.watermark : null),
+    watermark: isAppend ? later(old.watermark, publication.watermark) : publication.watermark,
     lineage: [...old.lineage, publication.lineage].slice(-LINEAGE_MAX),
     retired: [
       ...old.retired.filter((part) => nowMs - part.retiredMs < RETIRED_LISTED_MS),
       ...replaced.map(({ key }) => ({ key, retiredMs: nowMs })),
     ],
   }
+}
+
+/** Null where no row has any: an empty file tells no types that later rows would have to have. */
+export function columnsInUse(dataset: Dataset | null): readonly DatasetColumn[] | null {
+  return dataset === null || dataset.parts.length === 0 ? null : dataset.columns
 }
 
 const NOTHING: Dataset = {
@@ -123,8 +128,34 @@ function checkCount({ length }: readonly DatasetPart[]): void {
   throw new VectordError('limit_exceeded', message, { details: { max: PARTS_MAX } })
 }
 
-/** The order of the new ones does not matter: parts name their columns. */
-function mergedColumns(
+/**
+ * The one that is behind all rows of the dataset. Texts have the order of their database, which nobody
+ * knows here: of them the newer one counts.
+ */
+function later(before: Watermark | null, added: Watermark | null): Watermark | null {
+  if (before === null || added === null) return added ?? before
+  const isLower = before.column === added.column && isBelow(added.value, before.value)
+  return isLower ? before : added
+}
+
+function isBelow(one: Cell, other: Cell): boolean {
+  if (one instanceof Uint8Array && other instanceof Uint8Array) {
+    return Buffer.compare(one, other) < 0
+  }
+  return isNumeric(one) && isNumeric(other) && one < other
+}
+
+function isNumeric(cell: Cell): cell is number | bigint {
+  return typeof cell === 'number' || typeof cell === 'bigint'
+}
+
+/**
+ * The columns of a dataset after an append. The order of the new ones does not matter: parts name
+ * their columns.
+ *
+ * @throws {VectordError} `dataset_schema_mismatch` where they do not fit.
+ */
+export function mergedColumns(
   before: readonly DatasetColumn[],
   added: readonly DatasetColumn[],
 ): readonly DatasetColumn[] {
@@ -150,7 +181,8 @@ function mergedColumns(
   })
 }
 
-function mismatch(column: string, problem: string): VectordError {
+/** @param problem a clause behind the name of the column. */
+export function mismatch(column: string, problem: string): VectordError {
   const message = `What is to be appended does not fit: the column "${column}" ${problem}.`
   return new VectordError('dataset_schema_mismatch', message, { details: { column, problem } })
 }

@@ -48,6 +48,8 @@ export interface IngestJob {
   readonly source: IngestSource
   /** An empty folder for parts of a dataset; null writes none. */
   readonly partsFolder: string | null
+  /** The columns of the dataset that the parts are appended to; null where there is none yet. */
+  readonly appendTo: readonly Column[] | null
   /** Null makes no points. */
   readonly points: PointsJob | null
 }

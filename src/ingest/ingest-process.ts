@@ -6,7 +6,8 @@
  *                    ╰──signal──▶ asked to stop ──▶ ended, or killed after `STOP_MS`
  *
  * What the process gives is handed on one after the other, in order, and the process makes no more
- * than two ahead. The outcome is known when the process has ended: nothing of it goes on then.
+ * than two ahead. The outcome is known when the process has ended and what it gave was taken: but a
+ * write that does not come back holds up no stop for ever.
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
@@ -23,15 +24,17 @@ import type {
   ServiceMessage,
   WrittenPart,
 } from './ingest-job.ts'
-import { withoutSecrets } from './secrets.ts'
+import { detailsWithoutSecrets, withoutSecrets } from './secrets.ts'
 
 const ENTRY = new URL('ingest-main.ts', import.meta.url)
 
 /** Batches of rows live until they are written: with 4 MiB half of the CPU went into copying them. */
 const SEMI_SPACE_MIB = 16
 
-/** How long it may take to end its query on the server. */
-const STOP_MS = 5000
+/** How long it may take to end its query on the server: more than it waits for that itself. */
+const STOP_MS = 10_000
+/** How long a write or an upload that is under way then may still take to be waited for. */
+const HANDED_MS = 5000
 /** CPU between two signs of life of a process that does nothing else. */
 const IDLE_CPU_MS = 5
 /** How often its memory and its silence are looked at. */
@@ -79,6 +82,8 @@ class IngestProcess {
   readonly #child: Child
   readonly #pipe: MessagePipe
   readonly #gone = Promise.withResolvers<ChildExit>()
+  /** Resolved when what was handed on is not waited for any more. */
+  readonly #waitedEnough = Promise.withResolvers<undefined>()
   #handing: Promise<void> = Promise.resolve()
   #inHand = 0
   #rows = 0
@@ -128,7 +133,7 @@ class IngestProcess {
     try {
       const exit = await this.#gone.promise
       // What was handed on before the end has its turn; it may be why the process was ended.
-      await this.#handing
+      await Promise.race([this.#handing, this.#waitedEnough.promise])
       if (this.#error !== null) throw this.#error
       if (this.#summary === null) throw this.#died(exit)
       return this.#summary
@@ -197,6 +202,8 @@ class IngestProcess {
   async #endSoon(): Promise<void> {
     await Promise.race([this.#gone.promise, delay(STOP_MS, undefined, { ref: false })])
     this.#child.kill()
+    await delay(HANDED_MS, undefined, { ref: false })
+    this.#waitedEnough.resolve(undefined)
   }
 
   async #look(): Promise<void> {
@@ -221,9 +228,10 @@ class IngestProcess {
 
   #told(wire: Parameters<typeof fromWireError>[0]): VectordError {
     const { job } = this.#options
-    const told = JSON.stringify({ message: wire.message, details: wire.details })
-    const clean = JSON.parse(withoutSecrets(told, job)) as Pick<typeof wire, 'message' | 'details'>
-    if (wire.report === null) return fromWireError({ ...wire, ...clean })
+    if (wire.report === null) {
+      const message = withoutSecrets(wire.message, job)
+      return fromWireError({ ...wire, message, details: detailsWithoutSecrets(wire.details, job) })
+    }
     // A bug of ours or of a library: what it says is for a log alone.
     return new VectordError('ingest_failed', 'The process of the ingest failed.', {
       details: { reason: 'bug' },

@@ -13,6 +13,7 @@ import { writeParquetTable } from '../codecs/table-writer.ts'
 import { detectPii } from '../datasets/pii.ts'
 import type { Cell, Column, ColumnType, TableBatch } from '../domain/table.ts'
 import type { UpsertBatch } from '../domain/write-batch.ts'
+import { ColumnFit } from './column-fit.ts'
 import type { IngestJob, IngestSource, IngestSummary, WrittenPart } from './ingest-job.ts'
 import { RowPoints } from './row-points.ts'
 import { openSqlSource } from './sql/open-sql-source.ts'
@@ -22,6 +23,8 @@ const PART_BYTES = 256 * 1024 * 1024
 const PART_ROWS = 1_000_000
 /** Values of each column that are looked at for what they tell of a person. */
 const SAMPLE_ROWS = 1000
+/** Of a text; what tells of a person is shorter. */
+const SAMPLE_CHARS = 512
 /** Types whose values differ in size; any other takes 8 bytes. */
 const SIZED: ReadonlySet<ColumnType> = new Set(['utf8', 'binary', 'vector'])
 
@@ -48,13 +51,16 @@ export async function runIngest(
 ): Promise<IngestSummary> {
   const source = await openRows(job.source, signal)
   try {
-    const flow = new RowFlow(job, source, out)
-    const rows = flow.through(source.batches)
-    if (job.partsFolder === null) {
-      while ((await rows.next()).done !== true) signal.throwIfAborted()
-    } else {
-      const writer = { folder: job.partsFolder, columns: source.columns, bounds }
-      await writeParts(rows, writer, out)
+    const fit = new ColumnFit(source.columns, job.appendTo)
+    const flow = new RowFlow(job, { columns: fit.columns, total: source.total }, out)
+    const rows = flow.through(source.batches, fit)
+    const { partsFolder: folder } = job
+    const writer = folder === null ? null : { folder, columns: fit.columns, bounds }
+    try {
+      await takeAll(rows, writer, out)
+    } finally {
+      // Where writing failed the source has rows left, and a query under way.
+      await rows.return(undefined)
     }
     return await flow.finish()
   } finally {
@@ -110,7 +116,11 @@ class RowFlow {
   #pointCount = 0
   #lastKey: Cell = null
 
-  constructor(job: IngestJob, { columns, total }: OpenRows, out: IngestOutput) {
+  constructor(
+    job: IngestJob,
+    { columns, total }: Pick<OpenRows, 'columns' | 'total'>,
+    out: IngestOutput,
+  ) {
     this.#job = job
     this.#columns = columns
     this.#total = total
@@ -123,9 +133,13 @@ class RowFlow {
   }
 
   /** The batches that have rows, each when what it holds was given on. */
-  async *through(batches: AsyncIterable<TableBatch>): AsyncGenerator<TableBatch, undefined> {
-    for await (const batch of batches) {
-      if (batch.rows === 0) continue
+  async *through(
+    batches: AsyncIterable<TableBatch>,
+    fit: ColumnFit,
+  ): AsyncGenerator<TableBatch, undefined> {
+    for await (const read of batches) {
+      if (read.rows === 0) continue
+      const batch = fit.fit(read)
       await this.#take(batch)
       yield batch
     }
@@ -169,10 +183,23 @@ class RowFlow {
     if (wanted <= 0) return
     this.#sampled += wanted
     for (const [at, values] of this.#samples.entries()) {
-      values.push(...(cells[at] ?? []).slice(0, wanted))
+      values.push(...(cells[at] ?? []).slice(0, wanted).map(sampled))
     }
   }
 }
+
+/** As much of a value as a look at it takes: samples are held to the end, and must hold no batch. */
+function sampled(cell: Cell): Cell {
+  // A part of a string keeps the whole: a copy does not.
+  if (typeof cell === 'string' && cell.length > SAMPLE_CHARS) {
+    return Buffer.from(cell.slice(0, SAMPLE_CHARS)).toString()
+  }
+  if (cell instanceof Float32Array) return NO_NUMBERS
+  return cell instanceof Uint8Array ? NO_BYTES : cell
+}
+
+const NO_NUMBERS = new Float32Array()
+const NO_BYTES = new Uint8Array()
 
 interface PartWriter {
   readonly folder: string
@@ -180,12 +207,18 @@ interface PartWriter {
   readonly bounds: PartBounds
 }
 
-async function writeParts(
+/** Takes every row, into parts where there is a writer. */
+async function takeAll(
   rows: AsyncGenerator<TableBatch, undefined>,
-  { folder, columns, bounds }: PartWriter,
+  writer: PartWriter | null,
   out: IngestOutput,
 ): Promise<void> {
   let next = await rows.next()
+  if (writer === null) {
+    while (next.done !== true) next = await rows.next()
+    return
+  }
+  const { folder, columns, bounds } = writer
   async function* onePart(): AsyncGenerator<TableBatch> {
     for (let count = 0, bytes = 0; next.done !== true; next = await rows.next()) {
       // The bound is looked at before a batch: a part holds one at least.

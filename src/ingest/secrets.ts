@@ -1,9 +1,10 @@
 /**
- * Takes the secrets of a job out of a text, whoever wrote it: a driver, a library, Node itself.
+ * Takes the secrets of a job out of what others wrote: a driver, a library, Node itself.
  *
  * Errors of our own name no secret. This is for the text of others, before it goes anywhere.
  */
 
+import type { ErrorDetail, ErrorDetails } from '../lib/errors.ts'
 import type { IngestJob } from './ingest-job.ts'
 
 const MASK = '***'
@@ -15,6 +16,24 @@ export function withoutSecrets(text: string, { source }: Pick<IngestJob, 'source
   let clean = text
   for (const secret of secretsOf(source.dsn)) clean = clean.replaceAll(secret, MASK)
   return clean
+}
+
+/** The same details with clean texts: their names and numbers are ours. */
+export function detailsWithoutSecrets(
+  details: ErrorDetails,
+  job: Pick<IngestJob, 'source'>,
+): ErrorDetails {
+  const clean = (detail: ErrorDetail): ErrorDetail => {
+    if (typeof detail === 'string') return withoutSecrets(detail, job)
+    if (typeof detail !== 'object' || detail === null) return detail
+    if (isList(detail)) return detail.map(clean)
+    return detailsWithoutSecrets(detail, job)
+  }
+  return Object.fromEntries(Object.entries(details).map(([name, detail]) => [name, clean(detail)]))
+}
+
+function isList(detail: ErrorDetail): detail is readonly ErrorDetail[] {
+  return Array.isArray(detail)
 }
 
 /** Longest first: the whole goes before a part of it does. */

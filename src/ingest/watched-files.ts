@@ -27,6 +27,8 @@ export const ATTEMPTS_MAX = 5
 /** After each failure but the last. */
 const RETRY_MS = [30_000, 120_000, 600_000, 3_600_000] as const
 const FILES_MAX = 1_000_000
+/** Of the message of an error, which may repeat what a file holds. */
+const MESSAGE_CHARS_MAX = 4096
 
 export interface FileNote {
   readonly key: string
@@ -86,13 +88,14 @@ export function doneNote(file: ObjectInfo, rows: number, endedMs: number): FileN
 
 export function failedNote(
   file: ObjectInfo,
-  error: NonNullable<FileNote['error']>,
+  { code, message }: NonNullable<FileNote['error']>,
   { last, nowMs }: { readonly last: FileNote | undefined; readonly nowMs: number },
 ): FileNote {
   const { key, bytes, modifiedMs } = file
   const isAgain = last !== undefined && isSame(last, file)
   const attempts = Math.min(ATTEMPTS_MAX, (isAgain ? last.attempts : 0) + 1)
   const waitMs = RETRY_MS[attempts - 1]
+  const error = { code, message: message.slice(0, MESSAGE_CHARS_MAX).toWellFormed() }
   return {
     ...{ key, bytes, modifiedMs, state: 'failed', attempts, error, rows: null, endedMs: nowMs },
     retryMs: waitMs === undefined ? null : nowMs + waitMs,
@@ -141,14 +144,17 @@ function noteFrom(json: JsonObject): FileNote {
   return {
     key: field('key', isText(512, 1)),
     bytes: field('bytes', isIntegerIn(0)),
-    // Buckets in folders tell parts of a millisecond.
-    modifiedMs: field('modifiedMs', isNumberIn(0, Number.MAX_SAFE_INTEGER)),
+    // Buckets in folders tell parts of a millisecond, and files have times before 1970.
+    modifiedMs: field('modifiedMs', isNumberIn(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)),
     state: field('state', isOneOf(['done', 'failed'])),
     attempts: field('attempts', isIntegerIn(0, ATTEMPTS_MAX)),
     error:
       told === null
         ? null
-        : { code: errorField('code', isText(64)), message: errorField('message', isText(4096)) },
+        : {
+            code: errorField('code', isText(64)),
+            message: errorField('message', isText(MESSAGE_CHARS_MAX)),
+          },
     retryMs: field('retryMs', orNull(isIntegerIn(0))),
     rows: field('rows', orNull(isIntegerIn(0))),
     endedMs: field('endedMs', isIntegerIn(0)),

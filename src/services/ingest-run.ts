@@ -5,7 +5,7 @@
  *                                    ╰ points ─▶ written to the index
  *
  * What fails before the last step leaves the dataset as it was; parts that are in the bucket by then
- * are swept later. Points that were written stay: the same rows bring the same points again.
+ * are deleted, after a crash by a sweep. Points that were written stay: the same rows bring the same points again.
  */
 
 import { mkdir, rm } from 'node:fs/promises'
@@ -13,7 +13,13 @@ import { basename, join } from 'node:path'
 import type { ObjectStore } from '../buckets/object-store.ts'
 import type { Revision } from '../buckets/revisioned-document.ts'
 import type { DatasetStore } from '../datasets/dataset-store.ts'
-import type { Dataset, DatasetPart, Lineage, Watermark } from '../datasets/dataset.ts'
+import {
+  columnsInUse,
+  type Dataset,
+  type DatasetPart,
+  type Lineage,
+  type Watermark,
+} from '../datasets/dataset.ts'
 import type { Cell } from '../domain/table.ts'
 import type { Indexes, ManagedIndex } from '../indexes/index-api.ts'
 import { IndexFiller } from '../ingest/index-filler.ts'
@@ -23,6 +29,8 @@ import type { DatasetTarget, IngestRequest, RequestSource } from '../ingest/inge
 import { tooLarge } from '../ingest/spool.ts'
 import { redactDsn } from '../ingest/sql/dsn.ts'
 import type { IndexTarget } from '../ingest/watch.ts'
+import { identityOf } from '../ingest/watched-files.ts'
+import { abortable } from '../lib/abortable.ts'
 import { VectordError } from '../lib/errors.ts'
 import type { OperationControl } from './operation.ts'
 
@@ -90,16 +98,38 @@ export class IngestRun {
     const repeated = before === null ? null : this.#repeated(before)
     if (repeated !== null) return repeated
     const filled = index === null ? null : this.#world.indexes.get(index.name)
-    const summary = await this.#read(await this.#source(before), filled)
+    const summary = await this.#unlessFailed(async () => {
+      const read = await this.#read(await this.#source(before), { filled, before })
+      await this.#checkUnchanged()
+      this.#control.signal.throwIfAborted()
+      return read
+    })
     this.#progress(summary.rows, summary.rows)
-    this.#control.signal.throwIfAborted()
     const lineage = this.#lineage(summary)
     if (target === null) return this.#outcome(summary, { dataset: null, lineage })
     const dataset = await this.#publish(target, { before, summary, lineage })
     return this.#outcome(summary, { dataset, lineage })
   }
 
-  async #read(source: IngestSource, filled: ManagedIndex | null): Promise<IngestSummary> {
+  /** What failed before it was published leaves no part behind. */
+  async #unlessFailed<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (this.#parts.length > 0) {
+        await this.#world.datasets(this.#request.bucket).unstage(this.#parts)
+      }
+      throw error
+    }
+  }
+
+  async #read(
+    source: IngestSource,
+    {
+      filled,
+      before,
+    }: { readonly filled: ManagedIndex | null; readonly before: Revision<Dataset> | null },
+  ): Promise<IngestSummary> {
     const { index, dataset } = this.#request
     const { indexes, nowMs, bounds } = this.#world
     const { signal } = this.#control
@@ -109,6 +139,7 @@ export class IngestRun {
       job: {
         source,
         partsFolder: dataset === null ? null : this.#folder,
+        appendTo: dataset?.mode === 'append' ? columnsInUse(before?.document ?? null) : null,
         points: index === null || filled === null ? null : this.#pointsJob(index, filled),
       },
       ...{ bounds, signal },
@@ -136,16 +167,35 @@ export class IngestRun {
 
   async #fetch(source: Extract<RequestSource, { kind: 'object' }>): Promise<string> {
     this.#control.progress('fetching')
+    const { signal } = this.#control
     const store = this.#world.bucket(source.bucket)
     const { bytes } = await store.head(source.key)
     const { fileBytesMax } = this.#world.limits
     if (bytes > fileBytesMax) throw tooLarge(fileBytesMax)
+    await this.#checkUnchanged()
     // Under its own name, which is what a fault names.
     const folder = join(this.#folder, 'source')
     await mkdir(folder)
     const path = join(folder, basename(source.key))
-    await store.getFile(source.key, path)
+    await abortable(store.getFile(source.key, path), signal)
     return path
+  }
+
+  /**
+   * Whether the file is still the one that the request names: under its name the rows of another one
+   * would be taken, and again under their own. A list tells the time as the look did that found it.
+   */
+  async #checkUnchanged(): Promise<void> {
+    const { source } = this.#request
+    if (source.kind !== 'object' || source.identity === null) return
+    const { bucket, key, identity } = source
+    for await (const file of this.#world.bucket(bucket).list(key)) {
+      // One that is gone by now nobody takes again.
+      if (file.key !== key || identityOf(file) === identity) return
+      throw new VectordError('revision_mismatch', `The file "${key}" was changed meanwhile.`, {
+        details: { bucket, key },
+      })
+    }
   }
 
   /** Behind which value of the key it goes on. */
@@ -181,7 +231,14 @@ export class IngestRun {
     const { dataset, bucket } = this.#request
     const part = await this.#world.datasets(bucket).stagePart(dataset?.name ?? '', path, written)
     await rm(path, { force: true })
-    this.#parts.push(part)
+    const source = this.#identity
+    this.#parts.push(source === null ? part : { ...part, source })
+  }
+
+  /** Of a file that the dataset takes once. */
+  get #identity(): string | null {
+    const { source } = this.#request
+    return source.kind === 'object' ? source.identity : null
   }
 
   /** The one step that is seen; nothing where an append brought no row. */
@@ -212,8 +269,7 @@ export class IngestRun {
 
   /** True where what was read depends on the revision that was there before. */
   #isBound({ resume }: DatasetTarget): boolean {
-    const { source } = this.#request
-    return resume || (source.kind === 'object' && source.identity !== null)
+    return resume || this.#identity !== null
   }
 
   /** Null leaves an append the one that is there. */
@@ -223,21 +279,23 @@ export class IngestRun {
     return column === null || lastKey === null ? null : { column, value: lastKey }
   }
 
-  /** What the dataset says of the file, where it holds it already. */
+  /** What the dataset says of the file, where it has it already. */
   #repeated(before: Revision<Dataset>): IngestOutcome | null {
-    const { source } = this.#request
-    const identity = source.kind === 'object' ? source.identity : null
+    const identity = this.#identity
     if (identity === null) return null
-    const found = before.document.lineage.find((entry) => entry.queryOrTable === identity)
-    if (found === undefined) return null
-    const none = { count: 0, rows: [] }
-    const { columns } = before.document
+    const { columns, parts, lineage: past } = before.document
+    const own = parts.filter(({ source }) => source === identity)
+    const told = past.find((entry) => entry.queryOrTable === identity)
+    if (told === undefined && own.length === 0) return null
+    // Lineage forgets; parts name their file as long as they are there.
+    const lineage = told ?? this.#lineage({ rows: own.reduce((sum, { rows }) => sum + rows, 0) })
     const pii = columns.map((column) => column.pii)
-    const summary = { columns, pii, rows: found.rows, lastKey: null, points: 0, refusals: none }
-    return { summary, dataset: before, parts: [], lineage: found, isRepeated: true }
+    const none = { count: 0, rows: [] }
+    const summary = { columns, pii, rows: lineage.rows, lastKey: null, points: 0, refusals: none }
+    return { summary, dataset: before, parts: [], lineage, isRepeated: true }
   }
 
-  #lineage({ rows }: IngestSummary): Lineage {
+  #lineage({ rows }: Pick<IngestSummary, 'rows'>): Lineage {
     const { source, dataset } = this.#request
     return {
       ...originOf(source),

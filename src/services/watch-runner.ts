@@ -4,9 +4,10 @@
  *     list ─▶ plan ─▶ file ─▶ ingest ─▶ note ─▶ next file …   one round, never two at a time
  *
  * A crash between an ingest and its note ingests the file once more: for an index the same points
- * under the same ids, for a dataset nothing, since its lineage names the file.
+ * under the same ids, for a dataset nothing, since its parts name the file.
  */
 
+import { compareKeys } from '../buckets/object-key.ts'
 import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
 import type { Watch } from '../ingest/watch.ts'
 import type { FileNotes, WatchStore } from '../ingest/watch-store.ts'
@@ -59,6 +60,8 @@ export class WatchRunner {
   readonly #abort = new AbortController()
   #watch: Watch
   #seen: ReadonlyMap<string, ObjectInfo> = new Map()
+  /** The last key that was looked at where there are more; null where all were. */
+  #cutAt: string | null = null
   #notes: FileNotes | null = null
   #scan: WatchScan = { endedMs: null, error: null, growing: 0, ignored: 0, isCut: false }
   #current: string | null = null
@@ -127,8 +130,9 @@ export class WatchRunner {
     const { name } = this.#watch
     try {
       const { files, ignored, isCut } = await this.#list()
-      const plan = planScan(files, this.#seen, await this.notes(), nowMs())
+      const plan = await this.#plan(files)
       this.#seen = new Map(files.map((file) => [file.key, file]))
+      this.#cutAt = isCut ? (files.at(-1)?.key ?? null) : null
       const growing = plan.growing.length
       this.#scan = { endedMs: nowMs(), error: null, growing, ignored, isCut }
       await this.#ingest(plan)
@@ -140,6 +144,15 @@ export class WatchRunner {
     } finally {
       this.#nextMs = nowMs() + 1000 * this.#watch.intervalSecs
     }
+  }
+
+  async #plan(files: readonly ObjectInfo[]): Promise<Plan> {
+    const { nowMs, store } = this.#options
+    const plan = planScan(files, this.#seen, await this.notes(), nowMs())
+    if (plan.ready.length === 0) return plan
+    // Another server that looks here too may have taken them by now.
+    this.#notes = await store.files(this.#watch.name)
+    return planScan(files, this.#seen, this.#notes, nowMs())
   }
 
   async #list(): Promise<{
@@ -165,7 +178,7 @@ export class WatchRunner {
     let savedMs = this.#options.nowMs()
     const save = async (): Promise<void> => {
       this.#notes = await this.#options.store.note(this.#watch.name, (notes) =>
-        merged(notes, fresh, this.#seen),
+        this.#merged(notes, fresh),
       )
       fresh.clear()
       savedMs = this.#options.nowMs()
@@ -180,9 +193,20 @@ export class WatchRunner {
       }
     } finally {
       this.#current = null
-      const isGone = this.#notes !== null && plan.notes.size < this.#notes.size
-      if (fresh.size > 0 || isGone) await save()
+      const known = [...(this.#notes?.keys() ?? [])]
+      if (fresh.size > 0 || !known.every((key) => this.#mayBeThere(key))) await save()
     }
+  }
+
+  /** The notes of files that are there, with those that are new. */
+  #merged(notes: FileNotes, fresh: FileNotes): FileNotes {
+    const kept = [...notes].filter(([key]) => this.#mayBeThere(key))
+    return new Map([...kept, ...fresh])
+  }
+
+  /** Behind the last key that was looked at nothing is known to be gone. */
+  #mayBeThere(key: string): boolean {
+    return this.#seen.has(key) || (this.#cutAt !== null && compareKeys(key, this.#cutAt) > 0)
   }
 
   /** What became of it; null where that says nothing of the file, which is tried again next time. */
@@ -204,16 +228,6 @@ export class WatchRunner {
       return failedNote(file, { code, message }, { last, nowMs: nowMs() })
     }
   }
-}
-
-/** The notes of files that are there, with those that are new. */
-function merged(
-  notes: FileNotes,
-  fresh: FileNotes,
-  there: ReadonlyMap<string, ObjectInfo>,
-): FileNotes {
-  const kept = [...notes].filter(([key]) => there.has(key))
-  return new Map([...kept, ...fresh])
 }
 
 /** True where the file is not to blame: the index, the bucket or the service had no time for it. */

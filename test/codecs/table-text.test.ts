@@ -302,3 +302,50 @@ describe('CSV', { timeout: 60_000 }, () => {
     }
   })
 })
+
+describe('CSV that is not what it seems', () => {
+  it('half of a letter at the end is damage', async (t) => {
+    const whole = Buffer.from('a\nä')
+    const error = await refused(t, 'csv', whole.subarray(0, whole.length - 1))
+    assert.equal(error.code, 'file_corrupt')
+    assert.equal(error.details['line'], 2)
+  })
+
+  it('lines that end in CR alone are not one long header', async (t) => {
+    const error = await refused(t, 'csv', 'a,b\r1,2\r3,4\r')
+    assert.equal(error.code, 'file_corrupt')
+    assert.match(error.message, /CR/)
+    const { cells } = await read(t, 'csv', 'a,b\r\n1,2\r\n')
+    assert.deepEqual(cells, [[1], [2]])
+  })
+
+  it('a header of a million names is refused, and at once', { timeout: 20_000 }, async (t) => {
+    const names = Array.from({ length: 1_000_000 }, (_, at) => `c${at}`)
+    const error = await refused(t, 'csv', `${names.join(',')}\n`)
+    assert.equal(error.code, 'limit_exceeded')
+  })
+})
+
+describe('a number that no float64 holds', () => {
+  const digits = '9'.repeat(400)
+
+  it('stays text in CSV', async (t) => {
+    const { columns, cells } = await read(t, 'csv', `a,b\n1e400,${digits}\n0.5,1\n`)
+    assert.deepEqual(
+      columns.map(({ type }) => type),
+      ['utf8', 'utf8'],
+    )
+    assert.deepEqual(cells, [
+      ['1e400', '0.5'],
+      [digits, '1'],
+    ])
+  })
+
+  it('is refused in NDJSON, which tells its line', async (t) => {
+    for (const number of ['1e400', '-1e400', digits]) {
+      const error = await refused(t, 'ndjson', `{"a":0.5}\n{"a":${number}}\n`)
+      assert.equal(error.code, 'invalid_value')
+      assert.deepEqual(error.details, { line: 2, column: 'a' })
+    }
+  })
+})

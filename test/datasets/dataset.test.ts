@@ -12,11 +12,13 @@ import {
   PARTS_MAX,
   published,
 } from '../../src/datasets/dataset.ts'
+import type { Cell } from '../../src/domain/table.ts'
 import type { VectordError } from '../../src/lib/errors.ts'
 import { coded, COLUMNS, HOUR_MS, publication } from './dataset-world.ts'
 
 describe('columns of an append', () => {
-  const before = published(null, publication('replace', []), 0)
+  const part = { key: 'k', rows: 1, bytes: 1, sha256: '' }
+  const before = published(null, publication('replace', [part]), 0)
   const [id, mail, v] = COLUMNS as [DatasetColumn, DatasetColumn, DatasetColumn]
 
   it('may come in any order, and widen what may be null and what is flagged', () => {
@@ -27,6 +29,12 @@ describe('columns of an append', () => {
       { ...mail, pii: ['email', 'name'] },
       v,
     ])
+  })
+
+  it('are free where there is no row yet', () => {
+    const columns: DatasetColumn[] = [{ ...id, type: 'utf8' }]
+    const empty = published(null, publication('append', [], { columns }), 0)
+    assert.deepEqual(published(empty, publication('append', [part]), 0).columns, COLUMNS)
   })
 
   const others: readonly (readonly [string, readonly DatasetColumn[], string])[] = [
@@ -76,12 +84,29 @@ describe('what is bounded', () => {
     assert.deepEqual(published(first, publication('append', []), 0).watermark, watermark)
     assert.equal(published(first, publication('replace', []), 0).watermark, null)
   })
+
+  it('a watermark never goes down: rows before it would be appended once more', () => {
+    const marked = (before: Dataset | null, column: string, value: Cell): Dataset =>
+      published(before, publication('append', [], { watermark: { column, value } }), 0)
+    for (const [low, high] of [
+      [7n, 9n],
+      [-7, 9],
+      [5, 6n],
+      [Uint8Array.of(1, 9), Uint8Array.of(2)],
+    ] as const) {
+      const after = marked(marked(null, 'id', high), 'id', low)
+      assert.deepEqual(after.watermark, { column: 'id', value: high })
+      assert.deepEqual(marked(marked(null, 'id', low), 'id', high).watermark?.value, high)
+      assert.deepEqual(marked(marked(null, 'id', high), 'other', low).watermark?.value, low)
+    }
+  })
 })
 
 it('what is stored reads back, and a field of the wrong type makes the whole corrupt', () => {
   const values = [2n ** 62n, 'x', 7, 0.5, true, Uint8Array.of(1, 2), null]
   for (const value of values) {
-    const publishing = publication('append', [], { watermark: { column: 'id', value } })
+    const parts = [{ key: 'k', rows: 1, bytes: 2, sha256: 'ab', source: 'in/a.csv?bytes=2' }]
+    const publishing = publication('append', parts, { watermark: { column: 'id', value } })
     const dataset = published(null, publishing, 5)
     const json = JSON.parse(JSON.stringify(datasetToJson('people', dataset))) as JsonObject
     assert.deepEqual(datasetFromJson(json, 'k'), dataset)
@@ -97,6 +122,7 @@ it('what is stored reads back, and a field of the wrong type makes the whole cor
     { ...good, parts: [7] },
     { ...good, parts: [{ ...part, rows: -1 }] },
     { ...good, parts: [{ ...part, key: 1 }] },
+    { ...good, parts: [{ ...part, source: null }] },
     { ...good, rows: '1' },
     { ...good, watermark: { column: 'id', value: { int64: 'x' } } },
     { ...good, watermark: 7 },

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -33,7 +33,7 @@ function start(
   let pid = 0
   const stop = new AbortController()
   const result = runIngestProcess({
-    job: { partsFolder: null, points: null, ...job },
+    job: { partsFolder: null, appendTo: null, points: null, ...job },
     bounds: { ...BOUNDS, ...bounds },
     handlers: {
       onPoints: () => Promise.resolve(),
@@ -190,4 +190,49 @@ it('what the process says of a DSN holds no secret of it', async () => {
   assert.ok(hasCode(error, 'source_unreachable'), String(error))
   const told = `${error.message} ${JSON.stringify(error.details)} ${String(error.cause)}`
   assert.doesNotMatch(told, /sec%2Fret-word|sec\/ret-word/)
+})
+
+it('a password that is a word or a mark of JSON tears nothing that is told', async () => {
+  for (const password of ['details', 'message', '%22%3A%22', '127']) {
+    const dsn = `postgres://someone:${password}@127.0.0.1:1/shop`
+    const query = { select: { table: 't' }, key: null, after: null, batchRows: 10 }
+    const { result } = start({ source: { kind: 'sql', dsn, query } })
+    const error: unknown = await result.then(
+      () => null,
+      (thrown: unknown) => thrown,
+    )
+    assert.ok(hasCode(error, 'source_unreachable'), `${password}: ${String(error)}`)
+    assert.equal(error.details['port'], 1, password)
+    assert.match(error.message, /cannot be reached/)
+  }
+})
+
+it('a stop does not wait for ever for a write that does not come back', async () => {
+  await inFolder(async (folder) => {
+    const run = start(
+      { source: await rowsFile(folder), points: POINTS },
+      {},
+      {
+        onPoints: () => {
+          run.stop.abort(new VectordError('operation_cancelled', 'stop'))
+          return new Promise(() => undefined)
+        },
+      },
+    )
+    await assert.rejects(run.result, { code: 'operation_cancelled' })
+    assert.equal(isAlive(run.pid()), false)
+  })
+})
+
+it('large texts are held no longer than their batch', async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, 'rows.ndjson')
+    const line = `${JSON.stringify({ t: 'x'.repeat(2 ** 18) })}\n`
+    const file = await open(path, 'w')
+    for (let row = 0; row < 1000; row += 1) await file.write(line)
+    await file.close()
+    const source = { kind: 'file', path, format: 'ndjson', batchRows: 4 } as const
+    const { result } = start({ source }, { memoryBytesMax: 9 * 2 ** 25 })
+    assert.equal((await result).rows, 1000)
+  })
 })

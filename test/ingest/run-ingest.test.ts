@@ -5,8 +5,10 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { readTable } from '../../src/codecs/table-reader.ts'
+import type { Cell, Column } from '../../src/domain/table.ts'
 import type { PointsJob, WrittenPart } from '../../src/ingest/ingest-job.ts'
 import { runIngest } from '../../src/ingest/run-ingest.ts'
+import { hasCode } from '../../src/lib/errors.ts'
 import { inFolder } from '../support/service.ts'
 
 const SIGNAL = new AbortController().signal
@@ -14,19 +16,28 @@ const SIGNAL = new AbortController().signal
 async function ingest(
   folder: string,
   lines: readonly string[],
-  { points = null, rows = 1000 }: { readonly points?: PointsJob | null; readonly rows?: number },
+  {
+    points = null,
+    rows = 1000,
+    appendTo = null,
+    partsFolder = join(folder, 'parts'),
+  }: {
+    readonly points?: PointsJob | null
+    readonly rows?: number
+    readonly appendTo?: readonly Column[] | null
+    readonly partsFolder?: string
+  },
 ) {
   const path = join(folder, 'rows.ndjson')
   await writeFile(path, lines.join('\n'))
-  const partsFolder = join(folder, 'parts')
-  await mkdir(partsFolder, { recursive: true })
+  await mkdir(join(folder, 'parts'), { recursive: true })
   const parts: WrittenPart[] = []
   const ids: string[] = []
   const seen: (readonly [number, number | null])[] = []
   const result = runIngest(
     {
       source: { kind: 'file', path, format: 'ndjson', batchRows: 10 },
-      ...{ partsFolder, points },
+      ...{ partsFolder, appendTo, points },
     },
     {
       points: async (batch) => {
@@ -108,5 +119,73 @@ it('what stands before a bad row may be given on, what stands behind it never', 
     const summary = await skipping.result
     assert.deepEqual([summary.points, summary.refusals.count, summary.rows], [29, 1, 30])
     assert.equal(skipping.ids.length, 29)
+  })
+})
+
+const intoDataset = (...columns: readonly (readonly [string, Column['type']])[]): Column[] =>
+  columns.map(([name, type]) => ({ name, type, nullable: true }))
+
+async function cellsOf({ path }: WrittenPart): Promise<Record<string, readonly Cell[]>> {
+  const found: Record<string, Cell[]> = {}
+  for await (const table of readTable(path, 'parquet', { batchRows: 10, signal: SIGNAL })) {
+    for (const [at, { name }] of table.columns.entries()) {
+      found[name] = [...(found[name] ?? []), ...(table.cells[at] ?? [])]
+    }
+  }
+  return found
+}
+
+it('rows that are appended take the types of the dataset where that loses nothing', async () => {
+  await inFolder(async (folder) => {
+    const appendTo = intoDataset(['n', 'int64'], ['x', 'float64'], ['none', 'timestamp'])
+    const lines = ['{"n":1,"x":2,"none":null}', '{"n":-2147483648,"x":null}']
+    const { result, parts } = await ingest(folder, lines, { appendTo })
+    const { columns } = await result
+    assert.deepEqual(
+      columns.map(({ name, type }) => [name, type]),
+      [
+        ['n', 'int64'],
+        ['x', 'float64'],
+        ['none', 'timestamp'],
+      ],
+    )
+    const [part] = parts
+    assert.ok(part !== undefined)
+    assert.deepEqual(await cellsOf(part), {
+      n: [1n, -2_147_483_648n],
+      x: [2, null],
+      none: [null, null],
+    })
+  })
+})
+
+it('rows that do not fit a dataset are refused before any is given on', async () => {
+  await inFolder(async (folder) => {
+    const points: PointsJob = {
+      mapping: { idColumn: 'id', vectorColumn: 'v', textColumn: null, metadataColumns: [] },
+      rules: {
+        ...{ dimension: 1, metric: 'l2', takesTexts: false, rowsMax: 1 },
+        ...{ idBytesMax: 512, metadataBytesMax: 1024 },
+      },
+      onBadRow: 'fail',
+    }
+    const lines = ['{"id":1,"v":"[1]"}', '{"id":2,"v":"[2]"}']
+    const [id, v] = [['id', 'int32'] as const, ['v', 'utf8'] as const]
+    for (const [columns, column] of [
+      [[id, ['v', 'int32'] as const], 'v'],
+      [[['id', 'boolean'] as const, v], 'id'],
+      [[id], 'v'],
+      [[id, v, ['more', 'utf8'] as const], 'more'],
+    ] as const) {
+      const { result, ids } = await ingest(folder, lines, {
+        ...{ points, appendTo: intoDataset(...columns) },
+      })
+      await assert.rejects(result, (error) => {
+        assert.ok(hasCode(error, 'dataset_schema_mismatch'), String(error))
+        assert.equal(error.details['column'], column)
+        return true
+      })
+      assert.deepEqual(ids, [], column)
+    }
   })
 })

@@ -27,7 +27,7 @@ function world() {
       bucket: () => bucket,
       ingest: async (_watch, { key }) => {
         const fault = faults.get(key)?.shift()
-        if (fault !== undefined) throw new VectordError(fault, 'no')
+        if (fault !== undefined) throw new VectordError(fault, 'no '.repeat(5000))
         taken.push(key)
         return { rows: 1 }
       },
@@ -117,6 +117,44 @@ it('more files than are looked at are told of', async () => {
   await looks(runner, 2)
   assert.deepEqual(taken, ['a.csv', 'b.csv'])
   assert.equal(runner.scan.isCut, true)
+})
+
+it('an error that repeats half a file leaves notes that can be read', async () => {
+  const { put, open, faults } = world()
+  await put('a.csv')
+  faults.set('a.csv', ['file_corrupt'])
+  const runner = open()
+  await looks(runner, 2)
+  const note = (await open().notes()).get('a.csv')
+  assert.equal(note?.error?.code, 'file_corrupt')
+  assert.equal(note.error.message.length, 4096)
+})
+
+it('a file that was taken and is out of sight for a while is not taken again', async () => {
+  const { put, open, taken, bucket } = world()
+  for (const key of ['b.csv', 'c.csv']) await put(key)
+  const runner = open(2)
+  await looks(runner, 2)
+  await put('a.csv')
+  await looks(runner, 2)
+  assert.equal(runner.scan.isCut, true)
+  await bucket.delete('a.csv')
+  await looks(runner, 3)
+  assert.deepEqual(taken, ['b.csv', 'c.csv', 'a.csv'])
+  await bucket.delete('c.csv')
+  await runner.look()
+  assert.deepEqual([...(await open().notes()).keys()], ['b.csv'])
+})
+
+it('what another server has taken meanwhile is not taken again', async () => {
+  const { put, open, taken } = world()
+  const [one, other] = [open(), open()]
+  await looks(one, 1)
+  await looks(other, 1)
+  await put('a.csv')
+  await looks(one, 2)
+  await looks(other, 3)
+  assert.deepEqual(taken, ['a.csv'])
 })
 
 it('closing ends what is under way, and it is taken after the next start', async () => {

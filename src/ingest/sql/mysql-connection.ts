@@ -25,10 +25,14 @@ const NO_TLS = 'HANDSHAKE_NO_SSL_SUPPORT'
 
 /**
  * A reader that is slow must not lose the connection by that: the server waits for it to take rows, and
- * for the next page. And rows are limited by nothing but the query.
+ * for the next page. And rows are limited by nothing but the query. What `init_connect` has set for the
+ * clients of a server is not for us: text in another encoding would lose letters. Each comment is a
+ * setting of one of the two systems, and nothing to the other.
  */
 const SETTINGS = [
+  'SET NAMES utf8mb4',
   `SET SESSION time_zone = '+00:00', net_write_timeout = 3600, wait_timeout = 28800,
+    /*M!100101 max_statement_time = 0, */ /*!50708 max_execution_time = 0, */
     sql_select_limit = 18446744073709551615`,
   'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ',
   'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',

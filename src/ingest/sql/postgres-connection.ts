@@ -32,7 +32,11 @@ const BEGIN = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
   SET LOCAL IntervalStyle = 'iso_8601';
   SET LOCAL bytea_output = 'hex';
   SET LOCAL extra_float_digits = 3;
+  SET LOCAL statement_timeout = 0;
   SET LOCAL idle_in_transaction_session_timeout = 0`
+
+/** A server that is busy with a query looks this often whether its client is still there. */
+const LOOK_FOR_US = "SET LOCAL client_connection_check_interval = '2s'"
 
 /** @throws {VectordError} as `SqlSource.read` says. */
 export async function connectPostgres(
@@ -58,6 +62,13 @@ export async function connectPostgres(
 
 export async function beginPostgres(client: pg.Client): Promise<void> {
   await client.query(BEGIN)
+  // Only from version 14 on, and not on every system.
+  await client.query('SAVEPOINT before')
+  try {
+    await client.query(LOOK_FOR_US)
+  } catch {
+    await client.query('ROLLBACK TO SAVEPOINT before')
+  }
 }
 
 interface Wanted {

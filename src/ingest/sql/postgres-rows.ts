@@ -80,16 +80,23 @@ export class PostgresRows {
       column: found[index]?.name ?? '',
       row: this.#rowsBefore + this.#rows + 1,
       keyColumn: keyIndex === null ? null : (found[keyIndex]?.name ?? null),
-      key: keyIndex === null || keyIndex === index ? null : this.#valueAt(bytes, start, keyIndex),
+      key: keyIndex === null ? null : this.#valueAt(bytes, start, keyIndex),
     })
   }
 
+  /** Null also for a value that is refused itself. */
   #valueAt(bytes: Buffer, start: number, index: number): Cell {
     let offset = start
     for (let column = 0; column < index; column += 1) {
       offset += 4 + Math.max(0, bytes.readInt32BE(offset))
     }
     const length = bytes.readInt32BE(offset)
-    return length < 0 ? null : (this.#read.found[index]?.read(bytes, offset + 4, length) ?? null)
+    if (length < 0) return null
+    try {
+      return this.#read.found[index]?.read(bytes, offset + 4, length) ?? null
+    } catch (error) {
+      if (error instanceof ValueRefusal) return null
+      throw error
+    }
   }
 }

@@ -14,8 +14,14 @@ import { abortable } from '../../lib/abortable.ts'
 import { invariant } from '../../lib/invariant.ts'
 import type { BatchStream } from './batch-queue.ts'
 import { redactDsn, type SqlSystemName } from './dsn.ts'
-import { KeyOrder, type Overlap } from './sql-keys.ts'
-import type { SqlSession, SqlStatement, SqlSystem } from './sql-session.ts'
+import { KeyOrder, type Overlap, refusedKey } from './sql-keys.ts'
+import {
+  type Page,
+  type SqlSession,
+  type SqlStatement,
+  type SqlSystem,
+  ValueRefusal,
+} from './sql-session.ts'
 import type { ReconnectOptions, SqlQuery, SqlSource } from './sql-source.ts'
 
 /** Rows of one statement: enough that planning it does not count, few enough that it ends soon. */
@@ -138,7 +144,8 @@ class Reading {
       const rowsBefore = this.#rows - repeated
       const page = { from: order.last, isInclusive, rowsMax, rowsBefore }
       const ofFirst = overlap
-      const read = yield* this.#page(statement.open(page), (batch, isFirst) =>
+      const stream = openPage(statement, page, keyColumn)
+      const read = yield* this.#page(stream, (batch, isFirst) =>
         order.take(batch, isFirst ? ofFirst : 'none'),
       )
       if (read < rowsMax) return
@@ -185,6 +192,16 @@ class Reading {
     this.#losses += 1
     await sleep(wait, undefined, { signal: this.#signal }).catch(() => undefined)
     this.#signal.throwIfAborted()
+  }
+}
+
+/** @throws {VectordError} `bad_request` where the server could not be told where the page begins. */
+function openPage(statement: SqlStatement, page: Page, key: Column): BatchStream {
+  try {
+    return statement.open(page)
+  } catch (error) {
+    if (!(error instanceof ValueRefusal)) throw error
+    throw refusedKey(key.name, `has a value that ${error.message}`)
   }
 }
 

@@ -2,7 +2,8 @@
  * TLS to a database server, as the mode of the DSN wants it.
  */
 
-import { readFile } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
 import { VectordError } from '../../lib/errors.ts'
 import type { SqlDsn } from './dsn.ts'
 
@@ -29,9 +30,15 @@ export async function tlsSettings(dsn: SqlDsn): Promise<TlsSettings | null> {
 
 async function readRoot(path: string): Promise<string> {
   // The content is shown to nobody: the path comes from a request, and may name any file.
-  const text = await readFile(path, 'utf8').catch(() => '')
-  if (text.length <= ROOT_BYTES_MAX && text.includes('-----BEGIN CERTIFICATE-----')) return text
+  const isFile = await stat(path).then(isSmallFile, () => false)
+  const text = isFile ? await readFile(path, 'utf8').catch(() => '') : ''
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text
   throw new VectordError('bad_request', '`sslrootcert` names no readable file of certificates.', {
     details: { field: 'dsn' },
   })
+}
+
+/** A device may have no end, and a pipe no beginning. */
+function isSmallFile(file: Stats): boolean {
+  return file.isFile() && file.size <= ROOT_BYTES_MAX
 }

@@ -263,4 +263,14 @@ function typeCases(world: SqlWorld): void {
     }
     assert.deepEqual(await run('SELECT * FROM touched'), [])
   })
+
+  it('what a server sets for its clients changes no letter and ends no slow read', async (t) => {
+    await run(`CREATE USER plain@'127.0.0.1' IDENTIFIED BY 'not so secret'`)
+    await run(`GRANT SELECT ON shop.* TO plain@'127.0.0.1'`)
+    await run(`SET GLOBAL init_connect = 'SET NAMES latin1, max_statement_time = 0.2'`)
+    t.after(() => run(`SET GLOBAL init_connect = ''`))
+    const dsn = server.dsn().replace(/\/\/[^@]*@/, '//plain:not%20so%20secret@')
+    const query = `SELECT SLEEP(0.6) AS slept, CONVERT(X'F09F9880' USING utf8mb4) AS face`
+    assert.deepEqual(await readRows(openSource(t, dsn), { select: { query } }), [[0, '😀']])
+  })
 }

@@ -10,7 +10,15 @@ import pg from 'pg'
 import { startPostgres } from '../../support/postgres-server.ts'
 import type { SqlServer } from '../../support/sql-server.ts'
 import { sqlSourceSuite } from './sql-source.suite.ts'
-import { NO_SIGNAL, openSource, queryOf, readRows, type SqlWorld } from './sql-world.ts'
+import {
+  NO_SIGNAL,
+  openSource,
+  queryOf,
+  readRows,
+  type SqlWorld,
+  throughProxy,
+  until,
+} from './sql-world.ts'
 
 /** What a client says that asks for TLS. */
 const TLS_REQUEST = 80_877_103
@@ -252,5 +260,44 @@ function particularCases(world: SqlWorld): void {
     const source = openSource(t, server.dsn('', 'old'))
     const query = `SELECT chr(233) || 'té' AS word`
     assert.deepEqual(await readRows(source, { select: { query } }), [['été']])
+  })
+
+  it('a key that is refused itself is left out of the refusal of another value', async (t) => {
+    const source = openSource(t, server.dsn())
+    const query = `SELECT 'infinity'::date AS x, 'infinity'::timestamp AS at`
+    await assert.rejects(readRows(source, { select: { query }, key: 'at' }), {
+      code: 'source_value_refused',
+      details: { row: 1, column: 'x', key: null },
+    })
+  })
+
+  it('a key that no page can begin at is refused as a key', async (t) => {
+    const query = `SELECT '10000-01-01'::timestamp + n * interval '1 day' AS at
+      FROM generate_series(1, 3) n`
+    const source = openSource(t, server.dsn(), { pageRows: 2 })
+    await assert.rejects(readRows(source, { select: { query }, key: 'at' }), {
+      code: 'bad_request',
+      message: /The key "at" has a value that is not in the years 1 to 9999/,
+    })
+  })
+
+  it('a bound on the time of statements is none for a reader that is slow', async (t) => {
+    await run(`CREATE ROLE hurried LOGIN PASSWORD 'in a hurry'`)
+    await run(`ALTER ROLE hurried SET statement_timeout = '100ms'`)
+    const dsn = server.dsn().replace(/\/\/[^@]*@/, '//hurried:in%20a%20hurry@')
+    const query = 'SELECT pg_sleep(0.5)::text AS slept'
+    assert.deepEqual(await readRows(openSource(t, dsn), { select: { query } }), [['']])
+  })
+
+  it('a query whose reader is gone without a word ends by itself', async (t) => {
+    const { proxy, dsn } = await throughProxy(t, world)
+    const query = world.slowQuery(60, 'left_alone')
+    const reading = readRows(openSource(t, dsn), { select: { query } })
+    await until('the query runs', async () => (await world.running('left_alone')) > 0)
+    // Nor can it be asked to end.
+    proxy.isDown = true
+    proxy.break()
+    await assert.rejects(reading, { code: 'source_unreachable' })
+    await until('the query has ended', async () => (await world.running('left_alone')) === 0)
   })
 }

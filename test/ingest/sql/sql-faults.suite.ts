@@ -9,6 +9,7 @@ import { createServer } from 'node:net'
 import { it, type TestContext } from 'node:test'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
+import { runIngest } from '../../../src/ingest/run-ingest.ts'
 import type { VectordError } from '../../../src/lib/errors.ts'
 import { collect } from '../../support/collect.ts'
 import { ACCOUNT } from '../../support/sql-server.ts'
@@ -199,7 +200,8 @@ function endCases(world: SqlWorld): void {
     const reason = new Error('no longer wanted')
     stop.abort(reason)
     await assert.rejects(reading, (error) => error === reason)
-    assert.equal(await world.running('aborted_by_signal'), 0)
+    // It was told to; it looks for that now and then.
+    await until('the query ends', async () => (await world.running('aborted_by_signal')) === 0)
     await until('the connections are gone', async () => (await world.connections()) === 0)
   })
 
@@ -210,7 +212,7 @@ function endCases(world: SqlWorld): void {
     await until('the query runs', async () => (await world.running('ended_by_close')) > 0)
     await source.close()
     await assert.rejects(reading, { code: 'operation_cancelled' })
-    assert.equal(await world.running('ended_by_close'), 0)
+    await until('the query ends', async () => (await world.running('ended_by_close')) === 0)
     await assert.rejects(readRows(source, { select: { query: 'SELECT 1 AS one' } }), {
       code: 'operation_cancelled',
     })
@@ -222,6 +224,23 @@ function endCases(world: SqlWorld): void {
       assert.equal(batch.rows, 1000)
       break
     }
+    await until('the connections are gone', async () => (await world.connections()) === 0)
+  })
+
+  it('a part that cannot be written ends the read, with rows left', async () => {
+    const table = newTable()
+    await world.fill(table, { rows: 20_000, bytes: 1000 })
+    const query = queryOf({ select: { table } })
+    const job = {
+      source: { kind: 'sql', dsn: server.dsn(), query },
+      ...{ partsFolder: `${server.folder}/none`, appendTo: null, points: null },
+    } as const
+    const out = {
+      points: () => Promise.resolve(),
+      part: () => Promise.resolve(),
+      progress: () => undefined,
+    }
+    await assert.rejects(runIngest(job, out, NO_SIGNAL), { code: 'ENOENT' })
     await until('the connections are gone', async () => (await world.connections()) === 0)
   })
 
@@ -277,10 +296,12 @@ function tlsCases(world: SqlWorld): void {
       readRows(openSource(t, server.dsn(full)), { select }),
       (error: VectordError) => ['source_tls_failed', 'bad_request'].includes(error.code),
     )
-    const noFile = '?sslmode=verify-ca&sslrootcert=%2Fetc%2Fhostname'
-    await assert.rejects(readRows(openSource(t, server.dsn(noFile)), { select }), {
-      code: 'bad_request',
-    })
+    for (const path of ['/etc/hostname', '/dev/zero', '/none', server.folder]) {
+      const noFile = `?sslmode=verify-ca&sslrootcert=${encodeURIComponent(path)}`
+      await assert.rejects(readRows(openSource(t, server.dsn(noFile)), { select }), {
+        code: 'bad_request',
+      })
+    }
   })
 
   it('a server without TLS is taken where that is allowed', async (t) => {
