@@ -4,7 +4,7 @@
  *     sampled rows ─▶ queries ─▶ half to choose by ─▶ of each refine factor the first rung whose lower
  *                        │                            bound reaches the floor ─▶ the cheapest of them
  *                        ╰─────▶ half to show ─▶ its lower bound reaches it there too ─▶ chosen
- *                                                    ╰─no─▶ the dearest of all are tried, once
+ *                                                    ╰─no─▶ the dearest of them are tried, once
  *
  * Settings that fail on the half that they were not chosen by are never told to reach the floor. Only
  * two of them are judged there, so that what passes by luck stays as rare as the bounds say.
@@ -14,6 +14,9 @@ import { firstPassing, laddersOf } from '../autotune/lance-ladder.ts'
 import type { LanceIndexKind, LanceSearchSettings } from '../domain/lance-table.ts'
 import { measureLance, type LanceMeasured, type LanceQuestion } from './lance-queries.ts'
 import type { LanceScale } from './lance-queries.ts'
+
+/** More candidates than these are compared only where nothing reaches the floor with them. */
+const REFINE_FACTOR_ENOUGH = 64
 
 export interface LanceSolved {
   /** On the half that they were not chosen by. */
@@ -59,8 +62,11 @@ export async function solveLance(
   const ladders = laddersOf(kind, { rows, k: scale.k })
   const passed: LanceMeasured[] = []
   let rungs = Infinity
+  let dearest: LanceSearchSettings | undefined
   for (const [i, ladder] of ladders.entries()) {
+    if (passed.length > 0 && (ladder[0]?.refineFactor ?? 0) > REFINE_FACTOR_ENOUGH) break
     onProgress(i, ladders.length)
+    dearest = ladder.at(-1)
     const first = await firstPassing(ladder.slice(0, rungs), measure, reaches)
     if (first === null) continue
     passed.push(first.measured)
@@ -75,7 +81,6 @@ export async function solveLance(
   if (cheapest === undefined || reaches(shown)) {
     return { shown, isReached: cheapest !== undefined, tried }
   }
-  const dearest = ladders.at(-1)?.at(-1)
   const last = dearest === undefined ? shown : await show(dearest)
   if (reaches(last)) return { shown: last, isReached: true, tried }
   return { shown: last.recall > shown.recall ? last : shown, isReached: false, tried }
