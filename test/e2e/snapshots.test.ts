@@ -105,7 +105,7 @@ it('made, checked, copied and restored as operations, also when the index is gon
 it('what is asked for badly is refused, and a key stays within its names', async (t) => {
   const keys = [keyLine('all', 'admin', 'a-secret'), keyLine('team', 'admin', 't-secret', 'docs')]
   const service = await startService(await temporaryFolder(t), {
-    env: { VECTORD_AUTH_KEYS: keys.join(',') },
+    env: { VECTORD_AUTH_KEYS: keys.join(','), VECTORD_RESCUE_ENABLED: 'true' },
   })
   t.after(() => service.kill())
   const all = bearer('a-secret')
@@ -120,6 +120,15 @@ it('what is asked for badly is refused, and a key stays within its names', async
     ['POST', SNAPSHOTS, { note: '' }, 400, 'bad_request'],
     ['POST', SNAPSHOTS, { notes: 'x' }, 400, 'bad_request'],
     ['POST', SNAPSHOTS, { bucket: 'none' }, 404, 'bucket_not_found'],
+    ['POST', SNAPSHOTS, { bucket: 'rescue' }, 403, 'bucket_protected'],
+    ['POST', `${SNAPSHOTS}/${id}/copy`, { bucket: 'rescue' }, 403, 'bucket_protected'],
+    [
+      'POST',
+      `${SNAPSHOTS}/${id}/restore`,
+      { name: 'x', bucket: 'rescue' },
+      403,
+      'bucket_protected',
+    ],
     ['POST', '/vectors/indexes/none/snapshots', {}, 404, 'index_not_found'],
     ['GET', `${SNAPSHOTS}?limit=0`, undefined, 400, 'bad_request'],
     ['GET', `${SNAPSHOTS}?cursor=x`, undefined, 400, 'bad_request'],
