@@ -10,7 +10,7 @@
  * two of them are judged there, so that what passes by luck stays as rare as the bounds say.
  */
 
-import { firstPassing, laddersOf } from '../autotune/lance-ladder.ts'
+import { firstPassing, laddersOf, type Ladder } from '../autotune/lance-ladder.ts'
 import type { LanceIndexKind, LanceSearchSettings } from '../domain/lance-table.ts'
 import { measureLance, type LanceMeasured, type LanceQuestion } from './lance-queries.ts'
 import type { LanceScale } from './lance-queries.ts'
@@ -60,6 +60,34 @@ export async function solveLance(
   }
   const reaches = ({ lcb }: LanceMeasured): boolean => lcb >= minRecall
   const ladders = laddersOf(kind, { rows, k: scale.k })
+  const { passed, dearest } = await climb(ladders, { measure, reaches, onProgress })
+  const [cheapest] = passed.toSorted((a, b) => a.tookUsP50 - b.tookUsP50)
+  const best = tried.reduce((a, b) => (isBetter(b, a) ? b : a))
+  const show = (settings: LanceSearchSettings): Promise<LanceMeasured> =>
+    measureLance(scale, heldOut, settings)
+  const shown = await show((cheapest ?? best).settings)
+  if (cheapest === undefined || reaches(shown)) {
+    return { shown, isReached: cheapest !== undefined, tried }
+  }
+  const last = dearest === undefined ? shown : await show(dearest)
+  if (reaches(last)) return { shown: last, isReached: true, tried }
+  return { shown: last.recall > shown.recall ? last : shown, isReached: false, tried }
+}
+
+interface Climb {
+  readonly measure: (settings: LanceSearchSettings) => Promise<LanceMeasured>
+  readonly reaches: (measured: LanceMeasured) => boolean
+  readonly onProgress: LanceGoal['onProgress']
+}
+
+/** The first that passes of each ladder, and the last rung of the last one that was climbed. */
+async function climb(
+  ladders: readonly Ladder[],
+  { measure, reaches, onProgress }: Climb,
+): Promise<{
+  readonly passed: readonly LanceMeasured[]
+  readonly dearest: LanceSearchSettings | undefined
+}> {
   const passed: LanceMeasured[] = []
   let rungs = Infinity
   let dearest: LanceSearchSettings | undefined
@@ -73,17 +101,7 @@ export async function solveLance(
     // More is refined at a rung that is no lower: that costs more and is not needed.
     rungs = first.place
   }
-  const [cheapest] = passed.toSorted((a, b) => a.tookUsP50 - b.tookUsP50)
-  const best = tried.reduce((a, b) => (isBetter(b, a) ? b : a))
-  const show = (settings: LanceSearchSettings): Promise<LanceMeasured> =>
-    measureLance(scale, heldOut, settings)
-  const shown = await show((cheapest ?? best).settings)
-  if (cheapest === undefined || reaches(shown)) {
-    return { shown, isReached: cheapest !== undefined, tried }
-  }
-  const last = dearest === undefined ? shown : await show(dearest)
-  if (reaches(last)) return { shown: last, isReached: true, tried }
-  return { shown: last.recall > shown.recall ? last : shown, isReached: false, tried }
+  return { passed, dearest }
 }
 
 /** The higher lower bound; of equal ones the cheaper. */

@@ -7,6 +7,7 @@
 
 import './native-settings.ts'
 import { Session } from '@lancedb/lancedb'
+import type { RecordBatch } from 'apache-arrow'
 import type { LanceTableSpec } from '../../domain/lance-table.ts'
 import type { Include, StoredPoint } from '../../domain/search.ts'
 import { lanceCall } from './lance-faults.ts'
@@ -38,8 +39,8 @@ export async function* scanTable(
   })
   const batches = query[Symbol.asyncIterator]()
   for (;;) {
-    const { value, done } = await lanceCall(index, () => batches.next())
-    if (done === true) return
-    yield pointsOf([value])
+    const step: IteratorResult<RecordBatch> = await lanceCall(index, () => batches.next())
+    if (step.done === true) return
+    yield pointsOf([step.value])
   }
 }
