@@ -52,7 +52,7 @@ const emptyBody: preValidationHookHandler = (request, _reply, done) => {
 }
 
 const MAKE = {
-  config: { role: 'write' },
+  config: { role: 'write', idempotencyKey: true },
   preValidation: emptyBody,
   schema: {
     tags: TAGS,
@@ -88,7 +88,7 @@ const READ = {
 } as const
 
 const RESTORE = {
-  config: { role: 'admin' },
+  config: { role: 'admin', idempotencyKey: true },
   schema: {
     tags: TAGS,
     summary: 'Make a new index of a snapshot',

@@ -153,6 +153,21 @@ it('what is asked for badly is refused, and a key stays within its names', async
   assert.equal(within.status, 200, within.text)
 })
 
+it('a snapshot that is asked for again under the same Idempotency-Key is the same', async (t) => {
+  const service = await startService(await temporaryFolder(t))
+  t.after(() => service.kill())
+  await service.ready()
+  await fill(service, 3)
+  const once = { 'idempotency-key': 'once' }
+  const make = (headers: Readonly<Record<string, string>>): Promise<Reply> =>
+    service.request('POST', `${SNAPSHOTS}?wait=true`, { note: 'n' }, headers)
+  const [first, again, other] = [await make(once), await make(once), await make({})]
+  assert.deepEqual(again.body, first.body)
+  assert.notEqual((other.body as SnapshotBody).id, (first.body as SnapshotBody).id)
+  const list = (await service.must('GET', SNAPSHOTS)) as { snapshots: unknown[] }
+  assert.equal(list.snapshots.length, 2)
+})
+
 it(`killed ${KILLS} times while it restores, the index is there whole or its name is free`, async (t) => {
   const root = await temporaryFolder(t)
   let service = await startService(root)
