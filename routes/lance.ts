@@ -249,12 +249,14 @@ const searches: FastifyPluginCallbackTypebox<LanceRoutesOptions> = (app, options
 const reads: FastifyPluginCallbackTypebox<LanceRoutesOptions> = (app, options, done) => {
   app.get('/vectors/lance/stats/:index', STATS, async (request) => {
     const index = findLance(options, request, request.params.index)
-    return statsJson(request.params.index, index, await index.table.stats())
+    const bounds = { deadlineMs: deadlineOf(options, undefined) }
+    return statsJson(request.params.index, index, await index.table.stats(bounds))
   })
 
   app.get('/vectors/lance/versions/:index', VERSIONS, async (request) => {
     const { table } = findLance(options, request, request.params.index)
-    const versions = (await table.versions()).map(({ version, createdMs }) => {
+    const bounds = { deadlineMs: deadlineOf(options, undefined) }
+    const versions = (await table.versions(bounds)).map(({ version, createdMs }) => {
       return { version, created_at: new Date(createdMs).toISOString() }
     })
     return { index: request.params.index, versions }

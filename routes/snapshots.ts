@@ -52,7 +52,7 @@ const emptyBody: preValidationHookHandler = (request, _reply, done) => {
 }
 
 const MAKE = {
-  config: { role: 'write' },
+  config: { role: 'write', idempotencyKey: true },
   preValidation: emptyBody,
   schema: {
     tags: TAGS,
@@ -88,7 +88,7 @@ const READ = {
 } as const
 
 const RESTORE = {
-  config: { role: 'admin' },
+  config: { role: 'admin', idempotencyKey: true },
   schema: {
     tags: TAGS,
     summary: 'Make a new index of a snapshot',
@@ -146,7 +146,7 @@ export const snapshotRoutes: FastifyPluginCallbackTypebox<SnapshotRoutesOptions>
     const { index } = request.params
     const home = findIndex(indexes, request, index).info.bucket
     const { note = null, bucket = home } = request.body
-    snapshots.checkBucket(bucket)
+    snapshots.checkMake(index, bucket)
     const wish = { bucket, note, by: request.caller.name }
     const operation = making.start(
       index,
@@ -200,7 +200,7 @@ const restores: FastifyPluginCallbackTypebox<SnapshotRoutesOptions> = (
     const { name, bucket = place.bucket } = request.body
     checkTouch(request.caller, name)
     if (indexes.has(name)) throw indexExists(name)
-    snapshots.checkBucket(bucket)
+    snapshots.checkTarget(bucket)
     await snapshots.get(place)
     const wish = { name, bucket, by: request.caller.name }
     // An operation of the new index: that of the snapshot may be gone, or go meanwhile.
@@ -234,7 +234,7 @@ const copies: FastifyPluginCallbackTypebox<SnapshotRoutesOptions> = (
   app.post('/vectors/indexes/:index/snapshots/:id/copy', COPY, async (request, reply) => {
     const place = placeOf(indexes, request)
     const { bucket } = request.body
-    snapshots.checkBucket(bucket)
+    snapshots.checkTarget(bucket)
     await snapshots.get(place)
     const operation = copying.start(
       place.index,

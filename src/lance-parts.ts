@@ -20,6 +20,9 @@ import type { LiveRecallWatch } from './services/live-recall-watch.ts'
 import type { Operations } from './services/operations.ts'
 import type { SearchObserver } from './services/search-observer.ts'
 
+/** Between two looks at which tables are written to often. */
+const BUSY_ROUND_MS = 30_000
+
 export interface LancePartsOptions {
   readonly config: Config
   readonly log: Logger
@@ -41,6 +44,7 @@ export class LanceParts {
   readonly #core: LanceCore
   readonly #indexes: Parts['indexes']
   readonly #rounds: Periodic
+  readonly #busyRounds: Periodic
   readonly #roundMs: number
 
   constructor({ config, log, nowMs, parts, operations }: LancePartsOptions) {
@@ -66,12 +70,11 @@ export class LanceParts {
       ...{ settings: config.recall, nowMs, onTrouble },
       index: (name) => (this.isLance(name) ? indexes.lanceIndex(name) : null),
     })
-    this.#rounds = new Periodic(
-      () => this.upkeep.run(),
-      (error) => {
-        onTrouble(error, 'look after Lance tables')
-      },
-    )
+    const onRoundFailed = (error: unknown): void => {
+      onTrouble(error, 'look after Lance tables')
+    }
+    this.#rounds = new Periodic(() => this.upkeep.run(), onRoundFailed)
+    this.#busyRounds = new Periodic(() => this.upkeep.runBusy(), onRoundFailed)
   }
 
   isLance(name: string): boolean {
@@ -127,11 +130,12 @@ export class LanceParts {
 
   start(): void {
     this.#rounds.start(this.#roundMs)
+    this.#busyRounds.start(BUSY_ROUND_MS)
   }
 
   /** Ends what works by itself; operations are ended by whoever has them. */
   async close(): Promise<void> {
-    await this.#rounds.close()
+    await Promise.all([this.#rounds.close(), this.#busyRounds.close()])
     await this.recall.close()
   }
 }

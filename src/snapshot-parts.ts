@@ -32,6 +32,8 @@ export function snapshotParts(options: SnapshotPartsOptions): SnapshotParts {
   const exports = new Exports({
     ...{ ...common, onTrouble },
     spec: (bucket) => buckets.spec(bucket),
+    lance: (index) =>
+      indexes.all.has(index) && !indexes.has(index) ? indexes.lanceIndex(index) : null,
   })
   const snapshots = new Snapshots({
     ...{ ...common, nowMs, onTrouble },

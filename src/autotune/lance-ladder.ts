@@ -9,7 +9,8 @@ import type { LanceIndexKind, LanceSearchSettings } from '../domain/lance-table.
 
 const NPROBES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 const EFS = [1, 2, 4, 8, 16, 32, 64]
-const REFINES = { ivf_pq: [1, 2, 4, 8, 16, 32, 64], ivf_hnsw_sq: [1, 2, 4, 8] } as const
+/** The last ones of IVF_PQ are for data without structure, whose codes tell little of distances. */
+const REFINES = { ivf_pq: [1, 2, 4, 8, 16, 32, 64, 128, 256], ivf_hnsw_sq: [1, 2, 4, 8] } as const
 
 /** Partitions of an index of `rows`, as `src/engines/lance/index-plan.ts` makes them, at the most. */
 function partitionsOf(kind: LanceIndexKind, rows: number): number {

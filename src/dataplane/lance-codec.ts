@@ -41,6 +41,7 @@ export const LANCE_VERBS = [
   'scroll',
   'count',
   'sample',
+  'repeated',
   'buildIndex',
   'buildScalarIndex',
   'optimize',

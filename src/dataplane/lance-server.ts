@@ -1,12 +1,14 @@
 /**
- * What the Lance core does with a request. Reads run a few at a time, on LanceDB's own threads: each
- * holds the rows that it compares. Tables put their writes into turns themselves.
+ * What the Lance core does with a request. Reads of a bucket run a few at a time, on LanceDB's own
+ * threads: each holds the rows that it compares, and those that a bucket does not answer keep nobody
+ * from the others. Tables put their writes into turns themselves.
  */
 
 import type { LanceIndexKind, LanceTableSpec } from '../domain/lance-table.ts'
 import { VectordError } from '../lib/errors.ts'
 import type { LanceDataset } from '../engines/lance/lance-dataset.ts'
 import type { LanceEngine } from '../engines/lance/lance-engine.ts'
+import { bucketPlaceOf } from '../engines/lance/lance-storage.ts'
 import { BodyReader } from './body-reader.ts'
 import { toWireError } from './error-codec.ts'
 import type { FrameChannel } from './frame-channel.ts'
@@ -27,7 +29,7 @@ import {
 import { ReadSlots } from './read-slots.ts'
 import { readJson, writeJson } from './shard-codec.ts'
 
-/** Enough to keep the processors busy while some wait for a bucket. */
+/** Of one bucket: enough to keep the processors busy while some wait for it. */
 const READS_MAX = 16
 
 const READS: ReadonlySet<LanceVerb> = new Set([
@@ -36,6 +38,7 @@ const READS: ReadonlySet<LanceVerb> = new Set([
   'scroll',
   'count',
   'sample',
+  'repeated',
   'versions',
   'stats',
 ])
@@ -48,7 +51,8 @@ export class LanceServer {
   readonly #engine: LanceEngine
   /** Specs as they came, so that one that comes again is not parsed again. */
   readonly #specs = new Map<string, LanceTableSpec>()
-  readonly #slots = new ReadSlots(READS_MAX)
+  /** By bucket. */
+  readonly #slots = new Map<string, ReadSlots>()
   #waiting = 0
 
   constructor(channel: FrameChannel, engine: LanceEngine) {
@@ -81,15 +85,25 @@ export class LanceServer {
   async #answer({ type, body, deadlineMs }: Frame): Promise<Reply> {
     if (type !== FRAME.lance) throw new TypeError(`frame type ${type} is for a Lance core`)
     const reader = new BodyReader(body)
-    const { verb, spec } = readLanceHead(reader)
-    const table = this.#engine.table(this.#specOf(spec))
+    const { verb, spec: json } = readLanceHead(reader)
+    const spec = this.#specOf(json)
+    const table = this.#engine.table(spec)
     const work = async (): Promise<Reply> => {
       if (deadlineMs < Date.now()) {
         throw new VectordError('deadline_exceeded', 'The deadline passed in the queue.')
       }
       return answerTo(verb, table, { reader, deadlineMs })
     }
-    return READS.has(verb) ? this.#slots.run(work) : work()
+    return READS.has(verb) ? this.#slotsOf(spec).run(work) : work()
+  }
+
+  #slotsOf(spec: LanceTableSpec): ReadSlots {
+    const place = bucketPlaceOf(spec)
+    const known = this.#slots.get(place)
+    if (known !== undefined) return known
+    const slots = new ReadSlots(READS_MAX)
+    this.#slots.set(place, slots)
+    return slots
   }
 
   #specOf(json: string): LanceTableSpec {
@@ -185,6 +199,7 @@ const RARE: Readonly<Record<RareVerb, Rare>> = {
   delete: (table, { ids = [] }) => table.delete(ids),
   deleteMatching: (table, { filter }) => table.deleteMatching(filter ?? ''),
   count: (table, { filter = null }, bounds) => table.count(filter, bounds),
+  repeated: (table, _, bounds) => table.repeated(bounds),
   buildIndex: (table, { kind = 'ivf_pq' }) => table.buildIndex(kind),
   buildScalarIndex: (table) => table.buildScalarIndex(),
   // JSON has no Infinity: null is one.

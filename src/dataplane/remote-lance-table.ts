@@ -139,6 +139,10 @@ export class RemoteLanceTable implements LanceTable {
     })
   }
 
+  repeated(bounds?: LanceBounds): Promise<readonly string[]> {
+    return this.#json('repeated', null, bounds)
+  }
+
   buildIndex(kind: LanceIndexKind): Versioned {
     return this.#json('buildIndex', { kind })
   }

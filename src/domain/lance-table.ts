@@ -137,6 +137,8 @@ export interface LanceTable {
     seed: number,
     bounds?: LanceBounds,
   ): Promise<{ readonly ids: readonly string[]; readonly vectors: Float32Array }>
+  /** Ids of which there are several rows: none, or a fault. Not more than a few. */
+  repeated(bounds?: LanceBounds): Promise<readonly string[]>
   /**
    * An index of the vectors, in place of the one that there is.
    *

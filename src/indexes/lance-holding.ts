@@ -3,11 +3,12 @@
  *
  * A table has no log that keeps a late writer out. So whoever writes confirms the lease first, where
  * that has not been done for a while: what is left is a server that stands still for the rest of its
- * lease between that look and its commit. It might then write an id beside another server.
+ * lease between that look and its commit. What it then writes replaces points of the next owner; that
+ * it writes an id beside it is what the key of the table keeps it from (`lance-schema.ts`).
  */
 
 import type { IndexRole } from './index-api.ts'
-import { hasCode, type VectordError } from '../lib/errors.ts'
+import { hasCode, VectordError } from '../lib/errors.ts'
 import { IndexLease } from './index-lease.ts'
 import { LEASE_MS, type IndexOwner } from './index-owner.ts'
 
@@ -16,6 +17,8 @@ export interface LanceHolding {
   readonly role: IndexRole | null
   /** Id of the server that writes. */
   readonly owner: string | null
+  /** Another server may take it over, and this one learn of it too late. */
+  readonly isShared: boolean
   /** To be called before each commit. @throws {VectordError} `not_owner` where that is another by now. */
   confirm(): Promise<void>
   /** Gives it back. */
@@ -24,13 +27,18 @@ export interface LanceHolding {
 
 const nothing = (): Promise<void> => Promise.resolve()
 
+/** Not claimed yet, or given back: nothing may be committed. */
 export const NOBODY: LanceHolding = {
-  ...{ role: null, owner: null, confirm: nothing, release: nothing },
+  ...{ role: null, owner: null, isShared: false, release: nothing },
+  confirm: async () => {
+    const text = 'This server has not claimed the writing of the index.'
+    throw new VectordError('not_owner', text, { retryAfterS: 5 })
+  },
 }
 
 /** In a local bucket, whose folder this server has locked. */
 export function soleHolding(server: string): LanceHolding {
-  return { role: 'owner', owner: server, confirm: nothing, release: nothing }
+  return { role: 'owner', owner: server, isShared: false, confirm: nothing, release: nothing }
 }
 
 /** Of a table that another server writes. */
@@ -59,7 +67,7 @@ export async function leaseHolding(options: LeaseOptions): Promise<LanceHolding>
   const lease = new IndexLease(owner, onTrouble)
   lease.start(onLost)
   return {
-    ...{ role: 'owner', owner: server },
+    ...{ role: 'owner', owner: server, isShared: true },
     confirm: async () => {
       if (monotonicMs() - confirmedMs < CONFIRMED_MS_MAX) return
       const startMs = monotonicMs()

@@ -117,6 +117,11 @@ export class LanceIndex implements ManagedIndex {
     this.#holding = holding
   }
 
+  /** Refuses writes from now on; resolves when the commit under way is done. Idempotent. */
+  endWrites(): Promise<void> {
+    return this.#writes.close()
+  }
+
   /** What keeps the index from being seen; requests are still tried once it was. */
   failed(trouble: VectordError): void {
     this.#trouble = trouble
@@ -146,10 +151,9 @@ export class LanceIndex implements ManagedIndex {
     const { deadlineMs } = options
     if (batch.kind === 'delete') {
       const { ids } = batch
-      return this.#written(
-        this.#writes.apart(() => this.#commit(() => this.table.delete(ids))),
-        deadlineMs,
-      )
+      const work = (): Promise<{ readonly version: number }> =>
+        this.#commit(() => this.table.delete(ids))
+      return this.#written(this.#writes.apart(work, batch), deadlineMs)
     }
     const rows = await this.#rows(batch, deadlineMs)
     return this.#written(this.#writes.upsert(rows), deadlineMs)
@@ -161,15 +165,17 @@ export class LanceIndex implements ManagedIndex {
     const rows = await this.#rows(batch, options.deadlineMs)
     const work = this.#writes.apart(async () => {
       await this.#refuseKnown(rows.ids)
-      return this.#commit(() => this.table.append(rows))
-    })
+      // What another server adds meanwhile an upsert replaces, and an append would double.
+      const { isShared } = this.#holding
+      return this.#commit(() => (isShared ? this.table.upsert(rows) : this.table.append(rows)))
+    }, rows)
     return this.#written(work, options.deadlineMs)
   }
 
   /** As `append`, of points that are known to be new: by whoever fills an index that nobody sees yet. */
   async fill(batch: UpsertBatch, options: WriteOptions): Promise<void> {
     const rows = await this.#rows(batch, options.deadlineMs)
-    await this.#writes.apart(() => this.#commit(() => this.table.append(rows)))
+    await this.#writes.apart(() => this.#commit(() => this.table.append(rows)), rows)
   }
 
   async deleteMatching(

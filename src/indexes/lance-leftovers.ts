@@ -22,8 +22,22 @@ export async function sweepTables(store: ObjectStore, nowMs: number): Promise<nu
     const objects: ObjectInfo[] = []
     for await (const object of store.list(tableFolder(index))) objects.push(object)
     if (objects.some(({ modifiedMs }) => nowMs - modifiedMs < YOUNG_MS)) continue
-    for (const { key } of objects) await store.delete(key)
-    deleted += objects.length
+    deleted += await deleteWhileGone(store, index, objects)
+  }
+  return deleted
+}
+
+/** The files of a new table may have the names of those of the old one: it is looked for before each. */
+async function deleteWhileGone(
+  store: ObjectStore,
+  index: string,
+  objects: readonly ObjectInfo[],
+): Promise<number> {
+  let deleted = 0
+  for (const { key } of objects) {
+    if ((await metaDocument(store, index).read()) !== null) break
+    await store.delete(key)
+    deleted += 1
   }
   return deleted
 }

@@ -47,7 +47,7 @@ export class LanceRunner {
     return this.#settled.promise
   }
 
-  /** Gives its writing back: there is nothing to save. Idempotent. */
+  /** Ends its writes, and gives its writing back: there is nothing to save. Idempotent. */
   async close(_how?: { readonly checkpoint: boolean }): Promise<void> {
     this.#closing.abort()
     await this.#running
@@ -69,6 +69,8 @@ export class LanceRunner {
       this.#settled.resolve(null)
       await delay(waitMs, undefined, { signal }).catch(() => undefined)
     }
+    // Before the lease goes: what is committed later would be beside the next owner.
+    await this.index.endWrites()
     await this.#holding.release()
     this.#hold(NOBODY)
   }

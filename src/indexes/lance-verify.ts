@@ -1,5 +1,5 @@
 /**
- * Whether a Lance table agrees with itself, by its counts and by a sample of its rows.
+ * Whether a Lance table agrees with itself: by its counts, all of its ids, and a sample of its rows.
  */
 
 import type { LanceTable } from '../domain/lance-table.ts'
@@ -9,11 +9,6 @@ import type { VerifyReport } from './index-api.ts'
 const SAMPLE_ROWS = 1000
 const SAMPLE_SEED = 0x7e51f7
 const VECTORS = { metadata: false, vector: true, text: false }
-const NOTHING = { metadata: false, vector: false, text: false }
-
-/** Rows of a page while ids are looked through; and the rows of a table that is looked through whole. */
-const PAGE = 1000
-const WHOLE_MAX = 20_000
 
 export async function verifyTable(table: LanceTable, dimension: number): Promise<VerifyReport> {
   const { count, version } = await table.count(null)
@@ -25,11 +20,13 @@ export async function verifyTable(table: LanceTable, dimension: number): Promise
     faults.push({ what: 'row count', detail: `${rows} rows are stored, ${count} are found.` })
   }
   faults.push(...(await sampleFaults(table, dimension)))
-  if (count <= WHOLE_MAX) faults.push(...(await orderFaults(table, now.version)))
+  for (const id of await table.repeated()) {
+    faults.push({ what: 'id', detail: `Several rows have the id "${id}".` })
+  }
   return { clean: faults.length === 0, faults, logRecords: 0, livePoints: now.count }
 }
 
-/** Sampled rows are found by their ids, once each, with the vectors that they have. */
+/** Sampled rows are found by their ids, with the vectors that they have. */
 async function sampleFaults(table: LanceTable, dimension: number): Promise<VerifyFault[]> {
   const { ids, vectors } = await table.sample(SAMPLE_ROWS, SAMPLE_SEED)
   const faults: VerifyFault[] = []
@@ -40,8 +37,6 @@ async function sampleFaults(table: LanceTable, dimension: number): Promise<Verif
   if (!vectors.every(Number.isFinite)) {
     faults.push({ what: 'vector', detail: 'A sampled vector has a number that is not finite.' })
   }
-  const twice = ids.filter((id, i) => ids.indexOf(id) !== i)
-  for (const id of twice) faults.push({ what: 'id', detail: `Two rows have the id "${id}".` })
   const { points } = await table.fetch(ids, VECTORS, null)
   for (const [i, id] of ids.entries()) {
     // It may have been deleted or written again since the sample was taken; an odd length was not.
@@ -50,23 +45,4 @@ async function sampleFaults(table: LanceTable, dimension: number): Promise<Verif
     faults.push({ what: 'vector', detail: `The vector of "${id}" has ${found.length} numbers.` })
   }
   return faults
-}
-
-/** Each id is there once: the pages of a version ascend, and hold as many rows as it has. */
-async function orderFaults(table: LanceTable, asOf: number): Promise<VerifyFault[]> {
-  let after: string | null = null
-  let seen = 0
-  for (;;) {
-    const page = { after, limit: PAGE, filter: null, include: NOTHING, asOf }
-    const { points, done } = await table.scroll(page)
-    for (const { id } of points) {
-      if (id === after) return [{ what: 'id', detail: `Two rows have the id "${id}".` }]
-      after = id
-      seen += 1
-    }
-    if (done) break
-  }
-  const { count, version } = await table.count(null)
-  if (version !== asOf || count === seen) return []
-  return [{ what: 'row count', detail: `Pages hold ${seen} of ${count} rows.` }]
 }

@@ -4,16 +4,19 @@
  *     sampled rows ─▶ queries ─▶ half to choose by ─▶ of each refine factor the first rung whose lower
  *                        │                            bound reaches the floor ─▶ the cheapest of them
  *                        ╰─────▶ half to show ─▶ its lower bound reaches it there too ─▶ chosen
- *                                                    ╰─no─▶ the dearest of all are tried, once
+ *                                                    ╰─no─▶ the dearest of them are tried, once
  *
  * Settings that fail on the half that they were not chosen by are never told to reach the floor. Only
  * two of them are judged there, so that what passes by luck stays as rare as the bounds say.
  */
 
-import { firstPassing, laddersOf } from '../autotune/lance-ladder.ts'
+import { firstPassing, laddersOf, type Ladder } from '../autotune/lance-ladder.ts'
 import type { LanceIndexKind, LanceSearchSettings } from '../domain/lance-table.ts'
 import { measureLance, type LanceMeasured, type LanceQuestion } from './lance-queries.ts'
 import type { LanceScale } from './lance-queries.ts'
+
+/** More candidates than these are compared only where nothing reaches the floor with them. */
+const REFINE_FACTOR_ENOUGH = 64
 
 export interface LanceSolved {
   /** On the half that they were not chosen by. */
@@ -57,16 +60,7 @@ export async function solveLance(
   }
   const reaches = ({ lcb }: LanceMeasured): boolean => lcb >= minRecall
   const ladders = laddersOf(kind, { rows, k: scale.k })
-  const passed: LanceMeasured[] = []
-  let rungs = Infinity
-  for (const [i, ladder] of ladders.entries()) {
-    onProgress(i, ladders.length)
-    const first = await firstPassing(ladder.slice(0, rungs), measure, reaches)
-    if (first === null) continue
-    passed.push(first.measured)
-    // More is refined at a rung that is no lower: that costs more and is not needed.
-    rungs = first.place
-  }
+  const { passed, dearest } = await climb(ladders, { measure, reaches, onProgress })
   const [cheapest] = passed.toSorted((a, b) => a.tookUsP50 - b.tookUsP50)
   const best = tried.reduce((a, b) => (isBetter(b, a) ? b : a))
   const show = (settings: LanceSearchSettings): Promise<LanceMeasured> =>
@@ -75,10 +69,39 @@ export async function solveLance(
   if (cheapest === undefined || reaches(shown)) {
     return { shown, isReached: cheapest !== undefined, tried }
   }
-  const dearest = ladders.at(-1)?.at(-1)
   const last = dearest === undefined ? shown : await show(dearest)
   if (reaches(last)) return { shown: last, isReached: true, tried }
   return { shown: last.recall > shown.recall ? last : shown, isReached: false, tried }
+}
+
+interface Climb {
+  readonly measure: (settings: LanceSearchSettings) => Promise<LanceMeasured>
+  readonly reaches: (measured: LanceMeasured) => boolean
+  readonly onProgress: LanceGoal['onProgress']
+}
+
+/** The first that passes of each ladder, and the last rung of the last one that was climbed. */
+async function climb(
+  ladders: readonly Ladder[],
+  { measure, reaches, onProgress }: Climb,
+): Promise<{
+  readonly passed: readonly LanceMeasured[]
+  readonly dearest: LanceSearchSettings | undefined
+}> {
+  const passed: LanceMeasured[] = []
+  let rungs = Infinity
+  let dearest: LanceSearchSettings | undefined
+  for (const [i, ladder] of ladders.entries()) {
+    if (passed.length > 0 && (ladder[0]?.refineFactor ?? 0) > REFINE_FACTOR_ENOUGH) break
+    onProgress(i, ladders.length)
+    dearest = ladder.at(-1)
+    const first = await firstPassing(ladder.slice(0, rungs), measure, reaches)
+    if (first === null) continue
+    passed.push(first.measured)
+    // More is refined at a rung that is no lower: that costs more and is not needed.
+    rungs = first.place
+  }
+  return { passed, dearest }
 }
 
 /** The higher lower bound; of equal ones the cheaper. */

@@ -4,18 +4,22 @@
 
 import type { TableFormat } from '../codecs/table-reader.ts'
 import type { CheckpointContent } from '../domain/checkpoint.ts'
+import type { LanceTableSpec } from '../domain/lance-table.ts'
 import type { BucketSpec } from '../domain/shard-spec.ts'
 
-interface ExportSource {
-  readonly bucket: BucketSpec
-  /** Pinned by whoever asks. Null for an index that was never written. */
-  readonly content: CheckpointContent | null
-  /** A local folder of its own; made by the process, removed by whoever asks. */
+/** A local folder of its own; made by the process where it needs one, removed by whoever asks. */
+interface ExportScratch {
   readonly scratch: string
 }
 
-export interface ExportRows extends ExportSource {
-  readonly kind: 'rows'
+interface ExportSource extends ExportScratch {
+  readonly bucket: BucketSpec
+  /** Pinned by whoever asks. Null for an index that was never written. */
+  readonly content: CheckpointContent | null
+}
+
+/** What is to be in the file, and in which form. */
+export interface ExportForm {
   readonly dimension: number
   readonly format: TableFormat
   readonly includeVectors: boolean
@@ -23,9 +27,21 @@ export interface ExportRows extends ExportSource {
   readonly filter: string | null
 }
 
+/** The points of a checkpoint. */
+export interface ExportRows extends ExportSource, ExportForm {
+  readonly kind: 'rows'
+}
+
+/** The points of one version of a Lance table. */
+export interface ExportTable extends ExportScratch, ExportForm {
+  readonly kind: 'table'
+  readonly table: LanceTableSpec
+  readonly version: number
+}
+
 /** How many live points there are: `ExportSender.done` tells the number. */
 export interface CountRows extends ExportSource {
   readonly kind: 'count'
 }
 
-export type ExportJob = ExportRows | CountRows
+export type ExportJob = ExportRows | ExportTable | CountRows

@@ -12,17 +12,15 @@ import type { Column, TableBatch } from '../domain/table.ts'
 import { Bitmap } from '../engines/bitmap.ts'
 import type { LivePoints } from '../shard/live-points.ts'
 import { MetadataIndex, parseMetadata } from '../shard/metadata-index.ts'
-import type { ExportRows } from './export-job.ts'
+import type { ExportForm } from './export-job.ts'
 
 /** Lines are gathered up to about this many UTF-16 units before they are given out. */
 const CHUNK_CHARS = 64 * 1024
 
-type Wish = Pick<ExportRows, 'format' | 'includeVectors' | 'filter' | 'dimension'>
-
 /** The bytes of the file. @throws what `points` throws, after some bytes. */
 export function encodeExport(
   points: AsyncIterable<LivePoints>,
-  wish: Wish,
+  wish: ExportForm,
 ): AsyncIterable<Uint8Array> {
   const some = wish.filter === null ? points : matching(points, wish.filter)
   if (wish.format === 'ndjson') return pointLines(some, wish.includeVectors)
@@ -30,7 +28,7 @@ export function encodeExport(
   return encodeTable(wish.format, columns, tables(some, columns))
 }
 
-function columnsOf({ includeVectors, dimension }: Wish): Column[] {
+function columnsOf({ includeVectors, dimension }: ExportForm): Column[] {
   const vector: Column = { name: 'vector', type: 'vector', nullable: true, dimension }
   return [
     { name: 'id', type: 'utf8', nullable: false },

@@ -1,7 +1,8 @@
 /**
- * Indexes as files: the points of one checkpoint, streamed to whoever asks by a process of its own.
+ * Indexes as files: the points of one lsn, streamed to whoever asks by a process of its own.
  *
  *     checkpoint of everything written so far, held ─▶ export process ─▶ the front ─▶ client
+ *     the newest version of a Lance table ────────────────╯
  *
  * The front passes bytes on and holds a few of them; a slow client slows the process down, one that
  * goes away ends it, and one that takes nothing for long is let go. What fails on the way ends the
@@ -12,11 +13,12 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { BucketSpec } from '../domain/shard-spec.ts'
+import type { LanceIndex } from '../indexes/lance-index.ts'
 import type { ServedIndex } from '../indexes/served-index.ts'
 import { VectordError } from '../lib/errors.ts'
 import { invariant } from '../lib/invariant.ts'
 import { ExportBody } from './export-body.ts'
-import type { ExportRows } from './export-job.ts'
+import type { ExportForm, ExportRows, ExportTable } from './export-job.ts'
 import { ExportProcess } from './export-process.ts'
 import type { CountJob } from './snapshots.ts'
 
@@ -30,6 +32,8 @@ const STALL_MS = 300_000
 export interface ExportsOptions {
   /** @throws {VectordError} `index_not_found`. */
   readonly served: (index: string) => ServedIndex
+  /** Null where there is no such Lance index. */
+  readonly lance: (index: string) => LanceIndex | null
   /** @throws {VectordError} `bucket_not_found`, `bucket_unreachable`. */
   readonly spec: (bucket: string) => BucketSpec
   /** A local folder for temporary files. */
@@ -40,7 +44,13 @@ export interface ExportsOptions {
   readonly stallMs?: number
 }
 
-export type ExportWish = Pick<ExportRows, 'format' | 'includeVectors' | 'filter'>
+export type ExportWish = Omit<ExportForm, 'dimension'>
+
+interface ExportedSource {
+  readonly job: ExportRows | ExportTable
+  readonly lsn: number
+  readonly release: () => void
+}
 
 export interface OpenExport {
   /** Every write up to it is in the file, and none after it. */
@@ -75,14 +85,9 @@ export class Exports {
       for (const one of ends.splice(0)) one()
     }
     try {
-      const served = this.#options.served(index)
-      const { content, release } = await served.checkpoints.hold('if_worth')
+      const { job, lsn, release } = await this.#source(index, wish)
       ends.push(release)
-      const { bucket, dimension } = served.meta
-      const process = this.#start({
-        ...{ kind: 'rows', ...wish, content, dimension },
-        ...{ bucket: this.#options.spec(bucket), scratch: this.#scratch() },
-      })
+      const process = this.#start(job)
       ends.push(() => process.end())
       const { value: first } = await process.received.next()
       invariant(first !== undefined, 'an export ends by saying so')
@@ -93,7 +98,7 @@ export class Exports {
       })
       this.#bodies.add(body)
       ends.push(() => this.#bodies.delete(body))
-      return { lsn: content?.lsn ?? 0, body }
+      return { lsn, body }
     } catch (error) {
       end()
       throw error
@@ -123,6 +128,25 @@ export class Exports {
     this.#isClosed = true
     for (const body of this.#bodies) body.destroy(shuttingDown())
     await Promise.all([...this.#processes].map((process) => process.end()))
+  }
+
+  async #source(index: string, wish: ExportWish): Promise<ExportedSource> {
+    const { served: graph, lance, spec } = this.#options
+    const table = lance(index)
+    const scratch = this.#scratch()
+    if (table !== null) {
+      const { lsn } = await table.checkpoint()
+      const { name, dimension, metric, bucket } = table.meta
+      const place = { index: name, dimension, metric, bucket: spec(bucket) }
+      const version = { kind: 'table', table: place, version: lsn } as const
+      // Nothing is held: versions are kept by their age.
+      return { job: { ...version, ...wish, dimension, scratch }, lsn, release: () => undefined }
+    }
+    const served = graph(index)
+    const { content, release } = await served.checkpoints.hold('if_worth')
+    const { bucket, dimension } = served.meta
+    const rows = { kind: 'rows', bucket: spec(bucket), content } as const
+    return { job: { ...rows, ...wish, dimension, scratch }, lsn: content?.lsn ?? 0, release }
   }
 
   #start(job: ConstructorParameters<typeof ExportProcess>[0]): ExportProcess {

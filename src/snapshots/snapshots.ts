@@ -28,6 +28,9 @@ import { bytesOf } from './snapshot-codec.ts'
 import { carried, keysInIndex, numbered } from './snapshot-keys.ts'
 import { notFound, SnapshotShelf, type ShelfList, type ShelfPage } from './snapshot-shelf.ts'
 
+/** Read where a home bucket fails; what it holds is put there by other means. */
+const RESCUE = 'rescue'
+
 export interface SnapshotsOptions {
   /** @throws {VectordError} `bucket_not_found`, `bucket_unreachable`. */
   readonly store: (bucket: string) => ObjectStore
@@ -131,8 +134,17 @@ export class Snapshots {
     return found
   }
 
-  /** For a refusal before anything is begun. @throws {VectordError} `bucket_not_found` … */
-  checkBucket(bucket: string): void {
+  /** For a refusal before anything is begun. @throws {VectordError} `wrong_backend`, as `checkTarget`. */
+  checkMake(index: string, bucket: string): void {
+    this.#options.served(index)
+    this.checkTarget(bucket)
+  }
+
+  /** The same. @throws {VectordError} `bucket_protected`, `bucket_not_found`, … */
+  checkTarget(bucket: string): void {
+    if (bucket === RESCUE) {
+      throw new VectordError('bucket_protected', 'Nothing is written to the rescue bucket.')
+    }
     this.#options.store(bucket)
   }
 

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { createServer } from 'node:net'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { LanceCore, type LanceCoreOptions } from '../../src/dataplane/lance-core.ts'
@@ -173,6 +174,30 @@ it('a queue that is full refuses, and a deadline does not wait for the core', as
   assert.equal((await table.count(null)).count, 1)
 })
 
+it('a bucket that answers nothing keeps nobody from the tables of another', async (t) => {
+  const silent = createServer(() => undefined)
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    silent.close()
+  })
+  const address = silent.address()
+  assert.ok(address !== null && typeof address === 'object')
+  const { core, table } = await localCore(t)
+  await table.append(rowsOf(['a']))
+  const dead = core.table(
+    specOf({
+      ...{ backend: 's3', bucket: 'b', prefix: '', region: 'us-east-1' },
+      credentials: { accessKeyId: 'somebody', secretAccessKey: 'knows' },
+      endpoint: `http://127.0.0.1:${address.port}`,
+    }),
+  )
+  const stuck = Array.from({ length: 20 }, () => refused(dead.count(null), 'core_unavailable'))
+  const { count } = await table.count(null, { deadlineMs: Date.now() + 20_000 })
+  assert.equal(count, 1)
+  abort(core)
+  await Promise.all(stuck)
+})
+
 it('a core that says nothing is killed', async (t) => {
   const { core, table } = await localCore(t, { silenceMaxMs: 5000 })
   const { pid } = core.status
@@ -285,6 +310,22 @@ describe('on a real S3 server', () => {
     for (const table of [one, other]) {
       await untilTrue(async () => (await table.count(null)).count === 16)
     }
+  })
+
+  it('an id that two processes add at once is there once', async (t) => {
+    const bucket = await s3Bucket(t)
+    if (bucket === null) return
+    const spec = specOf(bucket)
+    const one = startCore(t).core.table(spec)
+    const other = startCore(t).core.table(spec)
+    await one.create()
+    for (let round = 0; round < 10; round += 1) {
+      const rows = rowsOf([`p${round}`])
+      await Promise.all([one.upsert(rows), other.upsert(rows)])
+    }
+    await untilTrue(async () => (await one.count(null)).count >= 10)
+    assert.deepEqual(await one.repeated(), [])
+    assert.equal((await one.count(null)).count, 10)
   })
 
   it('newer credentials are used, wrong ones and a server that is down are told', async (t) => {

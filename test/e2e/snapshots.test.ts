@@ -105,7 +105,7 @@ it('made, checked, copied and restored as operations, also when the index is gon
 it('what is asked for badly is refused, and a key stays within its names', async (t) => {
   const keys = [keyLine('all', 'admin', 'a-secret'), keyLine('team', 'admin', 't-secret', 'docs')]
   const service = await startService(await temporaryFolder(t), {
-    env: { VECTORD_AUTH_KEYS: keys.join(',') },
+    env: { VECTORD_AUTH_KEYS: keys.join(','), VECTORD_RESCUE_ENABLED: 'true' },
   })
   t.after(() => service.kill())
   const all = bearer('a-secret')
@@ -120,6 +120,15 @@ it('what is asked for badly is refused, and a key stays within its names', async
     ['POST', SNAPSHOTS, { note: '' }, 400, 'bad_request'],
     ['POST', SNAPSHOTS, { notes: 'x' }, 400, 'bad_request'],
     ['POST', SNAPSHOTS, { bucket: 'none' }, 404, 'bucket_not_found'],
+    ['POST', SNAPSHOTS, { bucket: 'rescue' }, 403, 'bucket_protected'],
+    ['POST', `${SNAPSHOTS}/${id}/copy`, { bucket: 'rescue' }, 403, 'bucket_protected'],
+    [
+      'POST',
+      `${SNAPSHOTS}/${id}/restore`,
+      { name: 'x', bucket: 'rescue' },
+      403,
+      'bucket_protected',
+    ],
     ['POST', '/vectors/indexes/none/snapshots', {}, 404, 'index_not_found'],
     ['GET', `${SNAPSHOTS}?limit=0`, undefined, 400, 'bad_request'],
     ['GET', `${SNAPSHOTS}?cursor=x`, undefined, 400, 'bad_request'],
@@ -142,6 +151,21 @@ it('what is asked for badly is refused, and a key stays within its names', async
   assert.deepEqual([beyond.status, codeOf(beyond)], [403, 'forbidden'])
   const within = await send('POST', restore, { name: 'docs2' }, bearer('t-secret'))
   assert.equal(within.status, 200, within.text)
+})
+
+it('a snapshot that is asked for again under the same Idempotency-Key is the same', async (t) => {
+  const service = await startService(await temporaryFolder(t))
+  t.after(() => service.kill())
+  await service.ready()
+  await fill(service, 3)
+  const once = { 'idempotency-key': 'once' }
+  const make = (headers: Readonly<Record<string, string>>): Promise<Reply> =>
+    service.request('POST', `${SNAPSHOTS}?wait=true`, { note: 'n' }, headers)
+  const [first, again, other] = [await make(once), await make(once), await make({})]
+  assert.deepEqual(again.body, first.body)
+  assert.notEqual((other.body as SnapshotBody).id, (first.body as SnapshotBody).id)
+  const list = (await service.must('GET', SNAPSHOTS)) as { snapshots: unknown[] }
+  assert.equal(list.snapshots.length, 2)
 })
 
 it(`killed ${KILLS} times while it restores, the index is there whole or its name is free`, async (t) => {

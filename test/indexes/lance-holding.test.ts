@@ -4,7 +4,12 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { MemoryStore } from '../../src/buckets/memory-store.ts'
 import { IndexOwner } from '../../src/indexes/index-owner.ts'
-import { foreignHolding, leaseHolding, type LanceHolding } from '../../src/indexes/lance-holding.ts'
+import {
+  foreignHolding,
+  leaseHolding,
+  NOBODY,
+  type LanceHolding,
+} from '../../src/indexes/lance-holding.ts'
 
 interface Held {
   readonly holding: LanceHolding
@@ -64,4 +69,8 @@ it('a refused claim tells whose it is', async () => {
   const foreign = foreignHolding(refused as Parameters<typeof foreignHolding>[0])
   assert.deepEqual([foreign.role, foreign.owner], ['follower', 'a'])
   await holding.release()
+})
+
+it('without a claim nothing is committed', async () => {
+  await assert.rejects(NOBODY.confirm(), { code: 'not_owner' })
 })

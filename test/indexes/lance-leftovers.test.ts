@@ -42,3 +42,22 @@ it('folders that are no tables are left alone', async () => {
   assert.equal(await sweepTables(store, Date.now() + 2 * HOUR_MS), 0)
   assert.equal((await keys(store)).length, 3)
 })
+
+it('an index that is made meanwhile keeps its files, whatever their names are', async () => {
+  const store = new MemoryStore()
+  const names = ['_versions/1', '_versions/2', 'data/1']
+  for (const name of names) await store.put(`_lance/a.lance/${name}`, new Uint8Array(1))
+  const remove = store.delete.bind(store)
+  let isMade = false
+  store.delete = async (key) => {
+    await remove(key)
+    if (isMade) return
+    isMade = true
+    await metaDocument(store, 'a').update(null, {
+      ...{ document: metaOf('a'), author: 'test', reason: 'create' },
+    })
+    await store.put('_lance/a.lance/_versions/2', new Uint8Array(2))
+  }
+  assert.equal(await sweepTables(store, Date.now() + 2 * HOUR_MS), 1)
+  assert.equal((await store.get('_lance/a.lance/_versions/2')).byteLength, 2)
+})

@@ -119,6 +119,18 @@ it('settings that fail on the half that they were not chosen by are never told t
   assert.equal(solved.reached, false)
 })
 
+it('hundreds of candidates are refined only where fewer do not reach the floor', async () => {
+  const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
+  table.found = losing(({ refineFactor }) => ((refineFactor ?? 0) >= 128 ? Infinity : 2))
+  const { solved } = await recall(0.9)
+  assert.ok(solved?.reached)
+  assert.deepEqual([solved.kept.nprobes, solved.kept.refine_factor], [1, 128])
+  table.found = losing(({ refineFactor }) => ((refineFactor ?? 0) >= 64 ? Infinity : 2))
+  const enough = (await recall(0.9)).solved
+  assert.ok(enough !== null)
+  assert.equal(Math.max(...enough.tried.map(({ refine_factor: factor }) => factor ?? 0)), 64)
+})
+
 it('where the cheapest fail on the half that shows, the dearest are tried, and none beyond', async () => {
   const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
   const heldOut = new Set<string>()

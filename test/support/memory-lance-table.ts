@@ -118,6 +118,11 @@ export class MemoryLanceTable implements LanceTable {
     return { ids: some.map(({ id }) => id), vectors }
   }
 
+  async repeated(): Promise<readonly string[]> {
+    const ids = this.#rows(null).map(({ id }) => id)
+    return [...new Set(ids.filter((id, i) => ids.indexOf(id) !== i))]
+  }
+
   buildIndex(): Promise<{ readonly version: number }> {
     return this.#commit([], () => undefined)
   }

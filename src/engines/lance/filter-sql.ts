@@ -28,8 +28,13 @@ import {
 const PATTERN_CHARS_MAX = 32 * 1024
 /** Characters of a bound that one pattern looks at; its alternatives grow with the square. */
 const BOUND_STEP = 64
-/** Of a range over strings. Their patterns grow with the square as well. */
+/**
+ * Of all ranges over strings together. Their patterns grow with the square as well, and compiling those
+ * of one bound of this length takes half a second.
+ */
 const BOUND_CHARS_MAX = 4096
+/** Of all names and strings of a filter: what is made of them holds up every table of the process. */
+const FILTER_CHARS_MAX = 512 * 1024
 
 const FIRST_MOVED = MOVED_FROM + SHIFT
 const LAST_CHARACTER = 0xffff + SHIFT
@@ -45,7 +50,9 @@ type Range = Extract<Filter, { kind: 'range' }>
  */
 export function filterSql(json: string | null): string | null {
   if (json === null) return null
-  const sql = predicate(parsed(json), false)
+  const filter = parsed(json)
+  checkLength(filter)
+  const sql = predicate(filter, false)
   return sql === 'true' ? null : sql
 }
 
@@ -62,6 +69,40 @@ function parsed(json: string): Filter {
     throw new VectordError('invalid_filter', 'The filter is not JSON.', { cause })
   }
   return parseFilter(value)
+}
+
+/** @throws {VectordError} `invalid_filter` where its predicate would be too long. */
+function checkLength(filter: Filter): void {
+  let [bounds, all] = [0, 0]
+  for (const leaf of leavesOf(filter)) {
+    const texts = leaf.kind === 'equals' ? leaf.anyOf : leaf.kind === 'range' ? [leaf.bound] : []
+    const chars = texts.reduce<number>((sum, text) => sum + charsOf(text), 0)
+    if (leaf.kind === 'range') bounds += chars
+    all += leaf.field.length + chars
+  }
+  const max = bounds > BOUND_CHARS_MAX ? BOUND_CHARS_MAX : FILTER_CHARS_MAX
+  if (bounds <= BOUND_CHARS_MAX && all <= FILTER_CHARS_MAX) return
+  const what = bounds > BOUND_CHARS_MAX ? 'bounds of ranges over strings' : 'names and strings'
+  const problem = `${what} have at most ${max} characters together on a Lance index`
+  throw new VectordError('invalid_filter', `The filter cannot be used: ${problem}.`, {
+    details: { problem },
+  })
+}
+
+function leavesOf(filter: Filter): readonly Leaf[] {
+  switch (filter.kind) {
+    case 'not':
+      return leavesOf(filter.of)
+    case 'and':
+    case 'or':
+      return filter.of.flatMap(leavesOf)
+    default:
+      return [filter]
+  }
+}
+
+function charsOf(value: unknown): number {
+  return typeof value === 'string' ? value.length : 0
 }
 
 function predicate(filter: Filter, negated: boolean): string {
@@ -141,14 +182,7 @@ function rangeConditions({ op, bound }: Range, head: string): string[] {
   if (typeof bound === 'number') {
     return [matches(`${literal(head)}n(?:${numberAlternatives(op, numberText(bound))})`)]
   }
-  const characters = Array.from(unitsText(bound))
-  if (characters.length > BOUND_CHARS_MAX) {
-    const problem = `a bound of a range has at most ${BOUND_CHARS_MAX} characters`
-    throw new VectordError('invalid_filter', `The filter cannot be used: ${problem}.`, {
-      details: { problem },
-    })
-  }
-  return stringConditions(op, characters, `${head}s`)
+  return stringConditions(op, Array.from(unitsText(bound)), `${head}s`)
 }
 
 /** All numbers have the same length: the first digit that differs decides. */

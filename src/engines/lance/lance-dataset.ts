@@ -52,7 +52,7 @@ export class LanceDataset implements LanceTable {
   #spec: LanceTableSpec
   #handle: Promise<LanceHandle> | null = null
   /** Null until the table was opened once, and in a bucket that stores durably by itself. */
-  #durability: LocalDurability | null = null
+  #durability: Promise<LocalDurability> | null = null
 
   constructor(spec: LanceTableSpec, session: Session) {
     this.#spec = spec
@@ -78,9 +78,11 @@ export class LanceDataset implements LanceTable {
   async drop(): Promise<void> {
     await this.#turn('maintain', () =>
       this.#turn('write', async () => {
-        this.#handle = null
-        this.#durability = null
+        this.#forget()
         await dropTable(this.#spec, this.#session)
+        // A read may have opened it meanwhile: what it saw says nothing of a table that comes after.
+        await this.#handle?.catch(() => undefined)
+        this.#forget()
       }),
     )
   }
@@ -157,6 +159,10 @@ export class LanceDataset implements LanceTable {
   ): Promise<{ readonly ids: readonly string[]; readonly vectors: Float32Array }> {
     const { version } = await this.#version()
     return this.#read(version, bounds, (view) => reads.sample(view, rows, seed))
+  }
+
+  repeated(bounds?: LanceBounds): Promise<readonly string[]> {
+    return this.#read(null, bounds, (view) => reads.repeated(view))
   }
 
   async buildIndex(kind: LanceIndexKind): Promise<Versioned> {
@@ -301,19 +307,33 @@ export class LanceDataset implements LanceTable {
   /** Makes what was committed durable. @returns the version that the table stands at. */
   async #settle(handle: LanceHandle): Promise<number> {
     const version = await handle.committed()
-    await this.#durability?.synced(version)
+    const durability = await this.#durability
+    await durability?.synced(version)
     return version
+  }
+
+  #forget(): void {
+    this.#handle = null
+    this.#durability = null
   }
 
   async #open(
     how: (spec: LanceTableSpec, session: Session) => Promise<LanceHandle>,
   ): Promise<LanceHandle> {
     const { bucket, index } = this.#spec
-    // Once in the life of this process: what it has not synced later on is still under way.
-    if (bucket.backend === 'local') {
-      this.#durability ??= await LocalDurability.open(localTableFolder(bucket.root, index))
-    }
+    if (bucket.backend === 'local') await this.#takeOn(localTableFolder(bucket.root, index))
     return how(this.#spec, this.#session)
+  }
+
+  /** Once in the life of this process: what it has not synced later on is still under way. */
+  async #takeOn(folder: string): Promise<void> {
+    const opening = (this.#durability ??= LocalDurability.open(folder))
+    try {
+      await opening
+    } catch (error) {
+      if (this.#durability === opening) this.#durability = null
+      throw error
+    }
   }
 
   /** A handle that could not be had is asked for again by the next call. */

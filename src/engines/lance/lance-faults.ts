@@ -19,7 +19,7 @@ const KNOWN: readonly (readonly [RegExp, ErrorCode])[] = [
   ],
   [/not enough rows to train|KMeans.*(fewer|less|cannot|can not)/i, 'lance_too_few_rows'],
   [
-    /error sending request|connection (refused|reset|closed)|connect error|timed out|operation timed ?out|dns error|error decoding response body|Server returned (5\d\d|429)|status: (5\d\d|429)|\b50[0234] (Internal|Bad|Service|Gateway)|SlowDown|Error after \d+ retries|Error performing/i,
+    /RetryError|TimedOut|error sending request|connection (refused|reset|closed)|connect error|timed out|operation timed ?out|dns error|error decoding response body|Server returned (5\d\d|429)|status: (5\d\d|429)|\b50[0234] (Internal|Bad|Service|Gateway)|SlowDown|Error after \d+ retries|Error performing/i,
     'bucket_unreachable',
   ],
   [/contains NaN values/, 'invalid_vector'],

@@ -64,7 +64,8 @@ export class LanceHandle {
     const { bucket, index, dimension } = spec
     const connection = await connectTo(bucket, session)
     const options = { mode: 'create', existOk: true } as const
-    const table = await connection.createEmptyTable(index, tableSchema(dimension), options)
+    const schema = tableSchema(dimension, { isShared: bucket.backend !== 'local' })
+    const table = await connection.createEmptyTable(index, schema, options)
     checkSchema(await table.schema(), index, dimension)
     return new LanceHandle(index, connection, { table, version: await table.version() })
   }

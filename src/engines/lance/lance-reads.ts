@@ -22,6 +22,9 @@ import { DISTANCE_TYPES } from './index-plan.ts'
 import { columnsOf, DISTANCE_COLUMN, hitsOf, idsOf, pointsOf, vectorsOf } from './lance-points.ts'
 import { ID_COLUMN, VECTOR_COLUMN } from './lance-schema.ts'
 
+/** Ids that are named; so many are enough to say that something is wrong. */
+const REPEATED_MAX = 10
+
 export interface ReadView {
   readonly table: Table
   /** The answer knows every write up to this one. */
@@ -95,8 +98,28 @@ async function pointsWith(
 
 /** A page at a time: first its ids, by a scan of that column, then what else is asked for. */
 export async function scroll(view: ReadView, asked: LanceScroll): Promise<LancePage> {
-  const { after, limit, include } = asked
-  const sql = filterSql(asked.filter)
+  const { limit, include } = asked
+  let { after } = asked
+  for (;;) {
+    const ids = await idsAfter(view, after, asked)
+    const done = ids.length <= limit
+    const page = ids.slice(0, limit)
+    // What was deleted between the two questions is not there any more.
+    const found = await fetchPoints(view, page, include)
+    const points = found.filter((point) => point !== null)
+    // A page without a point would say that there is nothing after it.
+    if (points.length > 0 || done) return { points, done, version: view.version }
+    after = page.at(-1) ?? after
+  }
+}
+
+/** One more than a page holds, where there are so many. */
+async function idsAfter(
+  view: ReadView,
+  after: string | null,
+  { filter, limit }: LanceScroll,
+): Promise<string[]> {
+  const sql = filterSql(filter)
   const conditions = [
     ...(after === null ? [] : [`id > ${quoted(after)}`]),
     ...(sql === null ? [] : [sql]),
@@ -107,16 +130,29 @@ export async function scroll(view: ReadView, asked: LanceScroll): Promise<LanceP
     .limit(limit + 1)
   query.orderBy({ columnName: ID_COLUMN, ascending: true })
   if (conditions.length > 0) query.where(conditions.join(' AND '))
-  const ids = idsOf(await batchesOf(view, query))
-  const done = ids.length <= limit
-  const points = await fetchPoints(view, ids.slice(0, limit), include)
-  // What was deleted between the two questions is not there any more.
-  return { points: points.filter((point) => point !== null), done, version: view.version }
+  return idsOf(await batchesOf(view, query))
 }
 
 export async function count(view: ReadView, filter: string | null): Promise<number> {
   const sql = filterSql(filter)
   return sql === null ? view.table.countRows() : view.table.countRows(sql)
+}
+
+/** Ids of which there are several rows, some of them: all ids pass in their order. */
+export async function repeated(view: ReadView): Promise<string[]> {
+  const query = view.table.query().select([ID_COLUMN])
+  query.orderBy({ columnName: ID_COLUMN, ascending: true })
+  const found = new Set<string>()
+  let last: string | null = null
+  for await (const batch of query) {
+    for (const id of idsOf([batch])) {
+      if (id === last) found.add(id)
+      last = id
+    }
+    if (found.size >= REPEATED_MAX) break
+    if (Date.now() > view.deadlineMs) throw late()
+  }
+  return [...found]
 }
 
 /** Of a view that is pinned to its version: rows are told by their places. */

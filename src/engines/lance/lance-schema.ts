@@ -25,10 +25,20 @@ export function vectorType(dimension: number): FixedSizeList<Float32> {
   return new FixedSizeList(dimension, new Field('item', new Float32(), true))
 }
 
-export function tableSchema(dimension: number): ArrowSchema {
+/**
+ * Of what is declared to be the key, LanceDB notes in each commit of an upsert which it adds; two that
+ * add the same one do not both become versions: the later is made again and replaces. That costs a
+ * look at those notes, and is of use where servers share a bucket.
+ */
+const KEY = new Map([['lance-schema:unenforced-primary-key', 'true']])
+
+export function tableSchema(
+  dimension: number,
+  { isShared = false }: { readonly isShared?: boolean } = {},
+): ArrowSchema {
   return new Schema(
     [
-      new Field(ID_COLUMN, new Utf8(), false),
+      new Field(ID_COLUMN, new Utf8(), false, isShared ? KEY : null),
       // The version of the table whose commit wrote the row.
       new Field('version', new Int64(), false),
       new Field<DataType>(VECTOR_COLUMN, vectorType(dimension), false),

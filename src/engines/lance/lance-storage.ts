@@ -36,9 +36,18 @@ export function localTableFolder(root: string, index: string): string {
 
 /** Tells one table from every other, whatever the credentials are. */
 export function placeOf({ bucket, index }: LanceTableSpec): string {
-  if (bucket.backend === 'local') return JSON.stringify(['local', bucket.root, index])
-  const { endpoint, bucket: name, prefix } = bucket
-  return JSON.stringify(['s3', endpoint, name, prefix, index])
+  return JSON.stringify([...wayTo(bucket), index])
+}
+
+/** Tells one bucket from every other, whatever the credentials are. */
+export function bucketPlaceOf({ bucket }: LanceTableSpec): string {
+  return JSON.stringify(wayTo(bucket))
+}
+
+function wayTo(bucket: BucketSpec): readonly (string | null)[] {
+  return bucket.backend === 'local'
+    ? ['local', bucket.root]
+    : ['s3', bucket.endpoint, bucket.bucket, bucket.prefix]
 }
 
 export function locationOf(bucket: BucketSpec): LanceLocation {

@@ -10,6 +10,7 @@ import { it, type TestContext } from 'node:test'
 import fc from 'fast-check'
 import type { Scalar } from '../../../src/domain/filter.ts'
 import { Bitmap } from '../../../src/engines/bitmap.ts'
+import { filterSql } from '../../../src/engines/lance/filter-sql.ts'
 import type { LanceDataset } from '../../../src/engines/lance/lance-dataset.ts'
 import { numberText, termsOf, unitsText } from '../../../src/engines/lance/metadata-terms.ts'
 import { MetadataIndex, parseMetadata } from '../../../src/shard/metadata-index.ts'
@@ -183,3 +184,22 @@ async function world(
   }
   return { table, oracle }
 }
+
+it('what would make a predicate too long is refused, however it is spread', () => {
+  const refused = (filter: unknown): void => {
+    assert.throws(() => filterSql(JSON.stringify(filter)), {
+      code: 'invalid_filter',
+      message: /characters together/,
+    })
+  }
+  const ranges = (count: number, chars: number): unknown => {
+    return { $or: Array.from({ length: count }, () => ({ s: { $gt: 'x'.repeat(chars) } })) }
+  }
+  refused(ranges(1, 4097))
+  refused(ranges(64, 65))
+  refused({ $not: ranges(500, 4096) })
+  refused({ s: { $in: Array.from({ length: 9000 }, (_, i) => `${i}`.padEnd(64, ' ')) } })
+  refused({ ['f'.repeat(600 * 1024)]: { $exists: true } })
+  assert.ok((filterSql(JSON.stringify(ranges(64, 64)))?.length ?? 0) < 4 * 1024 * 1024)
+  assert.ok(filterSql(JSON.stringify(ranges(1, 4096))) !== null)
+})
