@@ -12,6 +12,8 @@ import { startService, temporaryFolder, type Reply, type Service } from '../supp
 
 const DIMENSION = 64
 const EXPORT = '/vectors/indexes/docs/export'
+/** So that thousands of rows are more than the buffers of sockets hold. */
+const FILLER = ' and so on'.repeat(300)
 
 interface Row {
   readonly id: string
@@ -35,7 +37,12 @@ async function started(t: TestContext): Promise<Service> {
 
 function rowOf(n: number, version: number): Row {
   const vector = Array.from({ length: DIMENSION }, (_, i) => Math.fround(n + version / 7 + i / 3))
-  return { id: `p${n}`, vector, metadata: { n: version }, ...(n % 2 === 0 && { text: `t${n}` }) }
+  return {
+    id: `p${n}`,
+    vector,
+    metadata: { n: version },
+    ...(n % 2 === 0 && { text: `t${n}${FILLER}` }),
+  }
 }
 
 class Writer {
