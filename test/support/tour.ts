@@ -1,0 +1,68 @@
+/**
+ * The way of docs/getting-started.md: its blocks in a shell, and a look at the pages in between.
+ */
+
+import assert from 'node:assert/strict'
+import type { Browser } from 'playwright-core'
+import { watchPage } from './browser.ts'
+import { readShellBlocks, type ShellBlock } from './shell-blocks.ts'
+import type { ShellSession } from './shell-session.ts'
+
+export const TOUR_FILE = 'docs/getting-started.md'
+/** The index that the document makes. */
+export const TOUR_INDEX = 'digits'
+
+/** The block that promotes; after it the pages have something to show. */
+const PROMOTES = '/vectors/hnsw/promote/'
+const DESKTOP = { width: 1280, height: 1000 }
+
+export interface Tour {
+  readonly shell: ShellSession
+  readonly url: string
+  /** Runs one part of the way; by default just that. */
+  readonly step?: (name: string, work: () => Promise<void>) => Promise<void>
+  /** Once something is promoted. */
+  readonly look: () => Promise<void>
+}
+
+/** The blocks that are run against a service, and the one that starts it, which is not. */
+export function tourBlocks(): { readonly start: ShellBlock; readonly rest: readonly ShellBlock[] } {
+  const [start, ...rest] = readShellBlocks(TOUR_FILE)
+  assert.ok(start !== undefined && start.text.includes('npm start'), 'it begins with the start')
+  assert.ok(rest.length >= 8 && rest.every(({ notRun }) => notRun === null))
+  return { start, rest }
+}
+
+export async function runTour(blocks: readonly ShellBlock[], tour: Tour): Promise<void> {
+  const { shell, url, step = (_name, work) => work() } = tour
+  let looks = 0
+  for (const block of blocks) {
+    await step(block.section, async () => void (await shell.run(block, url)))
+    if (!block.text.includes(PROMOTES)) continue
+    looks += 1
+    await step('the dashboard', tour.look)
+  }
+  assert.equal(looks, 1, 'the document promotes once')
+}
+
+/** What is promoted is seen on the pages of the index, and nothing goes wrong in them. */
+export async function lookAtPages(
+  browser: Browser,
+  { url, picture }: { readonly url: string; readonly picture?: string },
+): Promise<void> {
+  const context = await browser.newContext({ viewport: DESKTOP })
+  try {
+    const page = await context.newPage()
+    const faults = watchPage(page, url)
+    await page.goto(`${url}/dashboard/indexes/${TOUR_INDEX}/history`)
+    await page.getByText('as recommended').first().waitFor()
+    await page.goto(`${url}/dashboard/indexes/${TOUR_INDEX}`)
+    await page.getByRole('heading', { level: 1, name: TOUR_INDEX, exact: true }).waitFor()
+    await page.locator('canvas').nth(1).waitFor()
+    await page.getByText('promoted', { exact: false }).first().waitFor()
+    if (picture !== undefined) await page.screenshot({ path: picture, fullPage: true })
+    assert.deepEqual(faults, [])
+  } finally {
+    await context.close()
+  }
+}
