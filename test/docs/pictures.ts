@@ -7,7 +7,7 @@
  * A test fails where they are not what is drawn here.
  */
 
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { INK, SvgPlot, type Scale } from '../support/svg-plot.ts'
 import {
   readRecord,
@@ -24,6 +24,34 @@ const DOT = '#7d8fc9'
 const ACCENT = '#2f4fc4'
 /** Recall that the pictures begin with: what lies below is far from any goal. */
 const RECALL_MIN = 0.8
+
+const WORDS_FILE = 'docs/tuning.md'
+/** What the words say that the record gives stands between these. */
+const MARKED = /<!-- (numbers|note) -->[^]*?<!-- end -->/g
+
+/** The document with the words that the record gives. */
+export function writeWords(text: string, record: TourRecord): string {
+  return text.replaceAll(MARKED, (_, name: string) => {
+    const words = name === 'note' ? noteWords(record) : numberWords(record)
+    return `<!-- ${name} -->\n\n${words}\n\n<!-- end -->`
+  })
+}
+
+function noteWords({ promoted: { note } }: TourRecord): string {
+  return `> ${note}`
+}
+
+function numberWords(record: TourRecord): string {
+  const { before, machine, data, trials, recorded_at: at } = record
+  const after = promoted(record)
+  const saved = Math.round(100 * (1 - after.cpu_us / before.cpu_us))
+  const side = (p: RecordedPoint): string =>
+    `${Math.round(p.cpu_us)} µs at ef ${p.ef} with a recall of ${p.recall.toFixed(3)}`
+  return [
+    `Here (${data}; ${machine}, with other work on it; ${at}) a search took ${side(before)},`,
+    `and takes ${side(after)}: ${saved} % less CPU time, after ${trials.length} trials.`,
+  ].join('\n')
+}
 
 /** The text of each picture by the name of its file. */
 export function drawPictures(record: TourRecord): ReadonlyMap<string, string> {
@@ -45,7 +73,7 @@ function drawPareto(record: TourRecord): string {
     cpu_us: points.map(({ cpu_us }) => cpu_us),
   }
   const front = paretoRows(cloud).flatMap((row) => points[row] ?? [])
-  const [before, after] = [servedBefore(record), promoted(record)]
+  const [before, after] = [record.before, promoted(record)]
   const costMax = Math.max(1.25 * before.cpu_us, ...front.map(({ cpu_us }) => cpu_us))
   const x = linear(costMax, 'CPU time of a search, µs')
   const plot = new SvgPlot({ title: record.data, x, y: recallScale() })
@@ -63,7 +91,11 @@ function drawPareto(record: TourRecord): string {
     anchor: 'middle',
   })
   plot.dot([after.cpu_us, after.recall], AFTER, { radius: 7 })
-  plot.label([after.cpu_us, after.recall], `promoted: ef ${after.ef}`, { dx: 12, dy: 16 })
+  plot.label([after.cpu_us, after.recall], `promoted: ef ${after.ef}`, {
+    dx: -10,
+    dy: -12,
+    anchor: 'end',
+  })
   return plot.toString()
 }
 
@@ -95,7 +127,7 @@ function drawRecallByEf(record: TourRecord): string {
 function drawTried(record: TourRecord): string {
   const { trials, goal } = record
   const costs = trials.map(({ at_goal }) => at_goal?.cpu_us ?? 0)
-  const before = servedBefore(record).cpu_us
+  const before = record.before.cpu_us
   const y = linear(1.15 * Math.max(before, ...costs), `CPU µs at recall ${goal}`)
   const x = {
     ...{ min: 0.4, max: trials.length + 0.6, label: 'trial, in the order of trying' },
@@ -162,11 +194,6 @@ function trialOf({ trials }: TourRecord, id: string): RecordedTrial {
   return found
 }
 
-/** At the measured ef that is nearest to the one that was served. */
-function servedBefore(record: TourRecord): RecordedPoint {
-  return nearest(baseline(record).curve, record.default_ef)
-}
-
 function promoted(record: TourRecord): RecordedPoint {
   const { trial_id, ef } = record.promoted
   return nearest(trialOf(record, trial_id).curve, ef)
@@ -179,5 +206,7 @@ function nearest(curve: readonly RecordedPoint[], ef: number): RecordedPoint {
 }
 
 if (import.meta.main) {
-  for (const [name, text] of drawPictures(readRecord())) writeFileSync(`${FOLDER}/${name}`, text)
+  const record = readRecord()
+  for (const [name, text] of drawPictures(record)) writeFileSync(`${FOLDER}/${name}`, text)
+  writeFileSync(WORDS_FILE, writeWords(readFileSync(WORDS_FILE, 'utf8'), record))
 }

@@ -22,7 +22,13 @@ import { freePort } from '../support/free-port.ts'
 import { inFolder } from '../support/service.ts'
 import { ShellSession } from '../support/shell-session.ts'
 import { lookAtPages, runTour, TOUR_INDEX, tourBlocks } from '../support/tour.ts'
-import { RECORD_FILE, recordTrials, type TourRecord } from '../support/tour-record.ts'
+import {
+  RECORD_FILE,
+  recordTrials,
+  type RecordedPoint,
+  type RecordedTrial,
+  type TourRecord,
+} from '../support/tour-record.ts'
 
 const run = promisify(execFile)
 
@@ -109,8 +115,10 @@ async function look(url: string): Promise<void> {
 }
 
 async function recordOf(url: string): Promise<TourRecord> {
-  const must = async (_method: string, path: string): Promise<unknown> => {
-    const reply = await fetch(url + path)
+  const must = async (method: string, path: string, body?: object): Promise<unknown> => {
+    const headers = { 'content-type': 'application/json' }
+    const sent = body === undefined ? {} : { headers, body: JSON.stringify(body) }
+    const reply = await fetch(url + path, { method, ...sent })
     assert.equal(reply.status, 200, path)
     return reply.json()
   }
@@ -119,18 +127,38 @@ async function recordOf(url: string): Promise<TourRecord> {
     current: { trial_id: string; config: { ef_search: number } }
   }
   const told = await must('GET', `/vectors/agent/decisions/${TOUR_INDEX}?limit=100`)
-  const { decisions } = told as { decisions: { kind: string; trial_id: string; reason: string }[] }
+  const { decisions } = told as { decisions: Decision[] }
   const { trial_id, config } = current
   const recommended = decisions.find(
-    (one) => one.kind === 'recommendation' && one.trial_id === trial_id,
+    (one) => one.verdict === 'recommend' && one.trial_id === trial_id,
   )
   return {
     recorded_at: new Date().toISOString().slice(0, 10),
     machine: `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores`,
-    ...{ data: DATA, goal: GOAL, default_ef: DEFAULT_EF },
+    ...{ data: DATA, goal: GOAL },
     promoted: { trial_id, ef: config.ef_search, note: recommended?.reason ?? '' },
     trials,
+    before: await measureBefore(must),
   }
+}
+
+/** The graph of the creation at the ef that it was searched with: a trial stops below that. */
+async function measureBefore(must: Must): Promise<RecordedPoint> {
+  const config = { m: 16, ef_construction: 200, ef_search: DEFAULT_EF }
+  const asked = { index: TOUR_INDEX, eval: `agent-${TOUR_INDEX}`, config }
+  const trial = (await must('POST', '/vectors/hnsw/trial?wait=true', asked)) as RecordedTrial
+  const point = trial.curve.find(({ ef }) => ef === DEFAULT_EF)
+  assert.ok(point !== undefined, 'the ef that is asked for is measured')
+  const { ef, recall, recall_lcb, cpu_us } = point
+  return { ef, recall, recall_lcb, cpu_us }
+}
+
+type Must = (method: string, path: string, body?: object) => Promise<unknown>
+
+interface Decision {
+  readonly verdict: string
+  readonly trial_id: string
+  readonly reason: string
 }
 
 /** In a process group of its own, so that all of it can be ended. */

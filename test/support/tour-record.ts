@@ -28,8 +28,8 @@ export interface TourRecord {
   readonly machine: string
   readonly data: string
   readonly goal: number
-  /** The ef that searches had before. */
-  readonly default_ef: number
+  /** The graph of the creation at the ef that searches had. */
+  readonly before: RecordedPoint
   readonly promoted: { readonly trial_id: string; readonly ef: number; readonly note: string }
   /** In the order in which they were tried. */
   readonly trials: readonly RecordedTrial[]
