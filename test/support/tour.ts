@@ -42,9 +42,31 @@ export async function runTour(blocks: readonly ShellBlock[], tour: Tour): Promis
     })
     if (!block.text.includes(PROMOTES)) continue
     looks += 1
+    await step('what is promoted', () => checkPromoted(url))
     await step('the dashboard', tour.look)
   }
   assert.equal(looks, 1, 'the document promotes once')
+}
+
+interface Recommendation {
+  readonly verdict: string
+  readonly trial_id: string | null
+  readonly evidence: { readonly ef: number }
+}
+
+/** What serves is what the agent recommended, with the ef that it was judged at. */
+async function checkPromoted(url: string): Promise<void> {
+  const read = async (path: string): Promise<unknown> => (await fetch(url + path)).json()
+  const { current } = (await read(`/vectors/hnsw/promoted/${TOUR_INDEX}`)) as {
+    current: { trial_id: string; config: { ef_search: number } }
+  }
+  const { decisions } = (await read(`/vectors/agent/decisions/${TOUR_INDEX}?limit=100`)) as {
+    decisions: readonly Recommendation[]
+  }
+  const recommended = decisions.find(
+    ({ verdict, trial_id }) => verdict === 'recommend' && trial_id === current.trial_id,
+  )
+  assert.equal(current.config.ef_search, recommended?.evidence.ef)
 }
 
 function plainly(_name: string, work: () => Promise<void>): Promise<void> {
