@@ -19,6 +19,7 @@ import { checkOutput, expectedOf, readFences, readShellBlocks } from '../support
 const NOT_RUN: Readonly<Record<string, number>> = {
   'README.md': 4,
   'docs/cli.md': 1,
+  'docs/deploy.md': 3,
   'docs/embedders.md': 2,
   'docs/getting-started.md': 1,
 }
