@@ -4741,6 +4741,8 @@ export interface paths {
     post: {
       parameters: {
         query?: {
+          /** @description Of searches; left out, the one that the trial has solved for. */
+          ef?: number
           note?: string
           promoted_by?: string
           /** @description Build the graph at once, or leave it to the next build. */

@@ -35,6 +35,8 @@ export interface StepOptions extends ChangeOptions {
 export interface PromoteOptions extends StepOptions {
   /** Who is named as its author; the name of the key by default. */
   readonly promotedBy?: string
+  /** Of searches; the one that the trial has solved for by default. */
+  readonly ef?: number
 }
 
 type Started = Answer<'/vectors/hnsw/autotune', 'post', 202>
@@ -66,7 +68,7 @@ export class IndexTuning {
 
   promote(trialId: string, options: PromoteOptions = {}): Promise<ConfigChanged> {
     const path = pathOf`/vectors/hnsw/promote/${this.#index}/${trialId}`
-    return this.#step(path, options, { promoted_by: options.promotedBy })
+    return this.#step(path, options, { promoted_by: options.promotedBy, ef: options.ef })
   }
 
   /** Back to the configuration before; without one, to that of the creation. */

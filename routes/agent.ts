@@ -51,7 +51,7 @@ const STATUS = {
 } as const
 
 const START = {
-  config: { role: 'admin' },
+  config: { role: 'admin', wide: true },
   schema: {
     tags: TAGS,
     summary: 'Let the agent work, until the server ends',
@@ -61,7 +61,7 @@ const START = {
 } as const
 
 const STOP = {
-  config: { role: 'admin' },
+  config: { role: 'admin', wide: true },
   schema: {
     tags: TAGS,
     summary: 'Stop the agent of every index, after the trial under way',

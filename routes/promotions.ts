@@ -11,6 +11,7 @@ import {
   type Static,
 } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { HNSW_BOUNDS } from '../src/domain/hnsw-config.ts'
 import { mayTouch } from '../src/http/auth.ts'
 import { etagOf, ifMatch } from '../src/http/conditional.ts'
 import { findIndex } from '../src/http/index-access.ts'
@@ -51,6 +52,7 @@ const STRICT = { additionalProperties: false } as const
 const TAGS = ['promotions']
 const PAGE_DEFAULT = 100
 const PAGE_MAX = 1000
+const [EF_MIN, EF_MAX] = HNSW_BOUNDS.efSearch
 const CURSOR = /^[1-9]\d{0,9}$/
 
 const IndexParams = Type.Object({ index: Name }, STRICT)
@@ -63,7 +65,15 @@ const PROMOTE = {
     description: 'Never refused for its recall; `warnings` say what to think of.',
     params: Type.Object({ index: Name, trial_id: Word }, STRICT),
     querystring: Type.Object(
-      { promoted_by: Type.Optional(Word), note: Type.Optional(Note), rebuild: RebuildWord },
+      {
+        ...{ promoted_by: Type.Optional(Word), note: Type.Optional(Note), rebuild: RebuildWord },
+        ef: Type.Optional(
+          Type.Integer({
+            ...{ minimum: EF_MIN, maximum: EF_MAX },
+            description: 'Of searches; left out, the one that the trial has solved for.',
+          }),
+        ),
+      },
       STRICT,
     ),
     response: replies({ 200: ChangedJson }),
@@ -161,8 +171,9 @@ const changeRoutes: FastifyPluginCallbackTypebox<PromotionRoutesOptions> = (app,
     const { index, trial_id: trialId } = request.params
     findIndex(indexes, request, index)
     const asked = askedOf(request, request.query)
-    const promotedBy = request.query.promoted_by ?? asked.by
-    return changed(reply, await changes.promote(index, trialId, { ...asked, promotedBy }))
+    const { promoted_by: promotedBy = asked.by, ef } = request.query
+    const wish = { ...asked, promotedBy, ...(ef !== undefined && { ef }) }
+    return changed(reply, await changes.promote(index, trialId, wish))
   })
 
   app.post('/vectors/hnsw/rollback/:index', ROLLBACK, async (request, reply) => {

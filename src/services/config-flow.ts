@@ -139,8 +139,7 @@ function warningsOf(trial: Trial, { efSearch }: HnswConfig): string[] {
   const warnings: string[] = []
   if (trial.state !== 'completed') warnings.push(`The trial is ${trial.state}, not completed.`)
   if (trial.eval.weak) warnings.push('Its eval set is weak: too few queries to rely on.')
-  const boundary = trial.boundaries.find(({ ef }) => ef === efSearch)
-  const bound = boundary?.heldOut?.recallLcb ?? null
+  const bound = heldOutBound(trial, efSearch ?? 0)
   if (bound === null) warnings.push('Its recall was not measured on held-out queries.')
   else if (bound < WARN_BELOW) {
     warnings.push(
@@ -148,4 +147,12 @@ function warningsOf(trial: Trial, { efSearch }: HnswConfig): string[] {
     )
   }
   return warnings
+}
+
+/** What the held-out queries show of searches at `ef`: at least what a smaller one showed. */
+function heldOutBound({ boundaries }: Trial, ef: number): number | null {
+  const shown = boundaries.flatMap((one) => {
+    return one.ef !== null && one.ef <= ef && one.heldOut !== null ? [one.heldOut] : []
+  })
+  return shown.at(-1)?.recallLcb ?? null
 }

@@ -10,7 +10,6 @@ import { TABLE_FORMATS, type TableFormat } from '../../src/codecs/table-reader.t
 import { encodeTable } from '../../src/codecs/table-writer.ts'
 import type { Column, TableBatch } from '../../src/domain/table.ts'
 import { startService, type Reply, type Service } from '../support/service.ts'
-import { readShellBlocks, runShellBlocks } from '../support/shell-blocks.ts'
 
 const ROWS = 20_000
 const FILE_BYTES_MAX = 2 ** 21
@@ -233,12 +232,6 @@ it('a file that is too large is refused, whether its size is told or not', async
   })
   assert.equal(status, 413)
   assert.deepEqual(await readdir(join(folder, 'scratch', 'ingest')), [])
-})
-
-it('every line of the session with files is answered as the document says', async () => {
-  const blocks = await readShellBlocks('docs/ingest.md', 'session')
-  assert.ok(blocks.length >= 4, 'the document has a session')
-  await runShellBlocks(blocks, service.url)
 })
 
 interface WatchJson {

@@ -205,3 +205,13 @@ it('403: outside its prefixes a key learns nothing, also not whether the index e
   const seen = await service.request('GET', '/vectors/indexes/shared_x', undefined, TEAM)
   assert.equal(seen.status, 200)
 })
+
+it('403: a key that is limited to prefixes does not switch the agent of all indexes', async (t) => {
+  const service = await start(t)
+  for (const path of ['/vectors/agent/start', '/vectors/agent/stop']) {
+    const reply = await service.request('POST', path, undefined, TEAM)
+    assert.equal(`${reply.status} ${String(code(reply))}`, '403 forbidden', path)
+  }
+  const { body } = await service.request('GET', '/vectors/agent/status', undefined, TEAM)
+  assert.equal((body as { state: string }).state, 'stopped')
+})

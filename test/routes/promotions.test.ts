@@ -66,10 +66,10 @@ function playedChanges(promotions: PromotionRegistry): ConfigChanges {
     return { document, revision, warnings, operationId }
   }
   return {
-    promote: async (index, trialId, { promotedBy, ...by }) => {
+    promote: async (index, trialId, { promotedBy, ef = CONFIG.efSearch, ...by }) => {
       if (trialId === 'unknown') throw new VectordError('object_not_found', 'No such trial.')
       const warnings = trialId === 'weak' ? ['Its recall is under the floor.'] : []
-      const promotion = { config: CONFIG, trialId, promotedBy }
+      const promotion = { config: { ...CONFIG, efSearch: ef }, trialId, promotedBy }
       return outcome(await promotions.promote(index, promotion, by), by.rebuild, warnings)
     },
     rollback: async (index, by) => outcome(await promotions.rollback(index, by), by.rebuild),
@@ -133,6 +133,12 @@ it('200: promote, roll back, roll forward answer the stored document and the bui
   assert.deepEqual(list.body, { promoted: [listed], errors: [] })
 })
 
+it('200: a promotion takes the ef that is asked for', async (t) => {
+  const { send } = await open(t)
+  const { text } = await send('POST', `${URL}/promote/docs/a?ef=33`)
+  assert.match(text, /"current":{"config":{"m":24,"ef_construction":300,"ef_search":33,/)
+})
+
 it('200: a pin is put and taken; 409 where nothing is promoted', async (t) => {
   const { send } = await open(t)
   const pin = (body: object, headers = {}) => send('PUT', `${URL}/promoted/docs/pin`, body, headers)
@@ -193,6 +199,9 @@ it('400: odd names, words, notes, pages and cursors', async (t) => {
     ['POST', '/promote/docs/t?promoted_by='],
     ['POST', `/promote/docs/t?note=${'n'.repeat(1025)}`],
     ['POST', '/promote/docs/t?extra=1'],
+    ['POST', '/promote/docs/t?ef=0'],
+    ['POST', '/promote/docs/t?ef=10001'],
+    ['POST', '/promote/docs/t?ef=1.5'],
     ['POST', '/rollback/docs?promoted_by=bob'],
     ['POST', '/rollforward/docs?rebuild='],
     ['GET', '/promoted?limit=1'],

@@ -1,8 +1,10 @@
 /**
- * Runs the shell blocks of a document as they are written, against a service of a test.
+ * The shell blocks of a document, as they stand between their fences.
  *
- * All blocks share one shell, so that a variable of one is there in the next. The address is the only
- * thing that is replaced. Each line has to succeed, and each answer must hold what its comment says:
+ *     ```sh                      is run as it is written
+ *     ```sh no-run needs Docker  is not, and says why
+ *
+ * A block may say in comments what comes back; each must stand in what the block prints:
  *
  *     # → any words, `"what":"must be there"`
  *
@@ -10,59 +12,75 @@
  */
 
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
-import { promisify } from 'node:util'
+import { readFileSync } from 'node:fs'
 
-const run = promisify(execFile)
-
-const DOCUMENTED_ADDRESS = 'http://127.0.0.1:8600'
-/** On a line of its own after the output of each block. */
-const END = '-- the block ends here --'
-const WITHIN_MS = 480_000
-const OUTPUT_BYTES_MAX = 64 * 1024 * 1024
-
-/** The blocks of a Markdown file that open with ```` ```sh {word} ````. */
-export async function readShellBlocks(file: string, word: string): Promise<string[]> {
-  const fence = new RegExp(`^\`\`\`sh ${word}\\n([\\s\\S]*?)^\`\`\`$`, 'gm')
-  return [...(await readFile(file, 'utf8')).matchAll(fence)].map((match) => match[1] ?? '')
+export interface Fence {
+  readonly file: string
+  /** Of the line that opens it, from 1. */
+  readonly line: number
+  /** The heading that it stands under. */
+  readonly section: string
+  /** What stands behind the three backticks. */
+  readonly info: string
+  readonly text: string
 }
 
-export async function runShellBlocks(blocks: readonly string[], url: string): Promise<void> {
-  const script = blocks.map((block) => `${runnable(block, url)}\necho; echo '${END}'\n`).join('')
-  const limits = { timeout: WITHIN_MS, maxBuffer: OUTPUT_BYTES_MAX }
-  const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', script], limits).catch(
-    (error: unknown) => {
-      throw new Error(`The shell ${endOf(error)} after\n${outputOf(error)}`)
-    },
-  )
-  const outputs = stdout.split(`\n${END}\n`)
-  for (const [i, block] of blocks.entries()) checkOutput(block, outputs[i] ?? '')
+export interface ShellBlock extends Fence {
+  /** Why it is not run; null where it is. */
+  readonly notRun: string | null
 }
 
-function runnable(block: string, url: string): string {
-  const here = block.replaceAll(DOCUMENTED_ADDRESS, url)
-  return showsRefusal(block) ? here : here.replaceAll('curl -s', 'curl -s --fail-with-body')
-}
+const NOT_RUN = 'no-run'
 
-function checkOutput(block: string, output: string): void {
-  if (!showsRefusal(block)) assert.doesNotMatch(output, /"error":\{/, block)
-  for (const [, expected = ''] of block.matchAll(/^# → .*?`([^`]+)`/gm)) {
-    assert.ok(output.includes(expected), `${block}\nanswered ${output}`)
+/** Everything between fences, whatever it is. @throws where a fence is never closed. */
+export function readFences(file: string): Fence[] {
+  const fences: Fence[] = []
+  let section = ''
+  let open: { readonly line: number; readonly info: string; readonly text: string[] } | null = null
+  for (const [i, line] of readFileSync(file, 'utf8').split('\n').entries()) {
+    if (open === null) {
+      section = /^#+ (.*)$/.exec(line)?.[1] ?? section
+      const [, info] = /^\s*```(.*)$/.exec(line) ?? []
+      if (info !== undefined) open = { line: i + 1, info: info.trim(), text: [] }
+    } else if (/^\s*```\s*$/.test(line)) {
+      const text = `${open.text.join('\n')}\n`
+      fences.push({ file, line: open.line, section, info: open.info, text })
+      open = null
+    } else {
+      open.text.push(line)
+    }
   }
+  assert.equal(open, null, `${file}: the fence of line ${open?.line} is not closed`)
+  return fences
 }
 
-function showsRefusal(block: string): boolean {
-  return /^# → .*?`"code":/m.test(block)
+/** @throws for a fence of a shell that is neither plain nor says why it is not run. */
+export function readShellBlocks(file: string): ShellBlock[] {
+  return readFences(file).flatMap((fence): ShellBlock[] => {
+    const [language = '', word, ...reason] = fence.info.split(/\s+/)
+    if (!/^(sh|bash|zsh|shell|console)$/.test(language)) return []
+    const at = `${file}:${fence.line}`
+    assert.equal(language, 'sh', `${at}: blocks that are run are fenced as sh`)
+    if (word === undefined) return [{ ...fence, notRun: null }]
+    assert.ok(word === NOT_RUN && reason.length > 0, `${at}: neither plain nor ${NOT_RUN} with why`)
+    return [{ ...fence, notRun: reason.join(' ') }]
+  })
 }
 
-/** The cause itself is no good to a reader: it repeats the script and all output. */
-function endOf(error: unknown): string {
-  if (!(error instanceof Error && 'killed' in error && 'code' in error)) return String(error)
-  return error.killed === true ? `was too slow (${WITHIN_MS} ms)` : `failed (${String(error.code)})`
+/** What the comments of a block say that it prints. */
+export function expectedOf(text: string): string[] {
+  return [...text.matchAll(/^\s*# → .*?`([^`]+)`/gm)].map(([, expected = '']) => expected)
 }
 
-function outputOf(error: unknown): string {
-  const stdout = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''
-  return stdout.slice(-4000)
+/** Whether an error is what a block is to show. */
+export function showsRefusal(text: string): boolean {
+  return expectedOf(text).some((expected) => expected.startsWith('"code":'))
+}
+
+export function checkOutput({ file, line, text }: Fence, output: string): void {
+  const at = `${file}:${line}\n${text}`
+  if (!showsRefusal(text)) assert.doesNotMatch(output, /"error":\{/, at)
+  for (const expected of expectedOf(text)) {
+    assert.ok(output.includes(expected), `${at}\nlacks ${expected} in the answer\n${output}`)
+  }
 }

@@ -19,7 +19,8 @@ const HEADER = `# The configuration of vectord: every key with its default, its 
 # VECTORD_<SECTION>_<KEY>, lists divided by commas. Relative paths start in that folder too.
 `
 
-const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
+/** What each section is about, in the order of the file. */
+export const SECTIONS: Readonly<Record<keyof typeof SCHEMA, string>> = {
   server: 'Listening, and what a request may cost.',
   storage: 'Where this server keeps what is its own.',
   primary:
@@ -60,11 +61,12 @@ export function renderReference(): string {
 
 function renderKey(placed: PlacedKey): string {
   const { name, key } = placed
-  const facts = [`Default: ${literal(key.default)}.`, range(key), environmentName(placed)]
+  const facts = [`Default: ${literal(key.default)}.`, rangeOf(key), environmentName(placed)]
   return `${comment(key.effect)}${comment(facts.join(' '))}${name} = ${literal(key.default)}\n`
 }
 
-function range(key: Key): string {
+/** What a value may be, in words. */
+export function rangeOf(key: Key): string {
   switch (key.kind) {
     case 'int':
     case 'number':
@@ -90,7 +92,7 @@ function inWords(key: Key & { kind: 'int' | 'number' }): string {
   return ''
 }
 
-function literal(value: Key['default']): string {
+export function literal(value: Key['default']): string {
   return JSON.stringify(value)
 }
 

@@ -9,6 +9,7 @@ import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs'
 import { it } from 'node:test'
 import { camelName, KEYS } from '../../src/config/schema.ts'
 import { ERROR_KINDS } from '../../src/lib/errors.ts'
+import { renderConfiguration } from './reference-markdown.ts'
 import { renderReference } from './reference-toml.ts'
 
 const LINES_MAX = 400
@@ -124,4 +125,10 @@ it('the README sets up and runs with exactly the two commands', () => {
   assert.equal(readme.match(/npm ci && npm start/g)?.length, 1)
   assert.equal(readme.match(/npm ci && npm test/g)?.length, 1)
   assert.match(read('.ci/run'), /npm ci && npm run check/)
+})
+
+it('docs/configuration.md has every key of the schema with its default and its range', async () => {
+  const current = read('docs/configuration.md')
+  assert.equal(current, await renderConfiguration(), 'run: node test/tidy/reference-markdown.ts')
+  for (const { name } of KEYS) assert.match(current, new RegExp(`^\\| \`${name}\` +\\|`, 'm'))
 })

@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact'
 import { call, get, messageOf } from '../api/client.ts'
-import type { HnswConfig, Promoted, Trial } from '../api/tuning-types.ts'
+import type { Explanation, HnswConfig, Promoted, Trial } from '../api/tuning-types.ts'
 import { ConfigDiff } from '../ui/config-diff.tsx'
 import { Dialog, Field, textOf } from '../ui/dialog.tsx'
 import { tell } from '../ui/toast.tsx'
@@ -28,9 +28,14 @@ export async function promotionOf(
   { now, promoted }: { readonly now: HnswConfig | null; readonly promoted: Promoted },
 ): Promise<Change | null> {
   try {
-    const trial = await get<Trial>(`/vectors/hnsw/trials/${index}/${encodeURIComponent(trialId)}`)
+    const [trial, { rollout }] = await Promise.all([
+      get<Trial>(`/vectors/hnsw/trials/${index}/${encodeURIComponent(trialId)}`),
+      get<Explanation>(`/vectors/agent/explain/${index}`),
+    ])
     const { revision } = promoted
-    return { kind: 'promote', index, trialId, now, after: promotedConfig(trial), revision }
+    // What the agent recommends was judged with the ef that it names.
+    const after = rollout?.trial_id === trialId ? rollout.config : promotedConfig(trial)
+    return { kind: 'promote', index, trialId, now, after, revision }
   } catch (error) {
     tell(`The trial ${trialId} cannot be promoted: ${messageOf(error)}`)
     return null
@@ -117,10 +122,12 @@ export function ChangeDialog({ change, onDone, onClose }: ChangeDialogProps): JS
   )
 }
 
-function addressOf({ kind, index, trialId }: Change, form: FormData): string {
+function addressOf({ kind, index, trialId, after }: Change, form: FormData): string {
   const query = new URLSearchParams({ rebuild: textOf(form, 'rebuild') })
   const note = textOf(form, 'note')
   if (note !== '') query.set('note', note)
+  // What was shown is what is done.
+  if (kind === 'promote' && after.ef_search !== null) query.set('ef', String(after.ef_search))
   const target = kind === 'promote' ? `${index}/${encodeURIComponent(trialId ?? '')}` : index
   return `/vectors/hnsw/${kind}/${target}?${query}`
 }
