@@ -26,7 +26,7 @@ export interface InspectOptions {
 }
 
 /** Checks the bytes of one object. @throws what is wrong with them. */
-type Check = (key: string, body: Uint8Array) => void
+type Check = (key: string, body: Uint8Array) => void | Promise<void>
 
 /** Objects that carry a checksum of their own, by their keys. */
 const CHECKS: readonly (readonly [RegExp, Check])[] = [
@@ -75,7 +75,7 @@ async function inspectObject(
   const check = CHECKS.find(([pattern]) => pattern.test(key))?.[1]
   if (check === undefined) return []
   try {
-    check(key, await store.get(key))
+    await check(key, await store.get(key))
     return []
   } catch (error) {
     if (!hasCode(error, 'object_corrupt', 'format_too_new')) throw error
@@ -84,11 +84,12 @@ async function inspectObject(
   }
 }
 
-function checkBatch(key: string, body: Uint8Array): void {
+async function checkBatch(key: string, body: Uint8Array): Promise<void> {
   const codec = { toJson: () => ({}), fromJson: () => null }
   // The journal of storage failures takes lines of an older layout, which have no checksum.
   const takesUnsealed = key.startsWith('_storage_errors/')
-  const [problem] = decodeBatch(key, body, { codec, takesUnsealed }).problems
+  const { problems } = await decodeBatch(key, body, { codec, takesUnsealed })
+  const [problem] = problems
   if (problem !== undefined) throw new VectordError(problem.code, problem.message)
 }
 
