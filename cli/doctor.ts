@@ -101,6 +101,9 @@ function show({ diagnosis, repaired }: Treated, isRepair: boolean): void {
   })
   const headings = ['index', 'state', 'dim', 'checkpoint', 'of', 'log', 'log size', 'size']
   if (rows.length > 0) print(table(headings, rows))
+  for (const { name } of indexes.filter(({ backend }) => backend === 'lance')) {
+    print(`The table of "${name}" is Lance's own: only that it has a version was looked at.`)
+  }
   for (const finding of findings) print(findingText(finding, isRepair))
   if (findings.length === 0) print('Nothing is damaged.')
   else if (isRepair) print(`${repaired} of ${findings.length} were repaired.`)

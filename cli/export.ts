@@ -1,5 +1,6 @@
 /**
- * `vectord export`: all points of an index, one a line, as `vectord import` reads them.
+ * `vectord export`: all points of an index, one a line, as `vectord import` reads them; or as a table,
+ * of one lsn, which the service writes.
  *
  * A file appears under its name only when it is whole and on the disk.
  */
@@ -8,17 +9,20 @@ import { once } from 'node:events'
 import { open, rename, rm } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import type { IndexHandle } from '../client/index-handle.ts'
+import type { TableFormat } from '../client/table-files.ts'
 import type { Include, Point } from '../client/types.ts'
 import { vectorToBase64 } from '../client/vectors.ts'
 import { UsageError } from './exit-codes.ts'
 import { filterOption } from './json-input.ts'
 import { startProgress } from './progress.ts'
 import { clientOf, interruptible, remote, type RemoteOptions } from './remote.ts'
+import { TABLE_FORMATS, tableFormatOf } from './source.ts'
 import { print, printJson } from './terminal.ts'
 
 interface ExportOptions extends RemoteOptions {
   readonly output?: string
   readonly filter?: Record<string, unknown>
+  readonly format?: TableFormat
   readonly vectors: 'array' | 'base64' | 'none'
 }
 
@@ -27,7 +31,7 @@ const PIECE_CHARS = 2 ** 18
 
 export function exportCommand(): Command {
   const command = new Command('export')
-    .description('read all points as lines of JSON')
+    .description('read all points as lines of JSON, or as a table')
     .argument('<index>')
     .option('-o, --output <file>', 'else standard output')
     .option('--filter <json>', 'only points whose metadata match', filterOption)
@@ -36,19 +40,63 @@ export function exportCommand(): Command {
         .choices(['array', 'base64', 'none'])
         .default('array'),
     )
+    .addOption(
+      new Option(
+        '--format <name>',
+        'a table; the ending of the file says it, except for ndjson',
+      ).choices(TABLE_FORMATS),
+    )
     .addHelpText(
       'after',
       `
 Examples:
   vectord export films -o films.ndjson
   vectord export films --vectors base64 | gzip > films.ndjson.gz
-  vectord export films --filter '{"year": 2020}' --vectors none`,
+  vectord export films --filter '{"year": 2020}' --vectors none
+  vectord export films -o films.parquet`,
     )
     .action(exportIndex)
   return remote(command)
 }
 
 async function exportIndex(name: string, options: ExportOptions): Promise<void> {
+  const format = options.format ?? tableFormatOf(options.output ?? '')
+  if (format === null) await exportLines(name, options)
+  else await exportTable(name, format, options)
+}
+
+async function exportTable(
+  name: string,
+  format: TableFormat,
+  { output, filter, vectors, ...options }: ExportOptions,
+): Promise<void> {
+  if (vectors === 'base64') throw new UsageError('--vectors base64 is for lines of JSON.')
+  const index = clientOf(options).index(name)
+  const progress = startProgress({ unit: 'bytes', quiet: options.quiet === true })
+  const report = { bytes: 0, lsn: 0 }
+  const counted = async function* (signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const wanted = { format, includeVectors: vectors !== 'none', signal }
+    const file = await index.exportFile({ ...wanted, ...(filter !== undefined && { filter }) })
+    report.lsn = file.lsn
+    for await (const piece of file.bytes) {
+      report.bytes += piece.length
+      progress.update({ done: report.bytes, total: null })
+      yield piece
+    }
+  }
+  try {
+    await interruptible((signal) =>
+      output === undefined ? toStdout(counted(signal)) : toFile(output, counted(signal)),
+    )
+  } finally {
+    progress.stop()
+  }
+  if (output === undefined) return
+  if (options.json === true) printJson({ index: name, ...report, file: output })
+  else print(`"${name}" up to lsn ${report.lsn} is in ${output}: ${report.bytes} bytes.`)
+}
+
+async function exportLines(name: string, options: ExportOptions): Promise<void> {
   const index = clientOf(options).index(name)
   const progress = startProgress({ unit: 'points', quiet: options.quiet === true })
   const report = { points: 0, total: (await index.health()).points }
@@ -104,13 +152,13 @@ async function* piecesOf(lines: AsyncIterable<string>, onLine: () => void): Asyn
   if (piece !== '') yield piece
 }
 
-async function toStdout(pieces: AsyncIterable<string>): Promise<void> {
+async function toStdout(pieces: AsyncIterable<string | Uint8Array>): Promise<void> {
   for await (const piece of pieces) {
     if (!process.stdout.write(piece)) await once(process.stdout, 'drain')
   }
 }
 
-async function toFile(path: string, pieces: AsyncIterable<string>): Promise<void> {
+async function toFile(path: string, pieces: AsyncIterable<string | Uint8Array>): Promise<void> {
   const partial = `${path}.partial`
   const handle = await open(partial, 'w').catch((error: unknown) => {
     throw new UsageError(`The file ${path} cannot be written.`, { cause: error })

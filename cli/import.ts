@@ -1,24 +1,27 @@
 /**
- * `vectord import`: points from lines of JSON, a file or standard input, into an index.
+ * `vectord import`: points from lines of JSON, a file or standard input, into an index; tables of other
+ * formats are handed to `import-table.ts`.
  *
  * Lines are read no faster than points are written. Where it stops it says from which line to go on:
  * everything before that line is durable.
  */
 
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { ImportError } from '../client/errors.ts'
+import type { TableFormat } from '../client/table-files.ts'
 import type { PointInput } from '../client/types.ts'
 import { vectorFromBase64, type VectorInput } from '../client/vectors.ts'
 import { UsageError } from './exit-codes.ts'
+import { importTable, type TableOptions } from './import-table.ts'
 import { isObject, parseJson } from './json-input.ts'
 import { readLines } from './lines.ts'
 import { startProgress } from './progress.ts'
-import { clientOf, interruptible, positiveInteger, remote, type RemoteOptions } from './remote.ts'
+import { clientOf, interruptible, positiveInteger, remote } from './remote.ts'
+import { openSource, type Source, TABLE_FORMATS, tableFormatOf } from './source.ts'
 import { print, printJson } from './terminal.ts'
 
-interface ImportOptions extends RemoteOptions {
+interface ImportOptions extends TableOptions {
+  readonly format?: TableFormat
   readonly fromLine: number
   readonly batch: number
   readonly concurrency: number
@@ -26,12 +29,23 @@ interface ImportOptions extends RemoteOptions {
 
 export function importCommand(): Command {
   const command = new Command('import')
-    .description('write points from lines of JSON')
+    .description('write points from lines of JSON, or from a table')
     .argument('<index>')
-    .argument('[file]', 'one point a line; - or nothing reads standard input')
+    .argument('[file]', 'one point a line, or a table; - or nothing reads standard input')
     .option('--from-line <number>', 'go on at this line', positiveInteger, 1)
     .option('--batch <points>', 'points of a request', positiveInteger, 500)
     .option('--concurrency <number>', 'requests at once', positiveInteger, 4)
+    .addOption(
+      new Option(
+        '--format <name>',
+        'a table; the ending of the file says it, except for ndjson',
+      ).choices(TABLE_FORMATS),
+    )
+    .option('--id-column <name>', 'of a table', 'id')
+    .option('--vector-column <name>', 'of a table')
+    .option('--text-column <name>', 'of a table')
+    .option('--metadata-columns <names>', 'of a table, divided by commas; else all others', names)
+    .option('--skip-bad-rows', 'of a table: leave out what is no point, and list it')
     .addHelpText(
       'after',
       `
@@ -41,7 +55,8 @@ little-endian float32, and may be left out where the index has an embedder.
 Examples:
   vectord import films films.ndjson
   vectord import films films.ndjson --from-line 120001
-  zcat films.ndjson.gz | vectord import films`,
+  zcat films.ndjson.gz | vectord import films
+  vectord import films films.parquet --id-column film --vector-column embedding`,
     )
     .action(importFile)
   return remote(command)
@@ -49,10 +64,24 @@ Examples:
 
 async function importFile(
   index: string,
-  file: string | undefined,
+  file = '-',
   options: ImportOptions,
+  command: Command,
 ): Promise<void> {
+  const format = options.format ?? tableFormatOf(file)
+  const [stray] = (format === null ? OF_TABLES : OF_LINES).filter(
+    (name) => command.getOptionValueSource(name) === 'cli',
+  )
+  if (stray !== undefined) {
+    const what = format === null ? 'a table; these are lines of JSON' : 'lines of JSON'
+    throw new UsageError(`--${kebabOf(stray)} is for ${what}.`)
+  }
   const source = await openSource(file)
+  if (format === null) await importLines(index, source, options)
+  else await importTable(index, { source, format }, options)
+}
+
+async function importLines(index: string, source: Source, options: ImportOptions): Promise<void> {
   const progress = startProgress({ unit: 'bytes', quiet: options.quiet === true })
   const places = new Places(options.fromLine)
   let end = 0
@@ -86,6 +115,18 @@ async function importFile(
   }
 }
 
+/** Options of the one and of the other, as commander calls them. */
+const OF_LINES = ['fromLine', 'batch', 'concurrency']
+const OF_TABLES = ['idColumn', 'vectorColumn', 'textColumn', 'metadataColumns', 'skipBadRows']
+
+function kebabOf(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
+function names(text: string): string[] {
+  return text.split(',').map((name) => name.trim())
+}
+
 /** The error with the line to go on from in the place of a number of points. */
 function stopped(error: ImportError, places: Places): ImportError {
   const resumeAt = places.lineOf(error.resumeAt)
@@ -94,25 +135,6 @@ function stopped(error: ImportError, places: Places): ImportError {
   const before = resumeAt === 1 ? 'Nothing' : `Everything before line ${resumeAt}`
   told.message = `${cause} ${before} is durable: go on with --from-line ${resumeAt}.`
   return told
-}
-
-interface Source {
-  readonly bytes: AsyncIterable<Uint8Array>
-  /** Null where nobody knows how long it is. */
-  readonly bytesTotal: number | null
-}
-
-async function openSource(file = '-'): Promise<Source> {
-  if (file === '-') return { bytes: process.stdin, bytesTotal: null }
-  try {
-    const stats = await stat(file)
-    if (stats.isDirectory()) throw new UsageError(`${file} is a folder.`)
-    const bytes = createReadStream(file, { highWaterMark: 2 ** 18 })
-    return { bytes, bytesTotal: stats.isFile() ? stats.size : null }
-  } catch (error) {
-    if (error instanceof UsageError) throw error
-    throw new UsageError(`The file ${file} cannot be read.`)
-  }
 }
 
 const FIELDS = ['id', 'vector', 'text', 'metadata']

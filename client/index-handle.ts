@@ -5,6 +5,15 @@
 import { IndexPoints } from './index-points.ts'
 import { IndexTuning } from './index-tuning.ts'
 import type { Operations, WaitOptions } from './operations.ts'
+import {
+  exportTable,
+  ingestTable,
+  type ExportedFile,
+  type ExportOptions,
+  type IngestColumns,
+  type Ingested,
+  type TableFile,
+} from './table-files.ts'
 import { pathOf, type Transport } from './transport.ts'
 import type { Answer, CallOptions, Checkpoint, IndexHealth, Verification } from './types.ts'
 
@@ -27,6 +36,21 @@ export class IndexHandle extends IndexPoints {
   health(options?: CallOptions): Promise<IndexHealth> {
     const path = pathOf`/vectors/indexes/${this.name}/health`
     return this.#transport.json({ method: 'GET', path, again: 'repeatable', options })
+  }
+
+  /** All points, or those that match, as a file: a stream of its bytes. */
+  exportFile(options: ExportOptions = {}): Promise<ExportedFile> {
+    return exportTable(this.#transport, this.name, options)
+  }
+
+  /** Fills the index from a file whose columns are named; waits for it. See `ingestTable`. */
+  ingestFile(
+    file: TableFile,
+    columns: IngestColumns,
+    options: WaitOptions = {},
+  ): Promise<Ingested> {
+    const service = { transport: this.#transport, operations: this.#operations }
+    return ingestTable(service, { index: this.name, file, columns }, options)
   }
 
   /** Writes a checkpoint now, and waits for it. */

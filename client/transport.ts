@@ -34,6 +34,8 @@ export interface Call {
   readonly query?: Readonly<Record<string, QueryValue>>
   /** Sent as JSON. */
   readonly json?: unknown
+  /** Sent as it comes, in the place of JSON. A stream is read once: `again` is `once`. */
+  readonly file?: { readonly type: string; readonly bytes: ReadableStream<Uint8Array> }
   /** The JSON of each try, where it is not the same in all of them. */
   readonly jsonOfTry?: () => unknown
   /** Told of each try that the service refused, before the next. */
@@ -90,11 +92,11 @@ export class Transport {
   }
 
   /** Sends, and gives the body as it comes: once it comes, the signal alone ends it. */
-  body(call: Call): Promise<ReadableStream<Uint8Array>> {
+  body(call: Call): Promise<{ headers: Headers; bytes: ReadableStream<Uint8Array> }> {
     return this.#repeat(call, async (key) => {
       const { response, timer } = await this.#send(call, key)
       timer.clear()
-      return response.body ?? new ReadableStream()
+      return { headers: response.headers, bytes: response.body ?? new ReadableStream() }
     })
   }
 
@@ -134,6 +136,7 @@ export class Transport {
       method: call.method,
       headers: this.#headersOf({ ...call, json }, key),
       ...(json !== undefined && { body: JSON.stringify(json) }),
+      ...(call.file !== undefined && { body: call.file.bytes, duplex: 'half' as const }),
       signal: signal === undefined ? time : AbortSignal.any([time, signal]),
       // A key must not follow a redirect to where nobody meant to send it.
       redirect: 'manual',
@@ -148,10 +151,11 @@ export class Transport {
     return `${this.#base}${path}${text === '' ? '' : `?${text}`}`
   }
 
-  #headersOf({ json, ifRevision }: Call, key: string | null): Record<string, string> {
+  #headersOf({ json, file, ifRevision }: Call, key: string | null): Record<string, string> {
     return {
       ...(this.#options.key !== null && { authorization: `Bearer ${this.#options.key}` }),
       ...(json !== undefined && { 'content-type': 'application/json' }),
+      ...(file !== undefined && { 'content-type': file.type }),
       ...(ifRevision !== undefined && { 'if-match': `"${ifRevision}"` }),
       ...(key !== null && { 'idempotency-key': key }),
     }

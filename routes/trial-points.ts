@@ -73,7 +73,7 @@ export const trialPointRoutes: FastifyPluginCallbackTypebox<TrialPointRoutesOpti
     const etag = etagOf(page.trials)
     reply.header('etag', etag)
     if (request.headers['if-none-match'] === etag) return reply.code(304).send(null)
-    // Reading a long journal has held the event loop already.
+    // Sorting a long journal has held the event loop for a few milliseconds already.
     await nextTurn()
     return reply.type(JSON_TYPE).send(pointsJson(page.trials))
   })

@@ -45,6 +45,8 @@ export interface LogSummary {
 
 export interface IndexSummary {
   readonly name: string
+  /** `hnsw`, or `lance`, of which nothing but that there is a version was looked at. */
+  readonly backend: string | null
   /** As its document says; null where that cannot be read. */
   readonly state: string | null
   readonly dimension: number | null

@@ -1,5 +1,6 @@
 /**
- * A whole bucket: every index, and every document and journal by its own checksums.
+ * A whole bucket: every index, snapshot and dataset, and every document and journal by its own
+ * checksums.
  */
 
 import { readdir } from 'node:fs/promises'
@@ -10,12 +11,15 @@ import { TEMPORARY_FOLDER } from '../../src/buckets/object-key.ts'
 import type { ObjectInfo } from '../../src/buckets/object-store.ts'
 import { decodeRevision } from '../../src/buckets/revision-codec.ts'
 import { indexNames, ownPrefixes } from '../../src/indexes/index-objects.ts'
+import { tableFolder } from '../../src/indexes/open-lance.ts'
 import { decodeLetter } from '../../src/ingest/dead-letter-codec.ts'
 import { decodeEvalSet } from '../../src/journal/eval-codec.ts'
 import { hasCode, VectordError } from '../../src/lib/errors.ts'
 import { type BucketDiagnosis, type Finding, type IndexSummary, problemOf } from './finding.ts'
 import { inspectCache } from './inspect-cache.ts'
+import { inspectDatasets } from './inspect-datasets.ts'
 import { inspectIndex } from './inspect-index.ts'
+import { inspectSnapshots } from './inspect-snapshots.ts'
 import type { TargetBucket } from './target.ts'
 
 export interface InspectOptions {
@@ -26,7 +30,7 @@ export interface InspectOptions {
 }
 
 /** Checks the bytes of one object. @throws what is wrong with them. */
-type Check = (key: string, body: Uint8Array) => void
+type Check = (key: string, body: Uint8Array) => void | Promise<void>
 
 /** Objects that carry a checksum of their own, by their keys. */
 const CHECKS: readonly (readonly [RegExp, Check])[] = [
@@ -44,7 +48,7 @@ export async function inspectBucket(
   for await (const object of bucket.store.list('')) objects.push(object)
   const names = (await indexNames(bucket.store)).filter((name) => indexes?.includes(name) ?? true)
   const ownerOf = (key: string): string | null =>
-    names.find((name) => ownPrefixes(name).some((prefix) => key.startsWith(prefix))) ?? null
+    names.find((name) => prefixesOf(name).some((prefix) => key.startsWith(prefix))) ?? null
   const byOwner = Map.groupBy(objects, ({ key }) => ownerOf(key))
   if (indexes !== null) byOwner.delete(null)
   const wanted = [...byOwner].flatMap(([owner, own]) => own.map((object) => ({ owner, object })))
@@ -62,9 +66,16 @@ export async function inspectBucket(
     onStep({ done: names.length + i, total, note: object.key })
     findings.push(...(await inspectObject(bucket, object.key, owner)))
   }
-  if (indexes === null) findings.push(...(await temporaryFiles(bucket)))
+  findings.push(...(await inspectSnapshots(bucket, objects, indexes)))
+  if (indexes === null) {
+    findings.push(...(await inspectDatasets(bucket, findings)), ...(await temporaryFiles(bucket)))
+  }
   const bytes = wanted.reduce((sum, { object }) => sum + object.bytes, 0)
   return { uri: bucket.uri, objects: wanted.length, bytes, indexes: summaries, findings }
+}
+
+function prefixesOf(index: string): readonly string[] {
+  return [...ownPrefixes(index), tableFolder(index)]
 }
 
 async function inspectObject(
@@ -75,7 +86,7 @@ async function inspectObject(
   const check = CHECKS.find(([pattern]) => pattern.test(key))?.[1]
   if (check === undefined) return []
   try {
-    check(key, await store.get(key))
+    await check(key, await store.get(key))
     return []
   } catch (error) {
     if (!hasCode(error, 'object_corrupt', 'format_too_new')) throw error
@@ -84,11 +95,12 @@ async function inspectObject(
   }
 }
 
-function checkBatch(key: string, body: Uint8Array): void {
+async function checkBatch(key: string, body: Uint8Array): Promise<void> {
   const codec = { toJson: () => ({}), fromJson: () => null }
   // The journal of storage failures takes lines of an older layout, which have no checksum.
   const takesUnsealed = key.startsWith('_storage_errors/')
-  const [problem] = decodeBatch(key, body, { codec, takesUnsealed }).problems
+  const { problems } = await decodeBatch(key, body, { codec, takesUnsealed })
+  const [problem] = problems
   if (problem !== undefined) throw new VectordError(problem.code, problem.message)
 }
 

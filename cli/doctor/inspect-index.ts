@@ -6,6 +6,7 @@ import type { ObjectInfo } from '../../src/buckets/object-store.ts'
 import { hasCode } from '../../src/lib/errors.ts'
 import type { CheckpointContent, StoredFile } from '../../src/domain/checkpoint.ts'
 import { metaDocument, type IndexMeta } from '../../src/indexes/index-meta.ts'
+import { tableFolder } from '../../src/indexes/open-lance.ts'
 import { CheckpointStore, type FoundCheckpoint } from '../../src/log/checkpoint-store.ts'
 import { type CheckpointSummary, type Finding, type IndexSummary, problemOf } from './finding.ts'
 import { type InspectedLog, inspectLog } from './inspect-log.ts'
@@ -16,7 +17,11 @@ export interface InspectedIndex {
   readonly findings: readonly Finding[]
 }
 
-const NO_LOG = { objects: 0, bytes: 0, records: 0, firstLsn: 0, lastLsn: 0 }
+/** What an index of the backend lance has none of, and of one that is unknown is unknown. */
+const NOTHING = {
+  checkpoints: [],
+  log: { objects: 0, bytes: 0, records: 0, firstLsn: 0, lastLsn: 0 },
+} as const
 
 /** @param objects those of the bucket that belong to the index. */
 export async function inspectIndex(
@@ -30,10 +35,14 @@ export async function inspectIndex(
   }
   const meta = await readMeta(bucket, name)
   if (meta === null) {
-    const unknown = { state: null, dimension: null, metric: null, checkpoints: [], log: NO_LOG }
-    return { summary: { name, ...unknown, ...sums }, findings: [] }
+    const unknown = { backend: null, state: null, dimension: null, metric: null }
+    return { summary: { name, ...unknown, ...sums, ...NOTHING }, findings: [] }
   }
-  const { incarnation, state, dimension, metric } = meta
+  const { incarnation, backend, state, dimension, metric } = meta
+  const known = { name, backend, state, dimension, metric, ...sums }
+  if (backend === 'lance') {
+    return { summary: { ...known, ...NOTHING }, findings: tableFaults(meta, objects) }
+  }
   const store = new CheckpointStore({
     ...{ store: bucket.store, index: name, incarnation },
     nowMs: () => 0,
@@ -57,9 +66,19 @@ export async function inspectIndex(
     faults.map((fault) => ({ ...fault, loss: lossOf(fault, lsn, { checkpoints, log }) })),
   )
   return {
-    summary: { name, state, dimension, metric, ...sums, checkpoints, log: log.summary },
+    summary: { ...known, checkpoints, log: log.summary },
     findings: [...once(parts), ...once(graphs), ...log.findings],
   }
+}
+
+/** The files of a table are Lance's own: of them it is known alone that there must be a version. */
+function tableFaults({ name, state }: IndexMeta, objects: readonly ObjectInfo[]): Finding[] {
+  const key = `${tableFolder(name)}_versions/`
+  const isThere = objects.some((one) => one.key.startsWith(key) && one.key.endsWith('.manifest'))
+  if (isThere || state !== 'active') return []
+  const problem = 'no version of the table is there'
+  const loss = `every point of "${name}"`
+  return [{ key, index: name, kind: 'missing', problem, loss, repair: null }]
 }
 
 /** The newest document that can be read; what cannot is found among the documents. */
@@ -112,10 +131,11 @@ function toBeBuilt(fault: Finding): Finding {
 /** Checks files against what a manifest says of them, each once: manifests share them. */
 export class Files {
   readonly #bucket: TargetBucket
-  readonly #index: string
+  readonly #index: string | null
   readonly #checked = new Map<string, Finding[]>()
 
-  constructor(bucket: TargetBucket, index: string) {
+  /** @param index null where they belong to none. */
+  constructor(bucket: TargetBucket, index: string | null) {
     this.#bucket = bucket
     this.#index = index
   }

@@ -10,9 +10,12 @@
 
 import { crc32 } from 'node:zlib'
 import { hasCode } from '../lib/errors.ts'
+import { inSteps, whileTrue } from '../lib/steps.ts'
 import type { JsonObject } from './revision-codec.ts'
 
 const LINE_FORMAT = 1
+
+const NEWLINE = 0x0a
 
 const SEAL = /,"crc":"([0-9a-f]{8})"\}$/
 
@@ -49,37 +52,59 @@ export interface BatchForm<T> {
   readonly takesUnsealed: boolean
 }
 
-export function encodeBatch<T>(
+/** In short steps: a batch may be megabytes. */
+export async function encodeBatch<T>(
   entries: readonly BatchEntry<T>[],
   codec: BatchCodec<T>,
-): Uint8Array {
-  const lines = entries.map(({ id, record }, i) => {
-    const left = entries.length - 1 - i
-    const text = JSON.stringify({ format: LINE_FORMAT, id, left, ...codec.toJson(record) })
-    return `${text.slice(0, -1)},"crc":"${checksum(text)}"}\n`
+): Promise<Uint8Array> {
+  const lines: Uint8Array[] = []
+  await inSteps(entries.length, (i) => {
+    const entry = entries[i]
+    if (entry !== undefined) lines.push(encodeLine(entry, entries.length - 1 - i, codec))
   })
-  return Buffer.from(lines.join(''))
+  return Buffer.concat(lines)
 }
 
-export function decodeBatch<T>(key: string, body: Uint8Array, form: BatchForm<T>): Batch<T> {
-  const lines = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString().split('\n')
-  // Every line ends with a newline, so the last piece is empty; else it is a torn line.
-  if (lines.at(-1) === '') lines.pop()
+function encodeLine<T>(
+  { id, record }: BatchEntry<T>,
+  left: number,
+  codec: BatchCodec<T>,
+): Uint8Array {
+  const text = JSON.stringify({ format: LINE_FORMAT, id, left, ...codec.toJson(record) })
+  return Buffer.from(`${text.slice(0, -1)},"crc":"${checksum(text)}"}\n`)
+}
+
+/** In short steps: a batch may be megabytes. */
+export async function decodeBatch<T>(
+  key: string,
+  body: Uint8Array,
+  form: BatchForm<T>,
+): Promise<Batch<T>> {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   const entries: BatchEntry<T>[] = []
   const problems: BatchProblem[] = []
-  for (const [i, line] of lines.entries()) {
-    const read = decodeLine(line, form)
-    if (typeof read === 'string') problems.push(corrupt(key, i + 1, read))
-    else if ('tooNew' in read) problems.push(tooNew(key, i + 1, read.tooNew))
+  if (bytes.length === 0) problems.push(corrupt(key, null, 'it is empty'))
+  let line = 0
+  let at = 0
+  await whileTrue(() => {
+    if (at >= bytes.length) return false
+    // Every line ends with a newline; one without is torn.
+    const newline = bytes.indexOf(NEWLINE, at)
+    const end = newline === -1 ? bytes.length : newline
+    const read = decodeLine(bytes.toString('utf8', at, end), form)
+    line += 1
+    at = end + 1
+    if (typeof read === 'string') problems.push(corrupt(key, line, read))
+    else if ('tooNew' in read) problems.push(tooNew(key, line, read.tooNew))
     else {
       entries.push({ id: read.id, record: read.record })
-      const isLast = i === lines.length - 1
+      const isLast = at >= bytes.length
       if (isLast && read.left > 0) {
         problems.push(corrupt(key, null, `${read.left} lines are missing at its end`))
       }
     }
-  }
-  if (lines.length === 0) problems.push(corrupt(key, null, 'it is empty'))
+    return true
+  })
   return { entries, problems }
 }
 

@@ -15,6 +15,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { hasCode, VectordError } from '../lib/errors.ts'
 import { KeyedMutex } from '../lib/keyed-mutex.ts'
 import {
@@ -26,6 +27,7 @@ import {
   decodeBatch,
   encodeBatch,
 } from './batch-line.ts'
+import type { BatchCache } from './batch-cache.ts'
 import { checkPrefix } from './object-key.ts'
 import type { ObjectInfo, ObjectStore } from './object-store.ts'
 
@@ -34,6 +36,9 @@ export const FLUSH_AT = 32
 
 /** A batch is at most this large; what is larger is none of ours and is not read. */
 const OBJECT_BYTES_MAX = 64 * 2 ** 20
+
+/** Parsing about as much takes a step, see `steps.ts`. */
+const TURN_BYTES = 2 ** 18
 
 /** A compaction reads at most so much and writes no more; larger objects stay as they are. */
 const MERGE_BYTES_MAX = 32 * 2 ** 20
@@ -68,8 +73,8 @@ export interface BatchLogOptions<T> {
   readonly kept?: (entries: readonly BatchEntry<T>[]) => readonly BatchEntry<T>[]
   /** Deletes what a compaction has merged. Default: the compaction does. */
   readonly onReplaced?: (objects: readonly ObjectInfo[]) => Promise<void>
-  /** Bytes of objects whose entries are kept in memory, so that they are not read again. Default 0. */
-  readonly cacheBytesMax?: number
+  /** Keeps what was read. Default: it is read again. */
+  readonly cache?: BatchCache<T>
   /** True takes lines without a checksum, as an older layout wrote them. Default false. */
   readonly takesUnsealed?: boolean
 }
@@ -77,9 +82,8 @@ export interface BatchLogOptions<T> {
 export class BatchLog<T> {
   readonly #options: BatchLogOptions<T>
   readonly #turns = new KeyedMutex()
-  /** By key, least lately read first. */
-  readonly #cache = new Map<string, { readonly bytes: number; readonly batch: Batch<T> }>()
-  #cacheBytes = 0
+  /** By key: what is being read, once for all who ask. */
+  readonly #reading = new Map<string, Promise<Batch<T>>>()
   /** Merged and not deleted yet: keys, and the bucket that they are in. */
   #replaced: { readonly store: ObjectStore; readonly keys: Set<string> } | null = null
   /** By id, in order. */
@@ -168,7 +172,7 @@ export class BatchLog<T> {
     const { merged, found } = await this.#mergeable()
     if (merged.length < 2) return merged
     const entries = inOrder(found)
-    await this.#put(encodeBatch(kept === undefined ? entries : kept(entries), codec))
+    await this.#put(await encodeBatch(kept === undefined ? entries : kept(entries), codec))
     await this.#giveUp(merged)
     return merged
   }
@@ -191,12 +195,6 @@ export class BatchLog<T> {
     return { merged, found }
   }
 
-  /** Frees the memory of what was read; it is read again when it is asked for. */
-  forgetCache(): void {
-    this.#cache.clear()
-    this.#cacheBytes = 0
-  }
-
   /** Deletes every batch, and forgets what waits. */
   drop(): Promise<void> {
     return this.#turns.run('', async () => {
@@ -206,6 +204,7 @@ export class BatchLog<T> {
       for (const { key } of await this.#list()) {
         if (NAME.test(this.#nameOf(key))) await store.delete(key)
       }
+      this.#options.cache?.keepOnly(this.#options.prefix, new Set())
     })
   }
 
@@ -219,7 +218,7 @@ export class BatchLog<T> {
     const batch = [...this.#waiting.values()]
     if (batch.length === 0) return 0
     if (!this.#knowsNames) await this.#list()
-    await this.#put(encodeBatch(batch, this.#options.codec))
+    await this.#put(await encodeBatch(batch, this.#options.codec))
     // Only now: until the object is there, readers find the entries here.
     for (const { id } of batch) this.#waiting.delete(id)
     return batch.length
@@ -255,7 +254,7 @@ export class BatchLog<T> {
     const found = new Map(this.#waiting)
     const problems: BatchProblem[] = []
     const objects = await this.#list()
-    this.#forgetAllBut(objects)
+    this.#options.cache?.keepOnly(this.#options.prefix, new Set(objects.map(({ key }) => key)))
     for (const object of objects.toReversed()) {
       if (found.size >= limit) break
       const batch = await this.#load(object)
@@ -302,16 +301,25 @@ export class BatchLog<T> {
     }
   }
 
-  async #load({ key, bytes }: ObjectInfo): Promise<Batch<T>> {
-    const cached = this.#cache.get(key)
-    if (cached !== undefined) {
-      this.#cache.delete(key)
-      this.#cache.set(key, cached)
-      return cached.batch
+  #load(object: ObjectInfo): Promise<Batch<T>> | Batch<T> {
+    const cached = this.#options.cache?.get(object.key)
+    if (cached !== undefined) return cached
+    const reading = this.#reading.get(object.key) ?? this.#begin(object)
+    this.#reading.set(object.key, reading)
+    return reading
+  }
+
+  async #begin({ key, bytes }: ObjectInfo): Promise<Batch<T>> {
+    try {
+      const batch = await this.#decode(key, bytes)
+      // What becomes of so many entries is not for the turn that parsed the last of them.
+      if (bytes > TURN_BYTES) await setImmediate()
+      // What has a problem is read again: it may be repaired.
+      if (batch.problems.length === 0) this.#options.cache?.set(key, { bytes, batch })
+      return batch
+    } finally {
+      this.#reading.delete(key)
     }
-    const batch = await this.#decode(key, bytes)
-    this.#remember(key, { bytes, batch })
-    return batch
   }
 
   async #decode(key: string, bytes: number): Promise<Batch<T>> {
@@ -319,34 +327,11 @@ export class BatchLog<T> {
     if (!NAME.test(this.#nameOf(key))) return unreadable(key, 'it is no batch of this log')
     if (bytes > OBJECT_BYTES_MAX) return unreadable(key, 'it is too large for a batch')
     try {
-      return decodeBatch(key, await store().get(key), { codec, takesUnsealed })
+      return await decodeBatch(key, await store().get(key), { codec, takesUnsealed })
     } catch (error) {
       if (!hasCode(error, 'object_corrupt')) throw error
       return unreadable(key, 'the bucket says that its bytes are not those that were put')
     }
-  }
-
-  #remember(key: string, cached: { readonly bytes: number; readonly batch: Batch<T> }): void {
-    const { cacheBytesMax = 0 } = this.#options
-    // What has a problem is read again: it may be repaired.
-    if (cached.bytes > cacheBytesMax || cached.batch.problems.length > 0) return
-    this.#forget(key)
-    this.#cache.set(key, cached)
-    this.#cacheBytes += cached.bytes
-    for (const oldest of this.#cache.keys()) {
-      if (this.#cacheBytes <= cacheBytesMax) return
-      this.#forget(oldest)
-    }
-  }
-
-  #forgetAllBut(objects: readonly ObjectInfo[]): void {
-    const there = new Set(objects.map(({ key }) => key))
-    for (const key of this.#cache.keys()) if (!there.has(key)) this.#forget(key)
-  }
-
-  #forget(key: string): void {
-    this.#cacheBytes -= this.#cache.get(key)?.bytes ?? 0
-    this.#cache.delete(key)
   }
 
   #nameOf(key: string): string {

@@ -4,7 +4,7 @@
  * Trials of different epochs ran on different points; their numbers say nothing about each other.
  */
 
-import type { Boundary, Trial } from '../domain/trial.ts'
+import type { Boundary, CurvePoint, Trial } from '../domain/trial.ts'
 
 export interface BestRules {
   /** What the lower bound of the recall on the held-out queries must reach. */
@@ -26,30 +26,56 @@ export interface BestTrial {
  * graph, then the faster build, then the earlier trial. Null where none meets it.
  */
 export function bestTrial(trials: readonly Trial[], rules: BestRules): BestTrial | null {
-  const candidates = completedOf(trials, rules.fingerprint).flatMap((trial) =>
-    trial.boundaries
-      .filter((boundary) => meets(boundary, rules))
-      .map((b) => ({ trial, boundary: b })),
-  )
-  return candidates.sort(byCost)[0] ?? null
+  let best: BestTrial | null = null
+  for (const trial of completedOf(trials, rules.fingerprint)) {
+    for (const boundary of trial.boundaries) {
+      if (!meets(boundary, rules)) continue
+      if (best === null || byCost({ trial, boundary }, best) < 0) best = { trial, boundary }
+    }
+  }
+  return best
 }
 
 /**
  * Completed trials of one epoch that no other beats: one of their points has a recall (its lower
- * bound) that none of the others reaches at the same cost or less. In the order of `trials`.
+ * bound) that none of the others reaches at the same cost or less; of equal points the earlier
+ * trial's counts. In the order of `trials`.
  */
 export function paretoFront(trials: readonly Trial[], fingerprint?: string): readonly Trial[] {
-  const points = completedOf(trials, fingerprint)
-    .flatMap((trial) => trial.curve.map(({ recallLcb, cpuUs }) => ({ trial, recallLcb, cpuUs })))
-    .sort((a, b) => a.cpuUs - b.cpuUs || b.recallLcb - a.recallLcb || a.trial.seq - b.trial.seq)
-  const front = new Set<Trial>()
-  let highest = -Infinity
-  for (const { trial, recallLcb } of points) {
-    if (recallLcb <= highest) continue
-    highest = recallLcb
-    front.add(trial)
+  // Few of many points are on it: they are not sorted, but each is held against the front so far.
+  const front: FrontPoint[] = []
+  for (const trial of completedOf(trials, fingerprint).toSorted((a, b) => a.seq - b.seq)) {
+    for (const point of trial.curve) advance(front, trial, point)
   }
-  return trials.filter((trial) => front.has(trial))
+  const found = new Set(front.map(({ trial }) => trial))
+  return trials.filter((trial) => found.has(trial))
+}
+
+interface FrontPoint {
+  readonly trial: Trial
+  readonly recallLcb: number
+  readonly cpuUs: number
+}
+
+/** `front` grows strictly both in cost and in recall. */
+function advance(front: FrontPoint[], trial: Trial, { recallLcb, cpuUs }: CurvePoint): void {
+  const at = countOfCostUpTo(front, cpuUs)
+  const before = front[at - 1]
+  if (before !== undefined && before.recallLcb >= recallLcb) return
+  const from = before?.cpuUs === cpuUs ? at - 1 : at
+  let end = at
+  while ((front[end]?.recallLcb ?? Infinity) <= recallLcb) end += 1
+  front.splice(from, end - from, { trial, recallLcb, cpuUs })
+}
+
+function countOfCostUpTo(front: readonly FrontPoint[], cpuUs: number): number {
+  let [low, high] = [0, front.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((front[middle]?.cpuUs ?? Infinity) <= cpuUs) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 function completedOf(trials: readonly Trial[], asked: string | undefined): readonly Trial[] {

@@ -1,17 +1,17 @@
 /**
  * The batch logs of one kind, one for each index: opened when they are asked for. There are as many as
- * indexes; only those that were asked for lately cache what they have read.
+ * indexes; what they have read lies in one cache, of which those have most that were asked for lately.
  */
 
+import { BatchCache } from '../buckets/batch-cache.ts'
 import type { BatchCodec, BatchEntry } from '../buckets/batch-line.ts'
 import { BatchLog, FLUSH_AT } from '../buckets/batch-log.ts'
 import type { ObjectInfo, ObjectStore } from '../buckets/object-store.ts'
 import { checkName } from '../domain/names.ts'
 import { VectordError } from '../lib/errors.ts'
 
-/** Logs that may cache, and bytes of objects that each of them may. */
-const CACHES_MAX = 16
-const CACHE_BYTES_MAX = 2 * 2 ** 20
+/** Bytes of objects of all logs together; the full journals of a few indexes that are looked at. */
+const CACHE_BYTES_MAX = 32 * 2 ** 20
 
 /** Entries of an index that wait while its bucket takes none. */
 const WAITING_MAX = 1024
@@ -40,7 +40,7 @@ export interface IndexLogsOptions<T> extends JournalOptions {
 
 export class IndexLogs<T> {
   readonly #options: IndexLogsOptions<T>
-  /** Least lately asked for first. */
+  readonly #cache = new BatchCache<T>(CACHE_BYTES_MAX)
   readonly #logs = new Map<string, BatchLog<T>>()
   #isClosed = false
 
@@ -52,9 +52,7 @@ export class IndexLogs<T> {
   of(index: string): BatchLog<T> {
     checkName('index', index)
     const log = this.#logs.get(index) ?? this.#open(index)
-    this.#logs.delete(index)
     this.#logs.set(index, log)
-    this.#forgetOldCache()
     return log
   }
 
@@ -103,13 +101,8 @@ export class IndexLogs<T> {
       ...(onReplaced !== undefined && {
         onReplaced: (objects: readonly ObjectInfo[]) => onReplaced(index, objects),
       }),
-      cacheBytesMax: CACHE_BYTES_MAX,
+      cache: this.#cache,
     })
-  }
-
-  #forgetOldCache(): void {
-    if (this.#logs.size <= CACHES_MAX) return
-    ;[...this.#logs.values()].at(-CACHES_MAX - 1)?.forgetCache()
   }
 
   #tell(error: unknown, index: string): void {

@@ -4,8 +4,8 @@
  *     search ─▶ slot of its five seconds: count, failures, histogram of times
  *
  * A ring of slots bounds the memory, about 4 KiB an index that was searched lately; what is older is
- * overwritten, and goes where an index is searched for the first time. Times are
- * kept in buckets that grow by a fifth, so a p99 is at most that much too high, never too low.
+ * overwritten, and goes where an index is searched for the first time. Times are kept in buckets that
+ * grow by a fifth, so a p99 is at most that much too high, never too low.
  */
 
 import type { SearchSeen } from './search-observer.ts'
@@ -43,11 +43,6 @@ export class SearchRates {
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs
     this.#startMs = nowMs()
-  }
-
-  /** Indexes of which something is kept. */
-  get size(): number {
-    return this.#indexes.size
   }
 
   /** See `SearchObserver`. */

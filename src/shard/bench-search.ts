@@ -21,7 +21,7 @@ import {
 import { TopK } from '../engines/top-k.ts'
 import { invariant } from '../lib/invariant.ts'
 import { search, type NeighbourQuery, type Searched } from './searcher.ts'
-import { inSteps } from './steps.ts'
+import { inSteps } from '../lib/steps.ts'
 import type { Workbench } from './workbench.ts'
 
 /** Queries whose CPU time is read as one: a clock is read twice for each block. */

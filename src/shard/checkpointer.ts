@@ -36,7 +36,7 @@ import { planParts, type PartState, type Segment } from './part-plan.ts'
 import { Fetcher } from './part-loader.ts'
 import { hasOrigins, readableRows, slotRange } from './part-rows.ts'
 import type { PointTable } from './point-table.ts'
-import { inSteps } from './steps.ts'
+import { inSteps } from '../lib/steps.ts'
 
 /** A graph is saved again when this share of its elements changed. */
 const GRAPH_CHANGED_SHARE = 0.1

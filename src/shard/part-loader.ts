@@ -23,7 +23,7 @@ import { hasCode, VectordError } from '../lib/errors.ts'
 import { DeletedIds } from './deleted-ids.ts'
 import { parseMetadata, type MetadataIndex } from './metadata-index.ts'
 import type { PointTable } from './point-table.ts'
-import { inSteps } from './steps.ts'
+import { inSteps } from '../lib/steps.ts'
 
 /** Fetches the objects of a checkpoint into scratch files, checked. */
 export class Fetcher {

@@ -13,7 +13,7 @@ import type {
 } from '../domain/recall-sample.ts'
 import { TopK } from '../engines/top-k.ts'
 import { search, searchableOf, type Searched } from './searcher.ts'
-import { inSteps } from './steps.ts'
+import { inSteps } from '../lib/steps.ts'
 
 /** Rows between two looks at the clock. */
 const BLOCK_ROWS = 256

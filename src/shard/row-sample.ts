@@ -7,7 +7,7 @@ import { encodeQueries, type QueryRows, type SampleRowsRequest } from '../domain
 import { TopK } from '../engines/top-k.ts'
 import { splitmix32 } from '../lib/splitmix32.ts'
 import type { PointTable } from './point-table.ts'
-import { inSteps } from './steps.ts'
+import { inSteps } from '../lib/steps.ts'
 
 interface Row {
   readonly table: PointTable

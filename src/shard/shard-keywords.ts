@@ -14,7 +14,7 @@ import { VectordError } from '../lib/errors.ts'
 import { KeywordIndex } from './keyword-index.ts'
 import type { PointTable } from './point-table.ts'
 import { matchesOf, type Searched } from './searcher.ts'
-import { whileTrue } from './steps.ts'
+import { whileTrue } from '../lib/steps.ts'
 
 /** Time that a search may take for rows that were just written. */
 const SEARCH_MS = 2

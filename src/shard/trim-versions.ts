@@ -4,7 +4,7 @@
 
 import type { TrimmedVersions } from '../domain/search.ts'
 import type { PointTable } from './point-table.ts'
-import { inSteps } from './steps.ts'
+import { inSteps } from '../lib/steps.ts'
 
 /** To be called after `keepVersions`; ids that are written meanwhile are trimmed by their writes. */
 export async function trimVersions(table: PointTable): Promise<TrimmedVersions> {

@@ -7,7 +7,7 @@ import type { VerifyFault } from '../domain/search.ts'
 import { invariant } from '../lib/invariant.ts'
 import { parseMetadata } from './metadata-index.ts'
 import type { Searched } from './searcher.ts'
-import { inSteps } from './steps.ts'
+import { inSteps } from '../lib/steps.ts'
 import { faultsOfSlot } from './table-faults.ts'
 
 /** Points that look for themselves through the graph. */

@@ -37,7 +37,7 @@ import { Fetcher } from './part-loader.ts'
 import { PointTable } from './point-table.ts'
 import { sampleRows } from './row-sample.ts'
 import type { Searched } from './searcher.ts'
-import { inSteps } from './steps.ts'
+import { inSteps } from '../lib/steps.ts'
 import { loadTable } from './table-loader.ts'
 
 /** Graphs in memory: one that is tried and the one that it is compared with. */

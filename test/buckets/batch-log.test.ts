@@ -4,14 +4,11 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
-import { BatchLog, type BatchLogOptions } from '../../src/buckets/batch-log.ts'
 import { MemoryStore } from '../../src/buckets/memory-store.ts'
 import type { ObjectStore } from '../../src/buckets/object-store.ts'
-import { VectordError } from '../../src/lib/errors.ts'
 import { collect } from '../support/collect.ts'
 import { FaultyStore } from '../support/faulty-store.ts'
-
-const PREFIX = 'log/x/'
+import { openTextLog as open, TEXT_PREFIX as PREFIX, textsOf } from '../support/text-log.ts'
 
 it('an entry is read at once, and after a restart once it was flushed', async () => {
   const store = new MemoryStore()
@@ -248,28 +245,6 @@ it('a bucket that fails is an error of the read, never an empty log', async () =
   }
 })
 
-it('an object that was read is not read again while the cache has room', async () => {
-  const inner = new MemoryStore()
-  const store = new FaultyStore(inner)
-  const log = open(store, { cacheBytesMax: 1000 })
-  for (let i = 0; i < 40; i += 1) {
-    log.append(`entry ${i}`)
-    await log.flush()
-  }
-  const gets = (): number => store.log.filter(({ operation }) => operation === 'get').length
-  await log.read()
-  assert.equal(gets(), 40)
-  await log.read()
-  assert.ok(gets() > 40, 'the cache is bounded')
-  await log.compact()
-  assert.equal((await textsOf(log)).length, 40)
-  const roomy = open(store, { cacheBytesMax: 1_000_000 })
-  await roomy.read()
-  const before = gets()
-  assert.equal((await textsOf(roomy)).length, 40)
-  assert.equal(gets(), before)
-})
-
 it('whatever is appended, flushed, compacted and reopened, the log holds what it should', async () => {
   const step = fc.constantFrom('append', 'flush', 'compact', 'reopen', 'fail')
   await fc.assert(
@@ -305,34 +280,6 @@ it('whatever is appended, flushed, compacted and reopened, the log holds what it
     { numRuns: 60 },
   )
 })
-
-let clockMs = 1_700_000_000_000
-
-function open(
-  store: ObjectStore,
-  options: Partial<BatchLogOptions<string>> = {},
-): BatchLog<string> {
-  return new BatchLog<string>({
-    store: () => store,
-    prefix: PREFIX,
-    codec: {
-      toJson: (text) => ({ text }),
-      fromJson: ({ text }) => {
-        if (typeof text === 'string') return text
-        throw new VectordError('object_corrupt', 'The line has no text.')
-      },
-    },
-    nowMs: () => (clockMs += 1),
-    onTrouble: (error) => assert.fail(String(error)),
-    waitingMax: 1000,
-    whenFull: 'refuse',
-    ...options,
-  })
-}
-
-async function textsOf(log: BatchLog<string>): Promise<string[]> {
-  return (await log.read()).entries.map(({ record }) => record)
-}
 
 async function assertHolds(store: ObjectStore, texts: readonly string[], when: string) {
   const found = await textsOf(open(store))

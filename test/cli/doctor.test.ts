@@ -42,6 +42,10 @@ describe('vectord doctor', () => {
     const { trial_id: trial } = await index.tuning.runTrial({ eval: 'set', config })
     await index.tuning.promote(trial, { rebuild: 'lazy' })
     await index.checkpoint()
+    await service.must('POST', '/vectors/indexes/films/snapshots?wait=true', {})
+    const type = { 'content-type': 'text/csv' }
+    const path = '/ingest/file?wait=true&dataset=rows'
+    assert.equal((await service.request('POST', path, 'id,n\na,1\nb,2\n', type)).status, 200)
     await index.upsert([{ id: 'last', vector: vectorOf(POINTS) }])
     await service.stop()
   })
@@ -125,7 +129,7 @@ describe('vectord doctor', () => {
     const root = await copyOf()
     const keys = await keysOf(root)
     const kinds = new Set(keys.map((key) => key.replace(/[\da-f-]{10,}/g, '')))
-    assert.ok(kinds.size >= 11, `${kinds.size} kinds of objects`)
+    assert.ok(kinds.size >= 16, `${kinds.size} kinds of objects`)
     for (const key of keys) {
       // The description of a graph has no checksum: what it names is checked by length and hash.
       const isDescription = /^_hnsw_graphs.*json$/.test(key)
@@ -147,7 +151,7 @@ describe('vectord doctor', () => {
   it('says what is lost: nothing where the log holds it too, and what where it does not', async () => {
     const root = await copyOf()
     const keys = await keysOf(root)
-    const part = keys.find((key) => key.includes('/parts/')) ?? ''
+    const part = keys.find((key) => /^_indexes.*\/parts\//.test(key)) ?? ''
     await flip(root, part, 0.5)
     assert.equal((await inspect(root)).find(({ key }) => key === part)?.loss, null)
     const log = keys.find((key) => key.includes('/log/')) ?? ''
@@ -155,6 +159,48 @@ describe('vectord doctor', () => {
     const found = await inspect(root)
     assert.match(found.find(({ key }) => key === log)?.loss ?? '', /the writes from lsn \d+ on/)
     assert.match(found.find(({ key }) => key === part)?.loss ?? '', /restore it from a copy/)
+  })
+
+  it('says what is lost with a file of a snapshot or of a dataset', async () => {
+    const root = await copyOf()
+    const keys = await keysOf(root)
+    const lossOf = async (pattern: RegExp): Promise<string | null | undefined> => {
+      const key = keys.find((one) => pattern.test(one)) ?? ''
+      await flip(root, key, 0.5)
+      const found = (await inspect(root)).filter((one) => one.key === key)
+      assert.equal(found.length, 1, key)
+      return found[0]?.loss
+    }
+    assert.match((await lossOf(/^_snapshots.*parts/)) ?? '', /snapshot [0-9a-f-]{29} of "films"/)
+    assert.equal(await lossOf(/^_snapshots.*hnsw$/), null)
+    assert.equal(await lossOf(/^_datasets.*parts/), '2 rows of the dataset "rows"')
+    const document = keys.find((key) => key.endsWith('snapshot.json')) ?? ''
+    await rm(join(root, 'buckets', 'primary', document))
+    const left = (await inspect(root)).filter(({ key }) => key.startsWith('_snapshots'))
+    assert.deepEqual(
+      left.map(({ kind }) => kind),
+      ['leftover'],
+    )
+    const only = await vectord(['doctor', root, '--index', 'films', '--json'])
+    assert.equal(only.code, 0, only.out)
+  })
+
+  it('of a Lance table it is told what was looked at, and that no version is left', async () => {
+    const root = join(folder, 'with-a-table')
+    const service = await startService(root)
+    const client = new Client({ url: service.url })
+    await client.indexes.create({ name: 'table', dimension: 2, backend: 'lance' })
+    await client.index('table').upsert([{ id: 'a', vector: [1, 2] }])
+    await service.stop()
+    const whole = await vectord(['doctor', root])
+    assert.equal(whole.code, 0, whole.out + whole.err)
+    assert.match(whole.out, /table of "table" is Lance's own[^]*Nothing is damaged/)
+    await rm(join(root, 'buckets', 'primary', '_lance', 'table.lance', '_versions'), {
+      recursive: true,
+    })
+    const ran = await vectord(['doctor', root])
+    assert.equal(ran.code, 1)
+    assert.match(ran.out, /missing: _lance\/table\.lance\/_versions\/[^]*every point of "table"/)
   })
 
   it('finds objects that are missing', async () => {
@@ -177,7 +223,7 @@ describe('vectord doctor', () => {
   it('repairs what is derived, after which the service holds and finds every point', async () => {
     const root = await copyOf()
     const keys = await keysOf(root)
-    const graphs = keys.filter((key) => /\.(hnsw|labels)$/.test(key))
+    const graphs = keys.filter((key) => /^_(?!snapshots).*\.(hnsw|labels)$/.test(key))
     for (const key of graphs) await flip(root, key, 0.5)
     await flip(root, '_hnsw_promotions/films.json', 0.5)
     const half = join(root, 'buckets', 'primary', '.vectord-tmp', '999999-dead-1')

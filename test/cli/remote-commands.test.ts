@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -93,6 +93,51 @@ describe('vectord against a real service', () => {
     assert.match(imported.out, /1200 points are in "copy"/)
     const again = await run(['export', 'copy', '--vectors', 'base64', '--quiet'])
     assert.deepEqual(again.out.split('\n').sort(), exported.out.split('\n').sort())
+  })
+
+  it('exports tables, and imports them by their columns', async () => {
+    const columns = ['--vector-column', 'vector', '--metadata-columns', 'version', '--quiet']
+    for (const format of ['parquet', 'arrow', 'csv']) {
+      const name = `table-${format}`
+      await client.indexes.create({ name, dimension: 4, metric: 'l2' })
+      const file = join(folder, `films.${format}`)
+      const exported = json(await run(['export', 'films', '-o', file, '--json', '--quiet']))
+      assert.deepEqual([exported['bytes'], exported['lsn']], [(await stat(file)).size, 3])
+      const imported = json(await run(['import', name, file, ...columns, '--json']))
+      assert.deepEqual([imported['points'], imported['rows']], [1200, 1200])
+      const { vector, metadata } = await client.index(name).fetch('f8', {
+        include: ['vector', 'metadata'],
+      })
+      assert.deepEqual([...(vector ?? [])], [8, 0, 1, 1])
+      assert.equal(typeof metadata?.['version'], 'number')
+    }
+  })
+
+  it('a table comes from standard input too, and tells which rows are no points', async () => {
+    await client.indexes.create({ name: 'rows', dimension: 2 })
+    const input = 'film,embedding,year\na,"[1,2]",1950\nb,"[1]",1960\nc,"[3,4]",1970\n'
+    const columns = ['--id-column', 'film', '--vector-column', 'embedding']
+    const table = ['import', 'rows', '-', '--format', 'csv', ...columns]
+    const stopped = await run(table, { input })
+    assert.equal(stopped.code, 1)
+    assert.match(stopped.err, /row/i)
+    const skipped = await run([...table, '--skip-bad-rows'], { input })
+    assert.equal(skipped.code, 0, skipped.err)
+    assert.match(skipped.out, /^2 of 3 rows are points of "rows"\. Left out: 1\.\nrow 1: /)
+    assert.deepEqual((await client.index('rows').fetch('c')).metadata, { year: 1970 })
+    const only = ['--vectors', 'none', '--filter', '{"year": 1970}']
+    const some = await run(['export', 'rows', '--format', 'csv', ...only])
+    assert.match(some.out, /^id,text,metadata,version\r\nc,,/)
+    for (const args of [
+      ['import', 'rows', 'films.parquet', '--from-line', '3'],
+      ['import', 'rows', 'films.ndjson', '--vector-column', 'v'],
+      ['import', 'rows', join(folder, 'nowhere.csv')],
+      ['export', 'rows', '--format', 'csv', '--vectors', 'base64'],
+    ]) {
+      assert.equal((await run(args)).code, 2, args.join(' '))
+    }
+    const denied = await run([...table, '--key', 'reader'], { input })
+    assert.equal(denied.code, 4, denied.err)
   })
 
   it('an import that meets a bad line says where to go on, and goes on there', async () => {

@@ -139,6 +139,37 @@ describe('the client and a real service', () => {
     assert.equal(await count(index), 50)
   })
 
+  it('an index leaves as a file and comes back from one, as streams', async () => {
+    await create('exported')
+    await create('filled')
+    const { lsn } = await client.index('exported').upsert(points(300))
+    const filter = { i: { $lt: 250 } }
+    const file = await client.index('exported').exportFile({ format: 'arrow', filter })
+    assert.equal(file.lsn, lsn)
+    const columns = { id_column: 'id', vector_column: 'vector', metadata_columns: ['version'] }
+    const stages: (string | null)[] = []
+    const { rows, index } = await client
+      .index('filled')
+      .ingestFile({ format: 'arrow', bytes: file.bytes }, columns, {
+        onProgress: ({ stage }) => stages.push(stage),
+      })
+    assert.deepEqual([rows, index?.points], [250, 250])
+    assert.ok(stages.length > 0)
+    assert.equal(await count(client.index('filled')), 250)
+    await assert.rejects(client.index('nowhere').exportFile(), hasCode('index_not_found'))
+  })
+
+  it('a file that is refused is told why, however much of it is still to come', async () => {
+    let pieces = 0
+    const endless = async function* (): AsyncGenerator<Uint8Array> {
+      for (; pieces < 2000; pieces += 1) yield Buffer.alloc(2 ** 20, 'id\n')
+    }
+    const file = { format: 'csv', bytes: ReadableStream.from(endless()) } as const
+    const sent = client.index('nowhere').ingestFile(file, { id_column: 'id', text_column: 'id' })
+    await assert.rejects(sent, hasCode('index_not_found'))
+    assert.ok(pieces < 2000, 'it was sent to its end')
+  })
+
   it('of points with one id the last one stays, however many requests are under way', async () => {
     await create('same')
     const index = client.index('same')

@@ -203,6 +203,21 @@ it('the Pareto front has the trials that no other beats in recall and cost at on
   )
 })
 
+it('a journal of megabytes that did not change is not read again', async () => {
+  const inner = new MemoryStore()
+  const explain = { why: 'x'.repeat(15_000) }
+  const writer = open(inner)
+  for (let i = 0; i < 200; i += 1) await writer.begin(newTrial({ trialId: `t-${i}`, explain }))
+  await writer.compact('docs')
+  const store = new FaultyStore(inner)
+  const reader = open(store)
+  const gets = (): number => store.log.filter(({ operation }) => operation === 'get').length
+  for (let i = 0; i < 3; i += 1) {
+    assert.equal((await reader.list('docs', { limit: 500, after: null })).trials.length, 200)
+    assert.equal(gets(), 1)
+  }
+})
+
 it('a sweep aborts what runs past its lease, once, and leaves the rest', async () => {
   const store = new MemoryStore()
   const journal = open(store)

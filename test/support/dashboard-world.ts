@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { BatchLog } from '../../src/buckets/batch-log.ts'
 import { LocalStore } from '../../src/buckets/local-store.ts'
 import { RECALL_GOALS, canonicalKey, type CurvePoint, type Trial } from '../../src/domain/trial.ts'
+import { DecisionLog } from '../../src/journal/decision-log.ts'
 import { trialToJson } from '../../src/journal/trial-codec.ts'
 import type { Service } from './service.ts'
 import { completed, curvePointOf, newTrial } from './trials.ts'
@@ -38,6 +39,33 @@ export async function writeTrials(bucket: string, index: string, count: number):
     },
   })
   for (let seq = 1; seq <= count; seq += 1) log.append(trialOf(index, seq, count))
+  await log.close()
+  await store.close()
+}
+
+/** Writes `count` decisions of the agent about `index`, an hour apart, each with its numbers. */
+export async function writeDecisions(bucket: string, index: string, count: number): Promise<void> {
+  await mkdir(bucket, { recursive: true })
+  const store = await LocalStore.open(bucket)
+  const log = new DecisionLog({
+    ...{ storeOf: () => store, nowMs: Date.now },
+    onTrouble: (error) => {
+      throw error
+    },
+  })
+  for (let n = 1; n <= count; n += 1) {
+    log.append({
+      ...{ atMs: Date.now() - (count - n + 1) * HOUR_MS, index, kind: 'promotion' },
+      ...{ trialId: `t-${n}`, verdict: n % 3 === 0 ? 'reject' : 'inconclusive' },
+      reason: `Trial ${n} is not cheaper by more than the noise.`,
+      evidence: {
+        ...{ recall_lcb: 0.951_25, cost_ratio: 1 + n / 1000, is_feasible: true },
+        held_out: { queries: 500, misses: n },
+      },
+      ...{ by: 'agent', dryRun: n % 5 === 0 },
+    })
+    await log.flush(index)
+  }
   await log.close()
   await store.close()
 }

@@ -12,10 +12,17 @@ import { join } from 'node:path'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { axeFaults, isTooWide, noBrowser, startBrowser, watchPage } from '../support/browser.ts'
-import { bucketOf, fillIndex, searchSome, writeTrials } from '../support/dashboard-world.ts'
+import {
+  bucketOf,
+  fillIndex,
+  searchSome,
+  writeDecisions,
+  writeTrials,
+} from '../support/dashboard-world.ts'
 import { startService, type Service } from '../support/service.ts'
 
 const TRIALS = 120
+const DECISIONS = 30
 const DESKTOP = { width: 1280, height: 900 }
 const PHONE = { width: 375, height: 760 }
 const QUERY = '0.1, 0.2, 0.3, 0.4, 0.5, 0.1, 0.2, 0.3'
@@ -48,6 +55,13 @@ interface Promoted {
   readonly current: { readonly trial_id: string; readonly note: string | null } | null
 }
 
+/** A picture of it, where pictures are wanted. */
+async function shoot(page: Page, name: string): Promise<void> {
+  const folder = process.env['VECTORD_TEST_SHOTS']
+  if (folder === undefined) return
+  await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true })
+}
+
 describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
   let browser: Browser
   let service: Service
@@ -56,6 +70,7 @@ describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
   before(async () => {
     root = await mkdtemp(join(tmpdir(), 'vectord-pages-'))
     await writeTrials(bucketOf(root), 'notes', TRIALS)
+    await writeDecisions(bucketOf(root), 'notes', DECISIONS)
     service = await startService(root, { env: ENV })
     await service.ready()
     await fillIndex(service, 'notes', 600)
@@ -111,9 +126,7 @@ describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
         if (name === 'tuning') await page.locator('canvas').nth(1).waitFor()
         assert.equal(await isTooWide(page), false, `${name} is wider than the screen`)
         assert.deepEqual(await axeFaults(page), [], name)
-        const shots = process.env['VECTORD_TEST_SHOTS']
-        if (shots === undefined) continue
-        await page.screenshot({ path: join(shots, `${look}-${name}.png`), fullPage: true })
+        await shoot(page, `${look}-${name}`)
       }
     })
   }
@@ -160,8 +173,7 @@ describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
     assert.match(await dialog.locator('tr', { hasText: 'links of a point' }).innerText(), /20\s+40/)
     assert.ok((await dialog.locator('td.changed').count()) >= 2)
     assert.deepEqual(await axeFaults(page), [])
-    const shots = process.env['VECTORD_TEST_SHOTS']
-    if (shots !== undefined) await page.screenshot({ path: join(shots, 'dialog.png') })
+    await shoot(page, 'dialog')
     await dialog.getByLabel('Why').fill('cheaper at the goal')
     await dialog.getByRole('button', { name: 'Promote' }).click()
     await page.getByRole('status').getByText('notes is promoted.').waitFor()
@@ -274,6 +286,51 @@ describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
     await page.getByText('observe: it measures and tells').waitFor()
     const { body } = await service.request('GET', '/vectors/agent/notes')
     assert.equal((body as { mode: string }).mode, 'observe')
+  })
+
+  it('every decision is there in pages, each with what it rests on', async (t) => {
+    const page = await open(t, '/dashboard/indexes/notes/agent')
+    const decisions = page.getByRole('region', { name: 'Decisions', exact: true })
+    await decisions.getByRole('cell', { name: 'Trial 30 is not cheaper' }).waitFor()
+    assert.equal(await decisions.getByText('Trial 1 is not cheaper').count(), 0)
+    const row = decisions.getByRole('row', { name: /Trial 30 is/ })
+    await row.getByText('What it rests on').click()
+    assert.match(await row.innerText(), /recall lcb\s+0\.95125[^]*"misses": 30/)
+    assert.match(await row.innerText(), /reject\s+nothing was changed/)
+    assert.equal(await isTooWide(page), false)
+    assert.deepEqual(await axeFaults(page), [])
+    await shoot(page, 'decisions')
+    await decisions.getByRole('button', { name: 'Next' }).click()
+    await decisions.getByRole('cell', { name: 'Trial 1 is not cheaper' }).waitFor()
+    assert.equal(await decisions.getByText('Trial 30 is not cheaper').count(), 0)
+    await decisions.getByRole('button', { name: 'Back' }).click()
+    await decisions.getByRole('cell', { name: 'Trial 30 is not cheaper' }).waitFor()
+  })
+
+  it('recall is told for each kind of search, and the reasons of each trial', async (t) => {
+    const body = { vector: QUERY.split(',').map(Number), include: [] }
+    let kinds = 0
+    // What was measured before another configuration came into force is not told any more.
+    for (let i = 0; i < 500 && kinds < 2; i += 1) {
+      for (const k of [10, 20]) {
+        await service.must('POST', '/vectors/indexes/notes/search', { ...body, k })
+      }
+      const report = await service.must('GET', '/vectors/indexes/notes/recall')
+      kinds = (report as { strata: unknown[] }).strata.length
+    }
+    const page = await open(t, '/dashboard/indexes/notes')
+    await page.getByText('Recall by kind of search').first().click()
+    const strata = page.getByRole('region', { name: 'Recall by kind of search' })
+    await strata.getByRole('row', { name: /^1-10 all: no filter/ }).waitFor()
+    const more = strata.getByRole('row', { name: /^11-50 all: no filter/ })
+    await more.waitFor()
+    assert.match(await more.innerText(), /goal 0\.90, few samples[^]*unknown/)
+    assert.equal(await isTooWide(page), false)
+    assert.deepEqual(await axeFaults(page), [])
+    await shoot(page, 'strata')
+    const trial = page.getByRole('row', { name: /Show trial t-117/ })
+    await trial.locator('summary').click()
+    assert.match(await trial.innerText(), /mode\s+baseline\s+len\s+0/)
   })
 
   it('what somebody else changed while a dialog was open is told, not overwritten', async (t) => {

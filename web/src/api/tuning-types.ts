@@ -21,17 +21,23 @@ export interface RecallReport {
   readonly ef_source: string
   readonly samples: number
   readonly sampled_share: number
-  readonly strata: readonly {
-    readonly k_bucket: string
-    readonly filter_bucket: string
-    readonly n: number
-    readonly recall: number
-    readonly interval: readonly [number, number]
-    readonly lcb: number | null
-    readonly status: SloStatus
-    readonly alarm: boolean
-    readonly ef: number
-  }[]
+  readonly strata: readonly Stratum[]
+}
+
+/** Searches of one kind. */
+export interface Stratum {
+  /** Of their k, such as 1-10. */
+  readonly k_bucket: string
+  /** Share of the points that match; 1: no filter. */
+  readonly filter_bucket: string
+  readonly n: number
+  readonly recall: number
+  readonly interval: readonly [number, number]
+  readonly lcb: number | null
+  readonly status: SloStatus
+  readonly alarm: boolean
+  /** Of an index of the backend lance: its nprobes. */
+  readonly ef: number
 }
 
 export interface PromotionEntry {
@@ -208,6 +214,13 @@ export interface Decision {
   readonly reason: string
   readonly by: string
   readonly dry_run: boolean
+  readonly evidence: Readonly<Record<string, unknown>>
+}
+
+export interface DecisionPage {
+  readonly decisions: readonly Decision[]
+  readonly next_cursor: string | null
+  readonly problems: readonly { readonly key: string; readonly message: string }[]
 }
 
 export interface Explanation {
@@ -241,5 +254,4 @@ export interface Explanation {
     readonly reason: string
     readonly at: string
   }[]
-  readonly decisions: readonly Decision[]
 }

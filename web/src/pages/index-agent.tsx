@@ -3,13 +3,14 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { call, get } from '../api/client.ts'
-import type { AgentSettings, Decision, Explanation } from '../api/tuning-types.ts'
+import type { AgentSettings, Explanation } from '../api/tuning-types.ts'
 import { amount, bytes, share, words } from '../format.ts'
 import { useLive } from '../live.ts'
-import { Badge, Card, Empty, Facts, Fault, Loading, When, type Tone } from '../ui/basics.tsx'
+import { Badge, Card, Facts, Fault, Loading, When } from '../ui/basics.tsx'
 import { Config } from '../ui/config-diff.tsx'
-import { Table, type Column } from '../ui/table.tsx'
+import { Reason } from '../ui/evidence.tsx'
 import { AgentDialog, type AgentAct, type AgentOfIndex } from './agent-dialog.tsx'
+import { DecisionsCard } from './decisions-card.tsx'
 
 /** The agent works its next step out anew each time it is asked. */
 const EVERY_MS = 10_000
@@ -45,7 +46,7 @@ export function IndexAgent({ name, onChanged }: IndexAgentProps): JSX.Element {
         <Current explained={value.explained} />
         <Next explained={value.explained} onAct={setAct} />
       </div>
-      <Decisions decisions={value.explained.decisions} />
+      <DecisionsCard index={name} />
       {act !== null && (
         <AgentDialog
           name={name}
@@ -161,57 +162,6 @@ function Next({ explained, onAct }: { explained: Explanation } & ActProps): JSX.
           Try it now…
         </button>
       </div>
-    </Card>
-  )
-}
-
-function Reason({ explain }: { explain: Readonly<Record<string, unknown>> }): JSX.Element {
-  const mode = explain['mode']
-  return (
-    <details>
-      <summary>{typeof mode === 'string' ? words(mode) : 'its reasons'}</summary>
-      <pre>{JSON.stringify(explain, null, 1)}</pre>
-    </details>
-  )
-}
-
-const VERDICT_TONES: Readonly<Record<string, Tone>> = {
-  promoted: 'good',
-  promote: 'good',
-  rolled_back: 'warn',
-  rejected: 'bad',
-}
-
-const COLUMNS: readonly Column<Decision>[] = [
-  { name: 'When', cell: ({ at }) => <When at={at} /> },
-  { name: 'About', cell: ({ kind }) => words(kind) },
-  {
-    name: 'Verdict',
-    cell: ({ verdict, dry_run: isDry }) => (
-      <>
-        <Badge tone={VERDICT_TONES[verdict] ?? 'plain'}>{words(verdict)}</Badge>
-        {isDry && <div class="small quiet">nothing was changed</div>}
-      </>
-    ),
-  },
-  { name: 'Reason', cell: ({ reason }) => reason },
-  { name: 'Trial', cell: ({ trial_id: id }) => (id === null ? '–' : <code>{id}</code>) },
-  { name: 'By', cell: ({ by }) => by },
-]
-
-function Decisions({ decisions }: { decisions: readonly Decision[] }): JSX.Element {
-  return (
-    <Card title="Last decisions">
-      {decisions.length === 0 ? (
-        <Empty title="Nothing was decided yet." />
-      ) : (
-        <Table
-          label="Last decisions, newest first"
-          columns={COLUMNS}
-          rows={decisions}
-          keyOf={({ decision_id: id }) => id}
-        />
-      )}
     </Card>
   )
 }

@@ -15,6 +15,7 @@ import { IndexData } from './index-data.tsx'
 import { IndexHistory } from './index-history.tsx'
 import { IndexSearch } from './index-search.tsx'
 import { OperationList } from './operations.tsx'
+import { RecallStrata } from './recall-strata.tsx'
 
 const EVERY_MS = 4000
 
@@ -56,6 +57,12 @@ export function IndexPage({ name, tab }: { name: string; tab: string }): JSX.Ele
       {value !== null && (
         <>
           <Head state={value} />
+          {value.recall !== null && (
+            <RecallStrata
+              recall={value.recall}
+              breadth={value.info.backend === 'lance' ? 'nprobes' : 'ef'}
+            />
+          )}
           <Tabs name={name} tab={tab} backend={value.info.backend} />
           <Tab name={name} tab={tab} state={value} onChanged={reload} />
         </>

@@ -1,13 +1,14 @@
 /** The journal of trials, a page at a time, newest first. */
 
 import type { JSX } from 'preact'
-import { useState } from 'preact/hooks'
 import { get } from '../api/client.ts'
 import type { Trial, TrialPage } from '../api/tuning-types.ts'
 import { amount, bytes, duration, share, words } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Badge, Card, Empty, Fault, Loading, State, When } from '../ui/basics.tsx'
 import { Config } from '../ui/config-diff.tsx'
+import { useCursorPages } from '../ui/cursor-pages.ts'
+import { Reason } from '../ui/evidence.tsx'
 import { Pager, Table, type Column } from '../ui/table.tsx'
 
 const PAGE_ROWS = 25
@@ -28,9 +29,8 @@ interface TrialTableProps {
 
 export function TrialTable(props: TrialTableProps): JSX.Element {
   const { index, version, chosen } = props
-  /** Cursors of the pages before the one that is shown, and its own last; null: the first. */
-  const [cursors, setCursors] = useState<readonly (string | null)[]>([null])
-  const cursor = cursors.at(-1) ?? null
+  const pages = useCursorPages(PAGE_ROWS)
+  const { cursor, before } = pages
   const { value, error } = useLive<TrialPage>(
     `trials ${index} ${cursor ?? ''} ${version}`,
     (abort) => {
@@ -40,8 +40,6 @@ export function TrialTable(props: TrialTableProps): JSX.Element {
     },
     EVERY_MS,
   )
-  const next = value?.next_cursor ?? null
-  const first = (cursors.length - 1) * PAGE_ROWS
   return (
     <Card title="Journal of trials">
       <Fault error={error} what="The journal could not be read." />
@@ -63,11 +61,11 @@ export function TrialTable(props: TrialTableProps): JSX.Element {
           />
           <Pager
             label="Trials"
-            from={first + 1}
-            to={first + value.trials.length}
+            from={before + 1}
+            to={before + value.trials.length}
             total={version}
-            onBack={cursors.length > 1 ? () => setCursors(cursors.slice(0, -1)) : null}
-            onNext={next === null ? null : () => setCursors([...cursors, next])}
+            onBack={pages.onBack}
+            onNext={pages.onNext(value.next_cursor)}
           />
         </>
       )}
@@ -149,13 +147,12 @@ function AtGoal({ trial, goal }: { trial: Trial; goal: number }): JSX.Element {
 }
 
 function Why({ trial: { strategy, explain, note } }: { trial: Trial }): JSX.Element {
-  const mode = explain['mode']
   return (
     <>
       {words(strategy)}
       <div class="small quiet">
-        {typeof mode === 'string' && words(mode)}
-        {note !== null && ` ${note}`}
+        {note}
+        <Reason explain={explain} />
       </div>
     </>
   )

@@ -1,5 +1,5 @@
 /**
- * Long work in short steps: between two of them the core answers searches.
+ * Long work in short steps: between two of them the process answers others.
  */
 
 import { setImmediate } from 'node:timers/promises'
