@@ -9,7 +9,7 @@ import { Command } from 'commander'
 import type { Client } from '../client/client.ts'
 import type { ConfigChanged, Promoted, Promotion } from '../client/types.ts'
 import { UsageError } from './exit-codes.ts'
-import { clientOf, remote, type RemoteOptions } from './remote.ts'
+import { clientOf, positiveInteger, remote, type RemoteOptions } from './remote.ts'
 import { confirm, isInteractive, print, printJson, say, table } from './terminal.ts'
 
 type Config = Promotion['config']
@@ -18,6 +18,10 @@ interface StepOptions extends RemoteOptions {
   readonly yes?: boolean
   readonly note?: string
   readonly lazy?: boolean
+}
+
+interface PromoteOptions extends StepOptions {
+  readonly ef?: number
 }
 
 interface RollbackOptions extends StepOptions {
@@ -29,11 +33,13 @@ export function promoteCommand(): Command {
     .description('make the configuration of a trial the one in force')
     .argument('<index>')
     .argument('<trial>', 'its id, as `vectord tune` tells it')
+    .option('--ef <number>', 'of searches; that of the trial where left out', positiveInteger)
     .addHelpText(
       'after',
       `
 Examples:
   vectord promote films 0192f3a1
+  vectord promote films 0192f3a1 --ef 48
   vectord promote films 0192f3a1 --yes --lazy --note 'measured on Monday'`,
     )
     .action(promote)
@@ -63,13 +69,18 @@ function steps(command: Command): Command {
     .option('--lazy', 'leave the graph to the next build')
 }
 
-async function promote(index: string, trialId: string, options: StepOptions): Promise<void> {
+async function promote(index: string, trialId: string, options: PromoteOptions): Promise<void> {
   const client = clientOf(options)
   const { tuning } = client.index(index)
   const [promoted, trial] = await Promise.all([tuning.promoted(), tuning.getTrial(trialId)])
   const from = promoted.current?.config ?? (await ofCreation(client, index))
-  await askBack(`Promote this for "${index}"?`, { from, to: trial.config }, options)
-  const asked = { ...stepOf(options), ifRevision: promoted.revision }
+  const { ef } = options
+  const to = ef === undefined ? trial.config : { ...trial.config, ef_search: ef }
+  await askBack(`Promote this for "${index}"?`, { from, to }, options)
+  const asked = {
+    ...{ ...stepOf(options), ifRevision: promoted.revision },
+    ...(ef !== undefined && { ef }),
+  }
   tell(index, await tuning.promote(trialId, asked), options)
 }
 

@@ -204,6 +204,10 @@ describe('vectord against a real service', () => {
     assert.match(refused.err, /say --yes/)
     const promoted = await run(['promote', 'films', first.trial_id, '--yes', '--lazy'])
     assert.match(promoted.out, new RegExp(`trial ${first.trial_id}`))
+    const raised = ['promote', 'films', first.trial_id, '--ef', '77', '-y', '--lazy', '--json']
+    const { current } = json(await run(raised)) as { current: { config: { ef_search: number } } }
+    assert.equal(current.config.ef_search, 77)
+    assert.equal((await run(['promote', 'films', first.trial_id, '--ef', 'none'])).code, 2)
     const back = json(await run(['rollback', 'films', '--yes', '--lazy', '--json']))
     const forward = json(await run(['rollback', 'films', '--forward', '-y', '--lazy', '--json']))
     assert.equal(forward['revision'], Number(back['revision']) + 1)
