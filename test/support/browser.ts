@@ -64,7 +64,12 @@ function axeSource(): Promise<string> {
 
 /** True where the page itself can be scrolled sideways. */
 export async function isTooWide(page: Page): Promise<boolean> {
-  return page.evaluate<boolean>(
-    'document.documentElement.scrollWidth > document.documentElement.clientWidth',
-  )
+  // Two frames on: charts are told of their size after a layout.
+  return page.evaluate<boolean>(`new Promise((resolve) => {
+    const look = () => {
+      const { scrollWidth, clientWidth } = document.documentElement
+      resolve(scrollWidth > clientWidth)
+    }
+    requestAnimationFrame(() => requestAnimationFrame(look))
+  })`)
 }

@@ -131,6 +131,15 @@ describe('dashboard', { skip: noBrowser(), concurrency: false }, () => {
     })
   }
 
+  it('charts shrink with the screen', async (t) => {
+    const page = await open(t, PAGES.tuning[0])
+    await page.locator('canvas').nth(1).waitFor()
+    await page.setViewportSize(PHONE)
+    const fits = `document.querySelector('canvas').clientWidth < ${PHONE.width}`
+    await page.waitForFunction(fits, undefined, { timeout: 5000 })
+    assert.equal(await isTooWide(page), false)
+  })
+
   it('the policy of the page is strict, and nothing on it breaks it', async (t) => {
     const page = await open(t, '/dashboard')
     const reply = await service.request('GET', '/dashboard/indexes/notes')
