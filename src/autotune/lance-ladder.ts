@@ -7,8 +7,9 @@
 
 import type { LanceIndexKind, LanceSearchSettings } from '../domain/lance-table.ts'
 
-const NPROBES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
-const EFS = [1, 2, 4, 8, 16, 32, 64]
+const NPROBES = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
+/** Times the candidates that are asked for. */
+const EFS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
 /** The last ones of IVF_PQ are for data without structure, whose codes tell little of distances. */
 const REFINES = { ivf_pq: [1, 2, 4, 8, 16, 32, 64, 128, 256], ivf_hnsw_sq: [1, 2, 4, 8] } as const
 

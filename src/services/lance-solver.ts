@@ -4,12 +4,16 @@
  *     sampled rows ─▶ queries ─▶ half to choose by ─▶ of each refine factor the first rung whose lower
  *                        │                            bound reaches the floor ─▶ the cheapest of them
  *                        ╰─────▶ half to show ─▶ its lower bound reaches it there too ─▶ chosen
- *                                                    ╰─no─▶ the dearest of them are tried, once
+ *                                    ▲               │no
+ *                                    ├── half-way from the floor to 1, of the same refine factor
+ *                                    ╰── the dearest of all
  *
  * Settings that fail on the half that they were not chosen by are never told to reach the floor. Only
- * two of them are judged there, so that what passes by luck stays as rare as the bounds say.
+ * three of them are judged there, each far above the one before, so that what passes by luck stays
+ * about as rare as the bounds say.
  */
 
+import { isDeepStrictEqual } from 'node:util'
 import { firstPassing, laddersOf, type Ladder } from '../autotune/lance-ladder.ts'
 import type { LanceIndexKind, LanceSearchSettings } from '../domain/lance-table.ts'
 import { measureLance, type LanceMeasured, type LanceQuestion } from './lance-queries.ts'
@@ -54,24 +58,36 @@ export async function solveLance(
 ): Promise<LanceSolved> {
   const tried: LanceMeasured[] = []
   const measure = async (settings: LanceSearchSettings): Promise<LanceMeasured> => {
+    const known = tried.find((each) => isDeepStrictEqual(each.settings, settings))
+    if (known !== undefined) return known
     const measured = await measureLance(scale, tune, settings)
     tried.push(measured)
     return measured
   }
   const reaches = ({ lcb }: LanceMeasured): boolean => lcb >= minRecall
+  const halfWay = minRecall + (1 - minRecall) / 2
+  const isSafe = ({ lcb }: LanceMeasured): boolean => lcb >= halfWay
   const ladders = laddersOf(kind, { rows, k: scale.k })
   const { passed, dearest } = await climb(ladders, { measure, reaches, onProgress })
   const [cheapest] = passed.toSorted((a, b) => a.tookUsP50 - b.tookUsP50)
-  const best = tried.reduce((a, b) => (isBetter(b, a) ? b : a))
+  const highest = tried.reduce((a, b) => (isBetter(b, a) ? b : a))
   const show = (settings: LanceSearchSettings): Promise<LanceMeasured> =>
     measureLance(scale, heldOut, settings)
-  const shown = await show((cheapest ?? best).settings)
+  const shown = await show((cheapest ?? highest).settings)
   if (cheapest === undefined || reaches(shown)) {
     return { shown, isReached: cheapest !== undefined, tried }
   }
-  const last = dearest === undefined ? shown : await show(dearest)
-  if (reaches(last)) return { shown: last, isReached: true, tried }
-  return { shown: last.recall > shown.recall ? last : shown, isReached: false, tried }
+  const { refineFactor } = cheapest.settings
+  const own = ladders.find((ladder) => ladder[0]?.refineFactor === refineFactor) ?? []
+  const safe = await firstPassing(own, measure, isSafe)
+  let best = shown
+  for (const settings of [safe?.measured.settings, dearest]) {
+    if (settings === undefined) continue
+    const next = await show(settings)
+    if (reaches(next)) return { shown: next, isReached: true, tried }
+    if (next.recall > best.recall) best = next
+  }
+  return { shown: best, isReached: false, tried }
 }
 
 interface Climb {

@@ -104,6 +104,26 @@ it('the cheapest settings that reach the floor are kept, with who and why', asyn
   assert.deepEqual(shown, { minRecall: 0.9, k: 5, queries: 50, version: 2, atMs: 1000 })
 })
 
+it('what barely passes and fails on the other half gives way to a little more, not to the dearest', async () => {
+  const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
+  const heldOut = new Set<string>()
+  let searches = 0
+  table.found = (hits, { vector, nprobes }) => {
+    const query = vector.join()
+    if (heldOut.size < 50) heldOut.add(query)
+    searches += 1
+    if ((nprobes ?? 0) >= 8) return hits
+    if ((nprobes ?? 0) < 4 || heldOut.has(query)) return hits.filter((_, rank) => rank % 2 === 0)
+    // One neighbour in fifty: above the floor, and not half-way from it to 1.
+    return searches % 10 === 0 ? hits.filter((_, rank) => rank !== 1) : hits
+  }
+  const { solved } = await recall(0.93)
+  assert.ok(solved !== null)
+  const first = solved.tried.find(({ nprobes }) => nprobes === 4)
+  assert.ok((first?.recall_lcb ?? 0) >= 0.93 && (first?.recall_lcb ?? 1) < 0.965)
+  assert.deepEqual([solved.reached, solved.kept.nprobes, solved.kept.refine_factor], [true, 8, 1])
+})
+
 it('settings that fail on the half that they were not chosen by are never told to reach it', async () => {
   const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
   // The settings in force are measured first, on the half that shows.
