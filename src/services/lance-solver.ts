@@ -5,7 +5,7 @@
  *                        │                            bound reaches the floor ─▶ the cheapest of them
  *                        ╰─────▶ half to show ─▶ its lower bound reaches it there too ─▶ chosen
  *                                    ▲               │no
- *                                    ├── half-way from the floor to 1, of the same refine factor
+ *                                    ├── half-way from the floor to 1, or the best so far
  *                                    ╰── the dearest of all
  *
  * Settings that fail on the half that they were not chosen by are never told to reach the floor. Only
@@ -78,11 +78,11 @@ export async function solveLance(
     return { shown, isReached: cheapest !== undefined, tried }
   }
   const { refineFactor } = cheapest.settings
-  const own = ladders.find((ladder) => ladder[0]?.refineFactor === refineFactor) ?? []
-  const safe = await firstPassing(own, measure, isSafe)
+  const own = ladders.flat().filter((rung) => rung.refineFactor === refineFactor)
+  // With short codes nothing of that refine factor may come so far: then the best of all so far.
+  const safe = (await firstPassing(own, measure, isSafe))?.measured ?? highest
   let best = shown
-  for (const settings of [safe?.measured.settings, dearest]) {
-    if (settings === undefined) continue
+  for (const settings of [safe.settings, dearest].filter((each) => each !== undefined)) {
     const next = await show(settings)
     if (reaches(next)) return { shown: next, isReached: true, tried }
     if (next.recall > best.recall) best = next

@@ -124,6 +124,29 @@ it('what barely passes and fails on the other half gives way to a little more, n
   assert.deepEqual([solved.reached, solved.kept.nprobes, solved.kept.refine_factor], [true, 8, 1])
 })
 
+it('where nothing of the same refine factor is safe, the best so far is judged before the dearest', async () => {
+  const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
+  const heldOut = new Set<string>()
+  let searches = 0
+  table.found = (hits, { vector, nprobes }) => {
+    const query = vector.join()
+    if (heldOut.size < 50) heldOut.add(query)
+    searches += 1
+    if ((nprobes ?? 0) < 4) return hits.filter((_, rank) => rank % 2 === 0)
+    if (heldOut.has(query))
+      return (nprobes ?? 0) >= 17 ? hits : hits.filter((_, rank) => rank % 2 === 0)
+    // Every list brings a little more, and never enough to be safe.
+    return searches % ((nprobes ?? 0) >= 17 ? 11 : 9) === 0
+      ? hits.filter((_, rank) => rank !== 1)
+      : hits
+  }
+  const { solved } = await recall(0.93)
+  assert.ok(solved !== null)
+  assert.ok(solved.tried.every(({ recall_lcb }) => recall_lcb < 0.965))
+  assert.ok(solved.reached)
+  assert.ok((solved.kept.refine_factor ?? 0) < 64, 'the dearest refine 64')
+})
+
 it('settings that fail on the half that they were not chosen by are never told to reach it', async () => {
   const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
   // The settings in force are measured first, on the half that shows.
