@@ -248,12 +248,19 @@ it('a copy that was killed on its way leaves no index behind, and its name is fr
   const root = await temporaryFolder(t)
   let service = await serve(t, root)
   await create(service, 'source', { backend: 'hnsw' })
-  await fill(service, 'source', 2000)
+  // Large points: the copy must take longer than the two questions below.
+  const metadata = { filler: 'x'.repeat(4000) }
+  for (let from = 0; from < 4000; from += 1000) {
+    const points = pointsOf(from, from + 1000).map((point) => ({ ...point, metadata }))
+    await service.must('POST', '/vectors/indexes/source/points', { points })
+  }
   await service.must('POST', '/vectors/lance/migrate/source', { to: 'lance', name: 'half' })
   await service.eventually('/operations', ({ text }) => text.includes('"copying"'))
-  assert.equal((await service.request('GET', '/vectors/indexes/half')).status, 404)
-  const taken = { name: 'half', dimension: 3 }
-  assert.equal((await service.request('POST', '/vectors/indexes', taken)).status, 409)
+  const [read, made] = await Promise.all([
+    service.request('GET', '/vectors/indexes/half'),
+    service.request('POST', '/vectors/indexes', { name: 'half', dimension: 3 }),
+  ])
+  assert.deepEqual([read.status, made.status], [404, 409])
   await service.kill()
 
   service = await serve(t, root)
