@@ -104,16 +104,25 @@ it('the cheapest settings that reach the floor are kept, with who and why', asyn
   assert.deepEqual(shown, { minRecall: 0.9, k: 5, queries: 50, version: 2, atMs: 1000 })
 })
 
-it('what barely passes and fails on the other half gives way to a little more, not to the dearest', async () => {
-  const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
+/** Tells the half that shows: the settings in force are measured first, and on it. */
+function heldOutTeller(): (vector: Float32Array) => boolean {
   const heldOut = new Set<string>()
-  let searches = 0
-  table.found = (hits, { vector, nprobes }) => {
+  return (vector) => {
     const query = vector.join()
     if (heldOut.size < 50) heldOut.add(query)
+    return heldOut.has(query)
+  }
+}
+
+it('what barely passes and fails on the other half gives way to a little more, not to the dearest', async () => {
+  const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
+  const isHeldOut = heldOutTeller()
+  let searches = 0
+  table.found = (hits, { vector, nprobes }) => {
+    const heldOut = isHeldOut(vector)
     searches += 1
     if ((nprobes ?? 0) >= 8) return hits
-    if ((nprobes ?? 0) < 4 || heldOut.has(query)) return hits.filter((_, rank) => rank % 2 === 0)
+    if ((nprobes ?? 0) < 4 || heldOut) return hits.filter((_, rank) => rank % 2 === 0)
     // One neighbour in fifty: above the floor, and not half-way from it to 1.
     return searches % 10 === 0 ? hits.filter((_, rank) => rank !== 1) : hits
   }
@@ -126,15 +135,13 @@ it('what barely passes and fails on the other half gives way to a little more, n
 
 it('where nothing of the same refine factor is safe, the best so far is judged before the dearest', async () => {
   const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
-  const heldOut = new Set<string>()
+  const isHeldOut = heldOutTeller()
   let searches = 0
   table.found = (hits, { vector, nprobes }) => {
-    const query = vector.join()
-    if (heldOut.size < 50) heldOut.add(query)
+    const heldOut = isHeldOut(vector)
     searches += 1
     if ((nprobes ?? 0) < 4) return hits.filter((_, rank) => rank % 2 === 0)
-    if (heldOut.has(query))
-      return (nprobes ?? 0) >= 17 ? hits : hits.filter((_, rank) => rank % 2 === 0)
+    if (heldOut) return (nprobes ?? 0) >= 17 ? hits : hits.filter((_, rank) => rank % 2 === 0)
     // Every list brings a little more, and never enough to be safe.
     return searches % ((nprobes ?? 0) >= 17 ? 11 : 9) === 0
       ? hits.filter((_, rank) => rank !== 1)
@@ -149,12 +156,10 @@ it('where nothing of the same refine factor is safe, the best so far is judged b
 
 it('settings that fail on the half that they were not chosen by are never told to reach it', async () => {
   const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
-  // The settings in force are measured first, on the half that shows.
-  const heldOut = new Set<string>()
+  const isHeldOut = heldOutTeller()
   table.found = (hits, { vector }) => {
-    const query = vector.join()
-    if (heldOut.size < 50) heldOut.add(query)
-    return heldOut.has(query) ? hits.filter((_, rank) => rank % 2 === 0) : hits
+    const heldOut = isHeldOut(vector)
+    return heldOut ? hits.filter((_, rank) => rank % 2 === 0) : hits
   }
   const { solved } = await recall(0.9)
   assert.ok(solved !== null)
@@ -176,12 +181,11 @@ it('hundreds of candidates are refined only where fewer do not reach the floor',
 
 it('where the cheapest fail on the half that shows, the dearest are tried, and none beyond', async () => {
   const { table, recall } = await open({ nprobes: 1, refineFactor: 1 })
-  const heldOut = new Set<string>()
+  const isHeldOut = heldOutTeller()
   table.found = (hits, { vector, nprobes, refineFactor }) => {
-    const query = vector.join()
-    if (heldOut.size < 50) heldOut.add(query)
+    const heldOut = isHeldOut(vector)
     const isDearest = nprobes === 17 && refineFactor === 64
-    return heldOut.has(query) && !isDearest ? hits.filter((_, rank) => rank % 2 === 0) : hits
+    return heldOut && !isDearest ? hits.filter((_, rank) => rank % 2 === 0) : hits
   }
   const { solved } = await recall(0.9)
   assert.ok(solved?.reached)
